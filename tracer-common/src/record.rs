@@ -1,0 +1,175 @@
+//! Records of the ring buffer. Every record begins with a [`Header`]; an unknown kind is counted by the reader, never
+//! an error, so that either side may be newer.
+
+use crate::limits::IOVECS;
+
+/// What a record is.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[repr(transparent)]
+pub struct RecordKind(pub u16);
+
+impl RecordKind {
+    /// A [`CallRecord`].
+    pub const CALL: Self = Self(1);
+    /// An [`OperationRecord`].
+    pub const OPERATION: Self = Self(2);
+    /// A [`VectorRecord`].
+    pub const VECTOR: Self = Self(3);
+    /// A [`DescriptorRecord`].
+    pub const DESCRIPTOR: Self = Self(4);
+    /// A [`ThreadRecord`]: a thread was born.
+    pub const THREAD_START: Self = Self(5);
+    /// A [`ThreadRecord`]: a thread left the CPU for the last time.
+    pub const THREAD_END: Self = Self(6);
+    /// A [`ThreadRecord`]: a process began to execute another program.
+    pub const EXEC: Self = Self(7);
+}
+
+/// Bits of [`Header::flags`].
+pub mod flag {
+    /// The call was in flight when tracing began: its start, and what happened before, is unknown.
+    pub const NO_START: u16 = 1;
+    /// `storage_read_bytes` and `storage_written_bytes` are known (the kernel keeps task I/O accounts).
+    pub const STORAGE_KNOWN: u16 = 2;
+}
+
+/// The head of every record.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[repr(C)]
+pub struct Header {
+    /// A [`RecordKind`].
+    pub kind: u16,
+    /// Bits of [`flag`].
+    pub flags: u16,
+    /// Table index of the system call, where there is one.
+    pub call: u32,
+    /// Process.
+    pub tgid: u32,
+    /// Thread.
+    pub tid: u32,
+    /// Monotonic time of the event (of a call: of its end), ns.
+    pub time_ns: u64,
+}
+
+/// A finished system call.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[repr(C)]
+pub struct CallRecord {
+    /// The head.
+    pub header: Header,
+    /// Wall time, ns; 0 with [`flag::NO_START`].
+    pub duration_ns: u64,
+    /// Time blocked, ns.
+    pub blocked_ns: u64,
+    /// Time preempted, ns.
+    pub preempted_ns: u64,
+    /// The return value; negative is an errno.
+    pub result: i64,
+    /// Voluntary context switches inside the call.
+    pub voluntary: u32,
+    /// Involuntary ones.
+    pub involuntary: u32,
+    /// Minor page faults inside the call (taken by the kernel's own copying).
+    pub minor_faults: u32,
+    /// Major ones.
+    pub major_faults: u32,
+    /// Interrupts that arrived during the call.
+    pub interrupts: u32,
+    /// Padding.
+    pub _pad: u32,
+}
+
+/// A finished operation: a call that moves payload.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[repr(C)]
+pub struct OperationRecord {
+    /// What every call has.
+    pub call: CallRecord,
+    /// Serial of the source endpoint, 0 for none or unknown.
+    pub source: u64,
+    /// Serial of the sink endpoint, 0 for none or unknown.
+    pub sink: u64,
+    /// Descriptor of the source, -1 for none.
+    pub source_fd: i32,
+    /// Descriptor of the sink, -1 for none.
+    pub sink_fd: i32,
+    /// `f_flags` of the source (O_DIRECT, O_NONBLOCK, access mode).
+    pub source_flags: u32,
+    /// `f_flags` of the sink.
+    pub sink_flags: u32,
+    /// Address of the buffer in the target, 0 where there is none or there are several.
+    pub buffer: u64,
+    /// Bytes asked for; `u64::MAX` where not known (more iovecs than carried).
+    pub asked: u64,
+    /// Bytes moved; 0 on error.
+    pub bytes: u64,
+    /// Bytes fetched from storage during the call, by this thread.
+    pub storage_read_bytes: u64,
+    /// Bytes made dirty, or written directly, during the call, by this thread.
+    pub storage_written_bytes: u64,
+    /// The call's flags argument.
+    pub call_flags: u32,
+    /// How many iovecs the call had (0 for a plain buffer).
+    pub vectors: u32,
+}
+
+/// One `struct iovec` of the target.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[repr(C)]
+pub struct IoVec {
+    /// Address in the target.
+    pub base: u64,
+    /// Bytes.
+    pub length: u64,
+}
+
+/// An operation with the first iovecs of its vector.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[repr(C)]
+pub struct VectorRecord {
+    /// The operation.
+    pub operation: OperationRecord,
+    /// `min(vectors, IOVECS)` of these are set.
+    pub iovecs: [IoVec; IOVECS],
+}
+
+/// A finished call that changed descriptors or mappings.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[repr(C)]
+pub struct DescriptorRecord {
+    /// What every call has.
+    pub call: CallRecord,
+    /// Its arguments, as passed.
+    pub args: [u64; 6],
+    /// Serial of the endpoint of a mapped file, 0 else.
+    pub endpoint: u64,
+    /// Descriptors that the call wrote to user memory (`pipe`, `socketpair`), -1 else.
+    pub descriptors: [i32; 2],
+}
+
+/// A thread began, ended, or executed a program.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[repr(C)]
+pub struct ThreadRecord {
+    /// The head.
+    pub header: Header,
+    /// Start: the parent's process. Exec: the thread id that the thread had before.
+    pub parent: u32,
+    /// The slot of the thread.
+    pub slot: u32,
+    /// End: `exit_code` as `wait(2)` reports it.
+    pub exit_code: u32,
+    /// Padding.
+    pub _pad: u32,
+    /// `start_boottime`, ns.
+    pub start_ns: u64,
+    /// `comm`, as the kernel pads it.
+    pub comm: [u8; 16],
+}
+
+const _: () = assert!(size_of::<Header>() == 24);
+const _: () = assert!(size_of::<CallRecord>() == 80);
+const _: () = assert!(size_of::<OperationRecord>() == 160);
+const _: () = assert!(size_of::<VectorRecord>() == 160 + 128);
+const _: () = assert!(size_of::<DescriptorRecord>() == 144);
+const _: () = assert!(size_of::<ThreadRecord>() == 64);

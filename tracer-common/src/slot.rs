@@ -1,0 +1,206 @@
+//! The state of one traced thread, as the kernel side keeps it in an array that user space may read at any time.
+
+/// The kernel's own accounts of one task (`struct task_struct` and its `ioac`), copied out as they stand.
+/// `/proc/PID/io`, `stat` and `status` show the same fields (fs/proc/base.c, `do_io_accounting`).
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[repr(C)]
+pub struct Accounts {
+    /// `nvcsw`: context switches because the task blocked.
+    pub voluntary: u64,
+    /// `nivcsw`: context switches because it was preempted.
+    pub involuntary: u64,
+    /// `min_flt`: page faults that needed no I/O, in user or kernel mode.
+    pub minor_faults: u64,
+    /// `maj_flt`: page faults that needed I/O.
+    pub major_faults: u64,
+    /// `ioac.rchar`, bytes.
+    pub read_chars: u64,
+    /// `ioac.wchar`, bytes.
+    pub written_chars: u64,
+    /// `ioac.syscr`.
+    pub read_calls: u64,
+    /// `ioac.syscw`.
+    pub write_calls: u64,
+    /// `ioac.read_bytes`: bytes that the task had fetched from storage (`submit_bio`).
+    pub storage_read_bytes: u64,
+    /// `ioac.write_bytes`: bytes that the task made dirty or wrote directly to storage.
+    pub storage_written_bytes: u64,
+}
+
+/// State bits of a [`ThreadSlot`].
+pub mod state {
+    /// The slot belongs to a thread.
+    pub const LIVE: u32 = 1;
+    /// The thread is inside a system call whose entry was seen.
+    pub const IN_CALL: u32 = 2;
+    /// A child of the tracer that has not yet executed its command: its calls are the tracer's, not the command's.
+    pub const BEFORE_EXEC: u32 = 4;
+    /// `sched_process_exit` was seen.
+    pub const EXITING: u32 = 8;
+    /// The thread has left the CPU for the last time: nothing writes to the slot any more.
+    pub const DEAD: u32 = 16;
+    /// The thread ran before tracing began.
+    pub const ATTACHED: u32 = 32;
+    /// The thread was attached and has not yet shown whether it was inside a call then.
+    pub const MAYBE_IN_CALL: u32 = 64;
+}
+
+/// One traced thread. Written only by hooks that run on behalf of that thread (or of the scheduler that switches it).
+#[derive(Clone, Copy, Debug, Default)]
+#[repr(C)]
+pub struct ThreadSlot {
+    /// Thread group (process) id, in the initial PID namespace.
+    pub tgid: u32,
+    /// Thread id, in the initial PID namespace.
+    pub tid: u32,
+    /// Bits of [`state`].
+    pub state: u32,
+    /// Table index of the call it is in, or was in last.
+    pub call: u32,
+    /// `start_boottime` of the task, ns: with the tid it names a thread for ever.
+    pub start_ns: u64,
+    /// Monotonic time at which the current call began, ns.
+    pub call_start_ns: u64,
+    /// Arguments of the current call; the last two entries are padding, so that an index can be masked.
+    pub args: [u64; 8],
+    /// Serial of the current call's source endpoint, 0 for none.
+    pub source: u64,
+    /// Serial of the current call's sink endpoint, 0 for none.
+    pub sink: u64,
+    /// `f_flags` of the source.
+    pub source_flags: u32,
+    /// `f_flags` of the sink.
+    pub sink_flags: u32,
+    /// The accounts when the current call began.
+    pub at_enter: Accounts,
+    /// The accounts when tracing of this thread began.
+    pub baseline: Accounts,
+    /// The accounts at the last hook that looked.
+    pub latest: Accounts,
+    /// When the thread last left the CPU, monotonic ns; 0 while it runs.
+    pub off_cpu_since_ns: u64,
+    /// Whether it left the CPU because it blocked (1) or was preempted (0).
+    pub off_cpu_blocked: u32,
+    /// Interrupts during the current call.
+    pub call_interrupts: u32,
+    /// Time blocked during the current call, ns.
+    pub call_blocked_ns: u64,
+    /// Time preempted during the current call, ns.
+    pub call_preempted_ns: u64,
+    /// Mode switches by system calls: one per entry and one per return.
+    pub syscall_transitions: u64,
+    /// Page faults taken in user mode: two transitions each.
+    pub user_faults: u64,
+    /// Interrupts that arrived in user mode: two transitions each.
+    pub user_interrupts: u64,
+    /// Interrupts that arrived in kernel mode: no transition.
+    pub kernel_interrupts: u64,
+    /// Calls that returned, and calls that the thread's end cut off.
+    pub calls: u64,
+    /// Time blocked since tracing began, ns.
+    pub blocked_ns: u64,
+    /// Time preempted since tracing began, ns.
+    pub preempted_ns: u64,
+    /// `rchar` that the kernel added by itself during `execve` (it reads the program's headers).
+    pub exec_read_chars: u64,
+    /// `syscr` likewise.
+    pub exec_read_calls: u64,
+    /// Where and how the last user-mode page fault interrupted: instruction pointer, stack pointer, a count register.
+    /// An interrupt with the same three came while that fault was being handled, so from kernel mode.
+    pub fault_registers: [u64; 3],
+    /// `comm`, as the kernel pads it.
+    pub comm: [u8; 16],
+}
+
+const _: () = assert!(size_of::<Accounts>() == 80);
+const _: () =
+    assert!(size_of::<ThreadSlot>() == 16 + 16 + 64 + 16 + 8 + 3 * 80 + 16 + 16 + 5 * 8 + 4 * 8 + 24 + 16);
+
+/// Exact counters of one system call on one CPU.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[repr(C)]
+pub struct CallCounters {
+    /// Calls that returned.
+    pub count: u64,
+    /// Those that returned an error.
+    pub errors: u64,
+    /// Calls cut off by the end of the thread (`exit_group` among them): not in `count`.
+    pub unfinished: u64,
+    /// Bytes moved: the return value of operations, the sum of message lengths for `sendmmsg` and `recvmmsg`.
+    pub bytes: u64,
+    /// Wall time inside the call, ns, of those whose entry was seen.
+    pub duration_ns: u64,
+    /// Time blocked inside the call, ns.
+    pub blocked_ns: u64,
+    /// Time preempted inside the call, ns.
+    pub preempted_ns: u64,
+    /// Calls whose detail found no room in the ring buffer.
+    pub folded: u64,
+}
+
+const _: () = assert!(size_of::<CallCounters>() == 64);
+
+/// What was lost on the way, on one CPU. Totals stay exact; these count the detail that is missing.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[repr(C)]
+pub struct LossCounters {
+    /// Operations folded into [`SpillCounters`] because the ring buffer was full.
+    pub folded_operations: u64,
+    /// Operations that also found no room in the spill map: in the totals, but in no flow.
+    pub unattributed_operations: u64,
+    /// Other calls whose record found no room (they stay counted).
+    pub folded_calls: u64,
+    /// Descriptor, mapping, thread and exec records that found no room.
+    pub lost_events: u64,
+    /// Threads that found no free slot and are not traced.
+    pub untraced_threads: u64,
+    /// Endpoints whose identity found no room and stays unknown.
+    pub unknown_endpoints: u64,
+}
+
+const _: () = assert!(size_of::<LossCounters>() == 48);
+
+/// What operations are folded by when the ring buffer is full.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Hash)]
+#[repr(C)]
+pub struct SpillKey {
+    /// The process.
+    pub tgid: u32,
+    /// Table index of the call.
+    pub call: u32,
+    /// Serial of the source endpoint.
+    pub source: u64,
+    /// Serial of the sink endpoint.
+    pub sink: u64,
+    /// `f_flags` of the source.
+    pub source_flags: u32,
+    /// `f_flags` of the sink.
+    pub sink_flags: u32,
+    /// The call's flags argument.
+    pub call_flags: u32,
+    /// Padding.
+    pub _pad: u32,
+}
+
+/// Operations folded in the kernel, on one CPU.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[repr(C)]
+pub struct SpillCounters {
+    /// How many operations.
+    pub operations: u64,
+    /// Those that returned an error.
+    pub errors: u64,
+    /// Payload bytes.
+    pub bytes: u64,
+    /// Wall time, ns.
+    pub duration_ns: u64,
+    /// Time blocked, ns.
+    pub blocked_ns: u64,
+    /// Time preempted, ns.
+    pub preempted_ns: u64,
+    /// Bytes fetched from storage.
+    pub storage_read_bytes: u64,
+}
+
+const _: () = assert!(size_of::<SpillKey>() == 40);
+const _: () = assert!(size_of::<SpillCounters>() == 56);

@@ -1,0 +1,5 @@
+//! zc-trace: traces the user/kernel transitions and the copies behind each transfer of a running process.
+//!
+//! Data flows one way: kernel hooks → ring buffer → probe → model → view and export.
+
+pub mod model;

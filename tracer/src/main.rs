@@ -1,0 +1,3 @@
+//! The program `zc-trace`.
+
+fn main() {}

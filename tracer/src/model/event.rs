@@ -1,0 +1,295 @@
+//! What the model is fed: events in the order in which the kernel reported them. A live probe and a recording are both
+//! sources of these; nothing here knows where they come from.
+
+use std::{collections::BTreeMap, ops::Range};
+
+pub use tracer_common::{call::CallKind, endpoint::route, slot::Accounts};
+
+use super::endpoint::Endpoint;
+
+/// Process id (thread group id), as the initial PID namespace numbers it.
+pub type Pid = u32;
+/// Thread id, likewise.
+pub type Tid = u32;
+
+/// The kernel side's running number of an open file's identity. Several serials may name the same endpoint; 0 is none.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Ord, PartialOrd, Hash)]
+pub struct Serial(pub u64);
+
+/// A system call by its name and ABI, e.g. `read`, or `read` of the 32-bit ABI.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Ord, PartialOrd, Hash)]
+pub struct CallName {
+    /// The kernel's name without `sys_`; `unknown` for a number that the table does not have.
+    pub name: &'static str,
+    /// Whether it came through the 32-bit (compat) entry.
+    pub compat: bool,
+}
+
+/// One thing that happened.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Event {
+    /// A serial got its identity. Comes before any operation that names it, unless the identity was lost.
+    Endpoint(Serial, Endpoint),
+    /// A call that moves payload finished.
+    Operation(Operation),
+    /// Another call finished.
+    Call(Call),
+    /// A file was mapped (by `mmap`, or it was when tracing began).
+    Mapped(Mapping),
+    /// Addresses were unmapped, or mapped to something that is not a file.
+    Unmapped {
+        /// The process.
+        pid: Pid,
+        /// The addresses.
+        range: Range<u64>,
+    },
+    /// `mremap` moved or resized a mapping.
+    Remapped {
+        /// The process.
+        pid: Pid,
+        /// Where it was.
+        from: Range<u64>,
+        /// Where it is now.
+        to: Range<u64>,
+    },
+    /// A thread is traced from now on.
+    ThreadStarted(ThreadStarted),
+    /// A thread has ended.
+    ThreadEnded {
+        /// Its process.
+        pid: Pid,
+        /// The thread.
+        tid: Tid,
+        /// Monotonic time, ns.
+        time_ns: u64,
+        /// What `wait(2)` reports.
+        exit_code: u32,
+    },
+    /// A process executes another program: its memory is new.
+    Executed {
+        /// The process.
+        pid: Pid,
+        /// `comm` of the new program.
+        comm: String,
+        /// Monotonic time, ns.
+        time_ns: u64,
+    },
+    /// Operations whose detail found no room, folded by call and endpoints. Each event adds to what came before.
+    Folded(Folded),
+    /// The exact counters, read from the kernel. Each replaces the one before.
+    Counters(Box<Counters>),
+}
+
+/// A call that moved, or failed to move, payload.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Operation {
+    /// What every call has.
+    pub call: Call,
+    /// What it does.
+    pub kind: CallKind,
+    /// Where payload came from, if from a descriptor.
+    pub source: Option<Side>,
+    /// Where it went to, if to a descriptor.
+    pub sink: Option<Side>,
+    /// User memory that took part, in order. For more iovecs than the wire carries, the first ones.
+    pub buffers: Vec<Range<u64>>,
+    /// Whether `buffers` is all of it.
+    pub buffers_complete: bool,
+    /// Bytes asked for, if known.
+    pub asked_bytes: Option<u64>,
+    /// Bytes moved; 0 on error.
+    pub bytes: u64,
+    /// Bytes that this thread had fetched from storage during the call; `None` if the kernel keeps no such account.
+    pub storage_read_bytes: Option<u64>,
+    /// Bytes that it made dirty, or wrote directly.
+    pub storage_written_bytes: Option<u64>,
+    /// The call's flags argument (`MSG_*`, `SPLICE_F_*`, `RWF_*`).
+    pub flags: u32,
+}
+
+/// A descriptor's side of an operation.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Side {
+    /// The descriptor's number at that moment.
+    pub fd: i32,
+    /// The open file behind it; `Serial(0)` if that could not be found out.
+    pub serial: Serial,
+    /// `f_flags`: `O_DIRECT`, `O_NONBLOCK`, access mode.
+    pub flags: u32,
+}
+
+/// What is known of every finished call.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Call {
+    /// Process.
+    pub pid: Pid,
+    /// Thread.
+    pub tid: Tid,
+    /// Which call.
+    pub name: CallName,
+    /// Monotonic time of its end, ns.
+    pub end_ns: u64,
+    /// Wall time, ns; `None` if it was in flight when tracing began.
+    pub duration_ns: Option<u64>,
+    /// Of that, time blocked.
+    pub blocked_ns: u64,
+    /// Of that, time preempted (runnable, but off the CPU).
+    pub preempted_ns: u64,
+    /// Return value; negative is an errno.
+    pub result: i64,
+    /// Voluntary context switches inside.
+    pub voluntary: u32,
+    /// Involuntary ones.
+    pub involuntary: u32,
+    /// Minor page faults inside.
+    pub minor_faults: u32,
+    /// Major page faults inside.
+    pub major_faults: u32,
+    /// Interrupts that arrived inside (from kernel mode: no transitions).
+    pub interrupts: u32,
+}
+
+/// A file in a process's address space.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Mapping {
+    /// The process.
+    pub pid: Pid,
+    /// The addresses.
+    pub range: Range<u64>,
+    /// The file.
+    pub serial: Serial,
+    /// Offset in the file of the first address, bytes.
+    pub offset: u64,
+}
+
+/// A thread that is traced from now on.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct ThreadStarted {
+    /// Its process.
+    pub pid: Pid,
+    /// The thread.
+    pub tid: Tid,
+    /// The process that made it; equal to `pid` for a further thread.
+    pub parent: Pid,
+    /// Whether it ran before tracing began.
+    pub attached: bool,
+    /// Monotonic time, ns.
+    pub time_ns: u64,
+    /// `comm`.
+    pub comm: String,
+}
+
+/// Operations folded in the kernel while the ring buffer was full.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Folded {
+    /// The process.
+    pub pid: Pid,
+    /// Which call.
+    pub name: CallName,
+    /// What it does.
+    pub kind: CallKind,
+    /// As in [`Operation`].
+    pub source: Option<Side>,
+    /// As in [`Operation`].
+    pub sink: Option<Side>,
+    /// As in [`Operation`].
+    pub flags: u32,
+    /// How many operations.
+    pub operations: u64,
+    /// Payload bytes in all.
+    pub bytes: u64,
+    /// Wall time in all, ns.
+    pub duration_ns: u64,
+    /// Time blocked in all, ns.
+    pub blocked_ns: u64,
+    /// Time preempted in all, ns.
+    pub preempted_ns: u64,
+    /// Bytes fetched from storage in all, if the kernel keeps such an account.
+    pub storage_read_bytes: Option<u64>,
+}
+
+/// The exact counters since tracing began.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Counters {
+    /// Monotonic time of the reading, ns.
+    pub time_ns: u64,
+    /// By call.
+    pub calls: BTreeMap<CallName, CallTotals>,
+    /// By thread, also those that have ended (by tid and start time, so a reused tid is another key).
+    pub threads: BTreeMap<(Tid, u64), ThreadTotals>,
+    /// Losses so far.
+    pub losses: Losses,
+}
+
+/// Exact totals of one call.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct CallTotals {
+    /// What kind of operation it is, if one.
+    pub kind: Option<CallKind>,
+    /// Calls that returned.
+    pub count: u64,
+    /// Those that returned an error.
+    pub errors: u64,
+    /// Calls that never returned (`exit_group`, or the thread was killed inside).
+    pub unfinished: u64,
+    /// Payload bytes.
+    pub bytes: u64,
+    /// Wall time, ns.
+    pub duration_ns: u64,
+    /// Time blocked, ns.
+    pub blocked_ns: u64,
+    /// Time preempted, ns.
+    pub preempted_ns: u64,
+}
+
+/// Exact totals of one thread.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct ThreadTotals {
+    /// Its process.
+    pub pid: Pid,
+    /// `comm`.
+    pub comm: String,
+    /// Whether it has ended.
+    pub ended: bool,
+    /// Calls that returned or were cut off by its end.
+    pub calls: u64,
+    /// Mode switches by system calls.
+    pub syscall_transitions: u64,
+    /// Page faults taken in user mode (two transitions each).
+    pub user_faults: u64,
+    /// Interrupts that arrived in user mode (two transitions each).
+    pub user_interrupts: u64,
+    /// Interrupts that arrived in kernel mode.
+    pub kernel_interrupts: u64,
+    /// Time blocked, ns.
+    pub blocked_ns: u64,
+    /// Time preempted, ns.
+    pub preempted_ns: u64,
+    /// The kernel's own accounts, since tracing of this thread began.
+    pub accounts: Accounts,
+    /// Part of `accounts.read_chars` that the kernel read by itself during `execve`.
+    pub exec_read_chars: u64,
+    /// Part of `accounts.read_calls` likewise.
+    pub exec_read_calls: u64,
+    /// The call that the thread is inside of now: its name and for how long, ns (`None`: since before the attach).
+    pub in_call: Option<(CallName, Option<u64>)>,
+}
+
+/// Detail that is missing; totals are exact all the same.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Losses {
+    /// Operations folded in the kernel.
+    pub folded_operations: u64,
+    /// Operations in the totals but in no flow.
+    pub unattributed_operations: u64,
+    /// Other calls without detail.
+    pub folded_calls: u64,
+    /// Descriptor, mapping, thread and exec records lost.
+    pub lost_events: u64,
+    /// Threads that could not be traced.
+    pub untraced_threads: u64,
+    /// Endpoints without identity.
+    pub unknown_endpoints: u64,
+    /// Records of a kind or size that this version does not know.
+    pub undecodable_records: u64,
+}

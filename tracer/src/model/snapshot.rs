@@ -1,0 +1,376 @@
+//! What the model knows at one moment: the input of every view and export. The names are those of the JSON document.
+//!
+//! A number that is not known is `None` (`null`), with evidence `unknown`; it is never 0.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{
+    endpoint::{EndpointKind, Place},
+    evidence::Evidence,
+};
+
+/// All of it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Snapshot {
+    /// Sums over the whole target.
+    pub totals: Totals,
+    /// Per system call, most time first.
+    pub calls: Vec<CallStatistics>,
+    /// Transfers between the same two endpoints by the same method, most CPU-copied bytes first.
+    pub flows: Vec<Flow>,
+    /// Per process, by pid.
+    pub processes: Vec<Process>,
+    /// Per thread, by pid and tid.
+    pub threads: Vec<Thread>,
+    /// Calls that were under way at the ends of the trace: in no count.
+    pub in_flight: InFlight,
+}
+
+/// Sums over the whole target.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Totals {
+    /// I/O calls that finished.
+    pub operations: u64,
+    /// All system calls that returned, or that the end of a thread cut off.
+    pub calls: u64,
+    /// What `rchar` in `/proc/PID/io` means: bytes returned by the read family, sendfile and copy_file_range, and what
+    /// the kernel itself read to execute programs.
+    pub read_bytes: u64,
+    /// What `wchar` means.
+    pub written_bytes: u64,
+    /// What `syscr` means; null where the kernel keeps no account.
+    pub read_calls: Option<u64>,
+    /// What `syscw` means.
+    pub write_calls: Option<u64>,
+    /// Bytes that reached their sink, each counted once per transfer.
+    pub payload_bytes: u64,
+    /// Bytes copied by the CPU for it; null if for some part not known.
+    pub cpu_copied_bytes: Option<u64>,
+    /// How `cpu_copied_bytes` is known.
+    pub cpu_copied_evidence: Evidence,
+    /// The part of it that is known.
+    pub cpu_copied_bytes_at_least: u64,
+    /// Bytes moved by DMA; null if for some part not known (buffered writes reach the device later).
+    pub dma_bytes: Option<u64>,
+    /// How `dma_bytes` is known.
+    pub dma_evidence: Evidence,
+    /// The part of it that is known.
+    pub dma_bytes_at_least: u64,
+    /// CPU-copied bytes ÷ payload bytes; null without payload or if the copies are not known.
+    pub copy_amplification: Option<f64>,
+    /// Mode switches of the CPU by cause.
+    pub transitions: Transitions,
+    /// Context switches.
+    pub context_switches: ContextSwitches,
+    /// Page faults, in user and in kernel mode, as the kernel accounts them.
+    pub page_faults: PageFaults,
+    /// Detail that was lost; the totals are exact all the same.
+    pub losses: Losses,
+    /// The kernel's own accounts of the traced threads beside what zc-trace counted.
+    pub kernel_accounts: Option<KernelAccounts>,
+}
+
+/// One mode switch is user→kernel or kernel→user.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Transitions {
+    /// By system calls.
+    pub syscall: u64,
+    /// By page faults taken in user mode.
+    pub exception: u64,
+    /// By interrupts that arrived in user mode.
+    pub interrupt: u64,
+}
+
+/// The scheduler put another task on the CPU.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct ContextSwitches {
+    /// The task blocked.
+    pub voluntary: u64,
+    /// It was preempted.
+    pub involuntary: u64,
+}
+
+/// Page faults.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct PageFaults {
+    /// Without I/O.
+    pub minor: u64,
+    /// With I/O.
+    pub major: u64,
+}
+
+/// Detail that is missing.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Losses {
+    /// Operations folded in the kernel because the ring buffer was full: in totals and flows, but not joined to transfers.
+    pub folded_operations: u64,
+    /// Operations that are in the totals but in no flow.
+    pub unattributed_operations: u64,
+    /// Other calls that are counted but without latency.
+    pub folded_calls: u64,
+    /// Events on descriptors, mappings, threads and programs that were lost.
+    pub lost_events: u64,
+    /// Threads that could not be traced.
+    pub untraced_threads: u64,
+    /// Endpoints that could not be identified.
+    pub unknown_endpoints: u64,
+    /// Records that this version cannot read.
+    pub undecodable_records: u64,
+}
+
+/// What the kernel itself accounted to the traced threads (`struct task_struct`), for comparison.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct KernelAccounts {
+    /// `rchar`.
+    pub rchar: u64,
+    /// `wchar`.
+    pub wchar: u64,
+    /// `syscr`.
+    pub syscr: u64,
+    /// `syscw`.
+    pub syscw: u64,
+    /// `read_bytes`: fetched from storage.
+    pub read_bytes: u64,
+    /// `write_bytes`: made dirty or written directly.
+    pub write_bytes: u64,
+    /// Whether `rchar` and `wchar` equal what zc-trace counted by itself.
+    pub agree: bool,
+}
+
+/// One system call, as `strace -c` shows it, and more.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct CallStatistics {
+    /// Its name; 32-bit calls end in `:32`.
+    pub name: String,
+    /// Calls that returned, and those that the end of a thread cut off.
+    pub count: u64,
+    /// Of these, how many returned an error.
+    pub errors: u64,
+    /// Of these, how many never returned (`exit_group`).
+    pub unfinished: u64,
+    /// Payload bytes.
+    pub bytes: u64,
+    /// Wall time inside, ns.
+    pub time_ns: u64,
+    /// Of that, blocked.
+    pub blocked_ns: u64,
+    /// Of that, preempted.
+    pub preempted_ns: u64,
+    /// Distribution of the wall time; null if no call was seen from start to end.
+    pub latency_ns: Option<Latency>,
+}
+
+/// A latency distribution, ns.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Latency {
+    /// Over how many calls (fewer than the count if detail was lost).
+    pub samples: u64,
+    /// Median.
+    pub p50: u64,
+    /// 90th percentile.
+    pub p90: u64,
+    /// 99th percentile.
+    pub p99: u64,
+    /// The longest.
+    pub max: u64,
+}
+
+/// One end of a flow.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+pub struct FlowEnd {
+    /// What it is.
+    pub kind: EndpointKind,
+    /// Path, for what has one.
+    pub path: Option<String>,
+    /// Address, for sockets: `tcp 127.0.0.1:80 → 127.0.0.1:4242`.
+    pub address: Option<String>,
+    /// Device and inode, `major:minor:inode`.
+    pub id: Option<String>,
+    /// File system, by name.
+    pub file_system: Option<String>,
+}
+
+/// All transfers between the same two endpoints by the same method.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Flow {
+    /// Process.
+    pub pid: u32,
+    /// Where the bytes come from.
+    pub source: FlowEnd,
+    /// Where they go.
+    pub sink: FlowEnd,
+    /// How: `read+write`, `sendfile`, `splice`, `mmap+write`, `send(MSG_ZEROCOPY)`, `read`, `write` …
+    pub method: String,
+    /// How many transfers.
+    pub transfers: u64,
+    /// Operations that served them.
+    pub operations: u64,
+    /// Bytes that reached the sink.
+    pub payload_bytes: u64,
+    /// Bytes copied by the CPU; null if not known.
+    pub cpu_copied_bytes: Option<u64>,
+    /// Bytes moved by DMA; null if not known.
+    pub dma_bytes: Option<u64>,
+    /// CPU-copied bytes ÷ payload bytes.
+    pub copy_amplification: Option<f64>,
+    /// Mode switches by the flow's system calls.
+    pub transitions: u64,
+    /// The same per MiB of payload.
+    pub transitions_per_mib: Option<f64>,
+    /// Context switches inside its calls.
+    pub context_switches: ContextSwitches,
+    /// Page faults inside its calls.
+    pub page_faults: PageFaults,
+    /// Wall time inside its calls, ns.
+    pub time_ns: u64,
+    /// Of that, on the CPU.
+    pub on_cpu_ns: u64,
+    /// Of that, blocked.
+    pub blocked_ns: u64,
+    /// Of that, preempted.
+    pub preempted_ns: u64,
+    /// Of its operations, how many were folded in the kernel (not joined).
+    pub folded_operations: u64,
+    /// Each copy and move, in the order in which the bytes pass.
+    pub copies: Vec<Copy>,
+    /// The weakest evidence among `copies` moved by the CPU.
+    pub evidence: Evidence,
+}
+
+/// Who moves the bytes.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Ord, PartialOrd, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Mover {
+    /// The CPU copies.
+    Cpu,
+    /// A device copies.
+    Dma,
+    /// Pages are passed by reference: a move, not a copy.
+    None,
+}
+
+/// Payload bytes moved from one place to another.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Copy {
+    /// From where.
+    pub from: Place,
+    /// To where.
+    pub to: Place,
+    /// By whom; null if not known.
+    pub mover: Option<Mover>,
+    /// How many bytes; null if not known.
+    pub bytes: Option<u64>,
+    /// How that is known.
+    pub evidence: Evidence,
+    /// Why, where it is not plain.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub note: Option<String>,
+}
+
+/// One process.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Process {
+    /// Its id.
+    pub pid: u32,
+    /// The process that made it, if that was seen.
+    pub parent: Option<u32>,
+    /// `comm`.
+    pub comm: String,
+    /// Threads traced in it so far.
+    pub threads: u64,
+    /// System calls.
+    pub calls: u64,
+    /// Transitions by cause.
+    pub transitions: Transitions,
+    /// Context switches.
+    pub context_switches: ContextSwitches,
+    /// Page faults.
+    pub page_faults: PageFaults,
+    /// `rchar`.
+    pub read_bytes: u64,
+    /// `wchar`.
+    pub written_bytes: u64,
+    /// Exit code as a shell shows it (128 + signal if killed), once ended.
+    pub exit_code: Option<u32>,
+}
+
+/// One thread.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Thread {
+    /// Its process.
+    pub pid: u32,
+    /// Its id.
+    pub tid: u32,
+    /// `comm`.
+    pub comm: String,
+    /// Whether it has ended.
+    pub ended: bool,
+    /// System calls.
+    pub calls: u64,
+    /// Transitions by cause.
+    pub transitions: Transitions,
+    /// Context switches.
+    pub context_switches: ContextSwitches,
+    /// Page faults.
+    pub page_faults: PageFaults,
+    /// `rchar`.
+    pub read_bytes: u64,
+    /// `wchar`.
+    pub written_bytes: u64,
+    /// Time blocked, ns.
+    pub blocked_ns: u64,
+    /// Time preempted, ns.
+    pub preempted_ns: u64,
+}
+
+/// Calls under way at the ends of the trace.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct InFlight {
+    /// Calls that began before tracing did and returned inside: counted, but without duration.
+    pub at_start: Vec<InFlightCall>,
+    /// Calls that had not returned when tracing ended: not counted.
+    pub at_end: Vec<InFlightCall>,
+}
+
+/// One of them.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct InFlightCall {
+    /// Process.
+    pub pid: u32,
+    /// Thread.
+    pub tid: u32,
+    /// The call.
+    pub name: String,
+    /// For how long so far, ns; null if since before the attach.
+    pub time_ns: Option<u64>,
+}
+
+/// One transfer, as the NDJSON stream has it. `completed` is false for what is reported before its bytes were sent on.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Transfer {
+    /// Process.
+    pub pid: u32,
+    /// Thread that completed it.
+    pub tid: u32,
+    /// Monotonic time of completion, ns.
+    pub time_ns: u64,
+    /// Where the bytes come from.
+    pub source: FlowEnd,
+    /// Where they go.
+    pub sink: FlowEnd,
+    /// How.
+    pub method: String,
+    /// Bytes that reached the sink.
+    pub payload_bytes: u64,
+    /// Bytes copied by the CPU.
+    pub cpu_copied_bytes: Option<u64>,
+    /// Bytes moved by DMA.
+    pub dma_bytes: Option<u64>,
+    /// Mode switches.
+    pub transitions: u64,
+    /// Wall time of its calls, ns.
+    pub time_in_calls_ns: u64,
+    /// Each copy and move.
+    pub copies: Vec<Copy>,
+}

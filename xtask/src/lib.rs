@@ -1,0 +1,1 @@
+//! Build steps shared by `cargo xtask` and by the build script of `tracer`.
