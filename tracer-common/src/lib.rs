@@ -8,5 +8,6 @@
 pub mod call;
 pub mod endpoint;
 pub mod limits;
+pub mod offsets;
 pub mod record;
 pub mod slot;

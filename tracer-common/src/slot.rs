@@ -43,6 +43,8 @@ pub mod state {
     pub const ATTACHED: u32 = 32;
     /// The thread was attached and has not yet shown whether it was inside a call then.
     pub const MAYBE_IN_CALL: u32 = 64;
+    /// The thread was just born: its first return to user mode is that of its parent's `clone`, not of a call of its own.
+    pub const NEWBORN: u32 = 128;
 }
 
 /// One traced thread. Written only by hooks that run on behalf of that thread (or of the scheduler that switches it).

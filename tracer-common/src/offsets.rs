@@ -1,0 +1,126 @@
+//! Where the kernel's structures keep what the programs read: found in the running kernel's BTF by user space and handed
+//! over as a read-only global, because Rust programs carry no CO-RE relocations. The verifier sees constants, checks
+//! typed loads against BTF, and prunes what is absent.
+
+/// A member that the running kernel does not have.
+pub const ABSENT: u32 = u32::MAX;
+
+macro_rules! offsets {
+    ($($field:ident = $structure:literal $path:literal;)*) => {
+        /// Byte offsets of structure members, or [`ABSENT`].
+        #[derive(Clone, Copy, Debug)]
+        #[repr(C)]
+        pub struct Offsets {
+            $(#[doc = concat!("`struct ", $structure, "`: `", $path, "`")] pub $field: u32,)*
+        }
+
+        impl Offsets {
+            /// Nothing known.
+            pub const NONE: Self = Self { $($field: ABSENT,)* };
+
+            /// Asks `find` for each member by structure and dotted path.
+            pub fn resolve(mut find: impl FnMut(&'static str, &'static str) -> Option<u32>) -> Self {
+                Self { $($field: find($structure, $path).unwrap_or(ABSENT),)* }
+            }
+
+            /// Calls `each` with structure, path and offset of every member, for a report.
+            pub fn visit(&self, mut each: impl FnMut(&'static str, &'static str, u32)) {
+                $(each($structure, $path, self.$field);)*
+            }
+        }
+    };
+}
+
+offsets! {
+    task_tgid = "task_struct" "tgid";
+    task_pid = "task_struct" "pid";
+    task_start = "task_struct" "start_boottime";
+    task_comm = "task_struct" "comm";
+    task_files = "task_struct" "files";
+    task_fs = "task_struct" "fs";
+    task_status = "task_struct" "thread_info.status";
+    task_state = "task_struct" "__state";
+    task_exit_code = "task_struct" "exit_code";
+    task_signal = "task_struct" "signal";
+    signal_group_exit_code = "signal_struct" "group_exit_code";
+    task_voluntary = "task_struct" "nvcsw";
+    task_involuntary = "task_struct" "nivcsw";
+    task_minor_faults = "task_struct" "min_flt";
+    task_major_faults = "task_struct" "maj_flt";
+    task_rchar = "task_struct" "ioac.rchar";
+    task_wchar = "task_struct" "ioac.wchar";
+    task_syscr = "task_struct" "ioac.syscr";
+    task_syscw = "task_struct" "ioac.syscw";
+    task_read_bytes = "task_struct" "ioac.read_bytes";
+    task_write_bytes = "task_struct" "ioac.write_bytes";
+    files_fdt = "files_struct" "fdt";
+    fdtable_max = "fdtable" "max_fds";
+    fdtable_fd = "fdtable" "fd";
+    file_inode = "file" "f_inode";
+    file_flags = "file" "f_flags";
+    file_mnt = "file" "f_path.mnt";
+    file_dentry = "file" "f_path.dentry";
+    file_private = "file" "private_data";
+    fs_root_mnt = "fs_struct" "root.mnt";
+    fs_root_dentry = "fs_struct" "root.dentry";
+    dentry_parent = "dentry" "d_parent";
+    dentry_name = "dentry" "d_name.name";
+    vfsmount_root = "vfsmount" "mnt_root";
+    mount_vfsmount = "mount" "mnt";
+    mount_parent = "mount" "mnt_parent";
+    mount_mountpoint = "mount" "mnt_mountpoint";
+    inode_mode = "inode" "i_mode";
+    inode_number = "inode" "i_ino";
+    inode_sb = "inode" "i_sb";
+    inode_rdev = "inode" "i_rdev";
+    sb_dev = "super_block" "s_dev";
+    sb_magic = "super_block" "s_magic";
+    socket_sk = "socket" "sk";
+    socket_type = "socket" "type";
+    sk_family = "sock" "__sk_common.skc_family";
+    sk_local_port = "sock" "__sk_common.skc_num";
+    sk_remote_port = "sock" "__sk_common.skc_dport";
+    sk_local = "sock" "__sk_common.skc_rcv_saddr";
+    sk_remote = "sock" "__sk_common.skc_daddr";
+    sk_local6 = "sock" "__sk_common.skc_v6_rcv_saddr";
+    sk_remote6 = "sock" "__sk_common.skc_v6_daddr";
+    sk_protocol = "sock" "sk_protocol";
+    sk_dst = "sock" "sk_dst_cache";
+    dst_dev = "dst_entry" "dev";
+    netdev_flags = "net_device" "flags";
+    netdev_parent = "net_device" "dev.parent";
+}
+
+/// What the programs are told once, before they load; a branch on any of these costs nothing at run time.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub struct Config {
+    /// Process id of the daemon itself, never traced.
+    pub own_tgid: u32,
+    /// 1: children of traced processes are traced too.
+    pub follow: u32,
+    /// Bytes waiting in the ring buffer at which a program wakes the reader.
+    pub wake_bytes: u32,
+    /// 1: diagnostics through aya-log.
+    pub debug: u32,
+    /// Number of arguments of the sched_switch tracepoint (4 since Linux 5.18: with the previous state).
+    pub sched_switch_arity: u32,
+    /// 1: the kernel keeps I/O accounts per task.
+    pub storage_accounts: u32,
+}
+
+impl Config {
+    /// As the object file has it, before it is overridden.
+    pub const NONE: Self =
+        Self { own_tgid: 0, follow: 0, wake_bytes: 0, debug: 0, sched_switch_arity: 3, storage_accounts: 0 };
+}
+
+/// What may change while programs run: one entry of an array map.
+#[derive(Clone, Copy, Debug, Default)]
+#[repr(C)]
+pub struct Control {
+    /// Process whose next children are traced from their birth (the daemon, while it starts a command); 0 for none.
+    pub spawner_tgid: u32,
+    /// 1: emit no more (tracing has ended; what is in the counters stays).
+    pub stopped: u32,
+}

@@ -1,0 +1,38 @@
+//! Attaching to threads that already run: a task iterator that user space reads once or twice.
+
+use core::ffi::c_void;
+
+use tracer_common::slot::state;
+
+use crate::{
+    kernel::Task,
+    maps::TARGETS,
+    task_storage,
+    threads::{self, Birth},
+};
+
+/// `struct bpf_iter__task` (kernel/bpf/task_iter.c).
+#[repr(C)]
+pub struct TaskIteration {
+    meta: *const c_void,
+    task: *const u8,
+}
+
+/// Gives every thread of the target processes a slot, with the accounts as they stand now.
+#[unsafe(no_mangle)]
+#[unsafe(link_section = "iter/task")]
+pub extern "C" fn attach_threads(context: *const TaskIteration) -> i32 {
+    // SAFETY: the kernel passes this structure; the verifier knows its members' types.
+    let task = Task(unsafe { (*context).task });
+    if task.0.is_null() {
+        return 0;
+    }
+    let tgid = task.tgid();
+    // SAFETY: only tells whether there is one.
+    if unsafe { TARGETS.get(&tgid) }.is_none() || task_storage::find(task).is_some() {
+        return 0;
+    }
+    let birth = Birth { state: state::ATTACHED | state::MAYBE_IN_CALL, parent: tgid, new: false };
+    threads::begin(task, &birth);
+    0
+}

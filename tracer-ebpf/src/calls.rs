@@ -1,0 +1,383 @@
+//! System calls: what is noted at their entry and told at their return.
+//!
+//! Both ends are hooked. The return alone would do for counts and bytes (all six arguments still stand in the saved
+//! registers), but not for durations, for what happened inside the call, for what is in flight when tracing ends, nor
+//! for a descriptor that another thread closes meanwhile. docs/architecture.md has the measurements.
+
+use aya_ebpf::{helpers::bpf_ktime_get_ns, macros::btf_tracepoint, programs::BtfTracePointContext};
+use tracer_common::{
+    call::{CallClass, CallShape, NONE},
+    limits::{CALL_OTHER, COMPAT_BASE, IOVECS},
+    record::{CallRecord, DescriptorRecord, OperationRecord, RecordKind, VectorRecord, flag},
+    slot::{CallCounters, SpillCounters, SpillKey, ThreadSlot, state},
+};
+
+use crate::{
+    arch::{self, Registers},
+    emit, identity,
+    kernel::{Task, config},
+    maps::{CALL_COUNTERS, SHAPES, SPILL, lost},
+    payload,
+    threads::slot_of,
+};
+
+/// Largest errno (include/linux/err.h, `MAX_ERRNO`).
+const MAX_ERRNO: i64 = 4095;
+
+#[btf_tracepoint(function = "sys_enter")]
+pub fn sys_enter(ctx: BtfTracePointContext) -> i32 {
+    let task = Task::current();
+    if let Some(slot) = slot_of(task) {
+        enter(task, slot, Registers(ctx.arg(0)), ctx.arg(1));
+    }
+    0
+}
+
+#[btf_tracepoint(function = "sys_exit")]
+pub fn sys_exit(ctx: BtfTracePointContext) -> i32 {
+    let task = Task::current();
+    if let Some(slot) = slot_of(task) {
+        leave(task, slot, Registers(ctx.arg(0)), ctx.arg(1));
+    }
+    0
+}
+
+#[inline(always)]
+fn shape_of(call: u32) -> CallShape {
+    const COUNTED: CallShape = CallShape {
+        class: CallClass::COUNTED,
+        source_fd: NONE,
+        sink_fd: NONE,
+        buffer: NONE,
+        length: NONE,
+        flags: NONE,
+        _pad: [0; 2],
+    };
+    SHAPES.get(call).copied().unwrap_or(COUNTED)
+}
+
+/// The place of a call in the tables; 32-bit calls have numbers of their own.
+#[inline(always)]
+fn table_index(task: Task, number: i64) -> u32 {
+    let within = number >= 0 && number < COMPAT_BASE as i64;
+    match (within, arch::compat(task)) {
+        (false, _) => CALL_OTHER,
+        (true, false) => number as u32,
+        (true, true) => COMPAT_BASE + number as u32,
+    }
+}
+
+#[inline(always)]
+fn argument(slot: &ThreadSlot, index: u8) -> u64 {
+    // The mask bounds what the verifier cannot know; the table never holds more than 5.
+    slot.args[(index & 7) as usize]
+}
+
+#[inline(always)]
+fn enter(task: Task, slot: &mut ThreadSlot, registers: Registers, number: i64) {
+    note_call(task, slot, registers, number);
+    task.accounts(&mut slot.at_enter);
+    // SAFETY: time has no preconditions.
+    slot.call_start_ns = unsafe { bpf_ktime_get_ns() };
+    slot.state = (slot.state | state::IN_CALL) & !(state::MAYBE_IN_CALL | state::NEWBORN);
+    if slot.state & state::BEFORE_EXEC == 0 {
+        slot.syscall_transitions += 1;
+    }
+}
+
+/// Which call it is, with what arguments, on which open files.
+#[inline(always)]
+fn note_call(task: Task, slot: &mut ThreadSlot, registers: Registers, number: i64) {
+    slot.call = table_index(task, number);
+    registers.arguments(slot.call >= COMPAT_BASE && slot.call != CALL_OTHER, &mut slot.args);
+    slot.call_interrupts = 0;
+    slot.call_blocked_ns = 0;
+    slot.call_preempted_ns = 0;
+    slot.source = 0;
+    slot.sink = 0;
+    slot.source_flags = 0;
+    slot.sink_flags = 0;
+    if slot.state & state::BEFORE_EXEC != 0 {
+        return;
+    }
+    let shape = shape_of(slot.call);
+    if shape.source_fd != NONE {
+        let source = identity::of_descriptor(task, argument(slot, shape.source_fd));
+        slot.source = source.serial;
+        slot.source_flags = source.flags;
+    }
+    if shape.sink_fd != NONE {
+        let sink = identity::of_descriptor(task, argument(slot, shape.sink_fd));
+        slot.sink = sink.serial;
+        slot.sink_flags = sink.flags;
+    }
+}
+
+/// What a finished call came to.
+#[derive(Clone, Copy)]
+struct Outcome {
+    now: u64,
+    duration_ns: u64,
+    result: i64,
+    bytes: u64,
+    flags: u16,
+    shape: CallShape,
+}
+
+#[inline(always)]
+fn leave(task: Task, slot: &mut ThreadSlot, registers: Registers, result: i64) {
+    if slot.state & state::NEWBORN != 0 {
+        // The child's side of its parent's clone: it returns to user mode once, from a call that it did not make.
+        slot.state &= !state::NEWBORN;
+        slot.syscall_transitions += (slot.state & state::BEFORE_EXEC == 0) as u64;
+        return;
+    }
+    let known_start = slot.state & state::IN_CALL != 0;
+    slot.state &= !(state::IN_CALL | state::MAYBE_IN_CALL);
+    if slot.state & state::BEFORE_EXEC != 0 {
+        return;
+    }
+    // SAFETY: time has no preconditions.
+    let now = unsafe { bpf_ktime_get_ns() };
+    task.accounts(&mut slot.latest);
+    if !known_start {
+        note_call(task, slot, registers, registers.call_number());
+        slot.at_enter = slot.latest;
+        slot.call_start_ns = now;
+    }
+    slot.syscall_transitions += 1;
+    slot.calls += 1;
+    let shape = shape_of(slot.call);
+    let outcome = Outcome {
+        now,
+        duration_ns: now.wrapping_sub(slot.call_start_ns),
+        result,
+        bytes: bytes_moved(slot, shape, result),
+        flags: flags(known_start),
+        shape,
+    };
+    if shape.class == CallClass::EXEC && result == 0 {
+        slot.exec_read_chars += slot.latest.read_chars.wrapping_sub(slot.at_enter.read_chars);
+        slot.exec_read_calls += slot.latest.read_calls.wrapping_sub(slot.at_enter.read_calls);
+    }
+    let told = tell(slot, &outcome);
+    count(slot, &outcome, told);
+}
+
+#[inline(always)]
+fn flags(known_start: bool) -> u16 {
+    let start = if known_start { 0 } else { flag::NO_START };
+    let storage = if config!(storage_accounts) != 0 { flag::STORAGE_KNOWN } else { 0 };
+    start | storage
+}
+
+#[inline(always)]
+fn is_operation(class: CallClass) -> bool {
+    class.0 >= CallClass::BUFFER.0 && class.0 <= CallClass::IN_KERNEL.0
+}
+
+#[inline(always)]
+fn bytes_moved(slot: &ThreadSlot, shape: CallShape, result: i64) -> u64 {
+    if result <= 0 || !is_operation(shape.class) {
+        0
+    } else if shape.class == CallClass::MESSAGES {
+        payload::messages_bytes(argument(slot, shape.buffer), result as u64)
+    } else {
+        result as u64
+    }
+}
+
+#[inline(always)]
+fn failed(result: i64) -> bool {
+    (-MAX_ERRNO..0).contains(&result)
+}
+
+/// The exact counters.
+#[inline(always)]
+fn count(slot: &ThreadSlot, outcome: &Outcome, told: bool) {
+    let Some(counters) = CALL_COUNTERS.get_ptr_mut(slot.call) else { return };
+    // SAFETY: this CPU's own entry.
+    let counters: &mut CallCounters = unsafe { &mut *counters };
+    counters.count += 1;
+    counters.errors += failed(outcome.result) as u64;
+    counters.bytes += outcome.bytes;
+    counters.duration_ns += outcome.duration_ns;
+    counters.blocked_ns += slot.call_blocked_ns;
+    counters.preempted_ns += slot.call_preempted_ns;
+    counters.folded += !told as u64;
+}
+
+/// Emits what user space wants to know; false if there was no room (then it has been folded).
+#[inline(always)]
+fn tell(slot: &ThreadSlot, outcome: &Outcome) -> bool {
+    match outcome.shape.class {
+        CallClass::BUFFER | CallClass::IN_KERNEL => tell_operation(slot, outcome),
+        CallClass::VECTOR | CallClass::MESSAGE | CallClass::MESSAGES => tell_vector(slot, outcome),
+        CallClass::DESCRIPTOR => tell_descriptor(slot, outcome),
+        _ => tell_call(slot, outcome),
+    }
+}
+
+#[inline(always)]
+fn fill_call(record: &mut CallRecord, kind: RecordKind, slot: &ThreadSlot, outcome: &Outcome) {
+    let (before, after) = (&slot.at_enter, &slot.latest);
+    emit::header(&mut record.header, kind, slot, outcome.now);
+    record.header.flags = outcome.flags;
+    record.duration_ns = outcome.duration_ns;
+    record.blocked_ns = slot.call_blocked_ns;
+    record.preempted_ns = slot.call_preempted_ns;
+    record.result = outcome.result;
+    record.voluntary = after.voluntary.wrapping_sub(before.voluntary) as u32;
+    record.involuntary = after.involuntary.wrapping_sub(before.involuntary) as u32;
+    record.minor_faults = after.minor_faults.wrapping_sub(before.minor_faults) as u32;
+    record.major_faults = after.major_faults.wrapping_sub(before.major_faults) as u32;
+    record.interrupts = slot.call_interrupts;
+    record._pad = 0;
+}
+
+#[inline(always)]
+fn fill_operation(record: &mut OperationRecord, kind: RecordKind, slot: &ThreadSlot, outcome: &Outcome) {
+    let shape = outcome.shape;
+    let (before, after) = (&slot.at_enter, &slot.latest);
+    fill_call(&mut record.call, kind, slot, outcome);
+    record.source = slot.source;
+    record.sink = slot.sink;
+    record.source_fd = if shape.source_fd == NONE { -1 } else { argument(slot, shape.source_fd) as i32 };
+    record.sink_fd = if shape.sink_fd == NONE { -1 } else { argument(slot, shape.sink_fd) as i32 };
+    record.source_flags = slot.source_flags;
+    record.sink_flags = slot.sink_flags;
+    record.buffer = 0;
+    record.asked = u64::MAX;
+    record.bytes = outcome.bytes;
+    record.storage_read_bytes = after.storage_read_bytes.wrapping_sub(before.storage_read_bytes);
+    record.storage_written_bytes = after.storage_written_bytes.wrapping_sub(before.storage_written_bytes);
+    record.call_flags = call_flags(slot, shape);
+    record.vectors = 0;
+}
+
+#[inline(always)]
+fn call_flags(slot: &ThreadSlot, shape: CallShape) -> u32 {
+    if shape.flags == NONE { 0 } else { argument(slot, shape.flags) as u32 }
+}
+
+#[inline(always)]
+fn tell_operation(slot: &ThreadSlot, outcome: &Outcome) -> bool {
+    let Some(mut entry) = emit::reserve::<OperationRecord>() else {
+        return fold(slot, outcome);
+    };
+    let record = emit::body(&mut entry);
+    fill_operation(record, RecordKind::OPERATION, slot, outcome);
+    if outcome.shape.buffer != NONE {
+        record.buffer = argument(slot, outcome.shape.buffer);
+    }
+    if outcome.shape.length != NONE {
+        record.asked = argument(slot, outcome.shape.length);
+    }
+    emit::submit(entry, outcome.now);
+    true
+}
+
+#[inline(always)]
+fn tell_vector(slot: &ThreadSlot, outcome: &Outcome) -> bool {
+    let Some(mut entry) = emit::reserve::<VectorRecord>() else {
+        return fold(slot, outcome);
+    };
+    let record = emit::body(&mut entry);
+    fill_operation(&mut record.operation, RecordKind::VECTOR, slot, outcome);
+    fill_vector(record, slot, outcome);
+    emit::submit(entry, outcome.now);
+    true
+}
+
+#[inline(always)]
+fn fill_vector(record: &mut VectorRecord, slot: &ThreadSlot, outcome: &Outcome) {
+    let shape = outcome.shape;
+    let buffer = argument(slot, shape.buffer);
+    if shape.class == CallClass::MESSAGES {
+        let count = if outcome.result < 0 { 0 } else { outcome.result as u64 };
+        payload::messages_vector(buffer, count, &mut record.iovecs);
+        record.operation.vectors = if count > IOVECS as u64 { u32::MAX } else { count as u32 };
+        return;
+    }
+    let (base, count) = if shape.class == CallClass::MESSAGE {
+        payload::message_vector(buffer)
+    } else {
+        (buffer, argument(slot, shape.length))
+    };
+    record.operation.asked = payload::vector(base, count, &mut record.iovecs);
+    record.operation.vectors = if count > u32::MAX as u64 { u32::MAX } else { count as u32 };
+}
+
+#[inline(always)]
+fn tell_descriptor(slot: &ThreadSlot, outcome: &Outcome) -> bool {
+    let Some(mut entry) = emit::reserve::<DescriptorRecord>() else {
+        lost(|losses| losses.lost_events += 1);
+        return false;
+    };
+    let record = emit::body(&mut entry);
+    fill_call(&mut record.call, RecordKind::DESCRIPTOR, slot, outcome);
+    let [a, b, c, d, e, f, ..] = slot.args;
+    record.args = [a, b, c, d, e, f];
+    record.endpoint = slot.source;
+    record.descriptors = [-1; 2];
+    emit::submit(entry, outcome.now);
+    true
+}
+
+#[inline(always)]
+fn tell_call(slot: &ThreadSlot, outcome: &Outcome) -> bool {
+    let Some(mut entry) = emit::reserve::<CallRecord>() else {
+        lost(|losses| losses.folded_calls += 1);
+        return false;
+    };
+    fill_call(emit::body(&mut entry), RecordKind::CALL, slot, outcome);
+    emit::submit(entry, outcome.now);
+    true
+}
+
+/// No room in the ring buffer: detail is lost, bytes are not.
+#[inline(never)]
+fn fold(slot: &ThreadSlot, outcome: &Outcome) -> bool {
+    let key = SpillKey {
+        tgid: slot.tgid,
+        call: slot.call,
+        source: slot.source,
+        sink: slot.sink,
+        source_flags: slot.source_flags,
+        sink_flags: slot.sink_flags,
+        call_flags: call_flags(slot, outcome.shape),
+        _pad: 0,
+    };
+    if SPILL.get_ptr_mut(&key).is_none() {
+        let _ = SPILL.insert(&key, &SpillCounters::default(), 0);
+    }
+    let Some(counters) = SPILL.get_ptr_mut(&key) else {
+        lost(|losses| losses.unattributed_operations += 1);
+        return false;
+    };
+    // SAFETY: this CPU's own entry; user space only reads it.
+    let counters = unsafe { &mut *counters };
+    let (before, after) = (&slot.at_enter, &slot.latest);
+    counters.operations += 1;
+    counters.errors += failed(outcome.result) as u64;
+    counters.bytes += outcome.bytes;
+    counters.duration_ns += outcome.duration_ns;
+    counters.blocked_ns += slot.call_blocked_ns;
+    counters.preempted_ns += slot.call_preempted_ns;
+    counters.storage_read_bytes += after.storage_read_bytes.wrapping_sub(before.storage_read_bytes);
+    lost(|losses| losses.folded_operations += 1);
+    false
+}
+
+/// A thread ends inside a call: `exit`, or it was killed there. The call never returns.
+#[inline(always)]
+pub fn cut_off(slot: &mut ThreadSlot) {
+    if slot.state & state::IN_CALL == 0 || slot.state & state::BEFORE_EXEC != 0 {
+        return;
+    }
+    slot.calls += 1;
+    if let Some(counters) = CALL_COUNTERS.get_ptr_mut(slot.call) {
+        // SAFETY: this CPU's own entry.
+        unsafe { (*counters).unfinished += 1 };
+    }
+}

@@ -1,0 +1,19 @@
+//! Page faults taken in user mode. (Counts of minor and major faults, in either mode, come from the task's accounts.)
+
+use aya_ebpf::{macros::btf_tracepoint, programs::BtfTracePointContext};
+use tracer_common::slot::state;
+
+use crate::{arch::Registers, kernel::Task, threads::slot_of};
+
+#[btf_tracepoint(function = "page_fault_user")]
+pub fn page_fault_user(ctx: BtfTracePointContext) -> i32 {
+    if let Some(slot) = slot_of(Task::current()) {
+        // A fault in user mode: the thread cannot have been inside a call when it was attached.
+        slot.state &= !state::MAYBE_IN_CALL;
+        if slot.state & state::BEFORE_EXEC == 0 {
+            slot.user_faults += 1;
+        }
+        slot.fault_registers = Registers(ctx.arg(1)).place();
+    }
+    0
+}

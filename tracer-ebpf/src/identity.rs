@@ -1,0 +1,197 @@
+//! From a descriptor to the serial of the open file behind it. The identity is walked once per open file; after that a
+//! call pays for four small reads and one look-up.
+
+use aya_ebpf::helpers::bpf_get_smp_processor_id;
+use tracer_common::{
+    endpoint::{Endpoint, known, route},
+    offsets::ABSENT,
+};
+
+use crate::{
+    kernel::{Task, offset, probe},
+    maps::{ENDPOINT_SCRATCH, KNOWN_FILES, KnownFile, NEW_ENDPOINTS, NEXT_SERIAL, lost},
+    path,
+};
+
+/// include/uapi/linux/stat.h
+const S_IFMT: u32 = 0o170_000;
+const S_IFSOCK: u32 = 0o140_000;
+/// include/linux/socket.h
+const AF_INET: u16 = 2;
+const AF_INET6: u16 = 10;
+/// include/uapi/linux/if.h
+const IFF_LOOPBACK: u32 = 8;
+
+/// What a descriptor stands for at this moment.
+#[derive(Clone, Copy)]
+pub struct OpenFile {
+    /// Serial of the endpoint, 0 if there is none.
+    pub serial: u64,
+    /// `f_flags`.
+    pub flags: u32,
+}
+
+impl OpenFile {
+    const NONE: Self = Self { serial: 0, flags: 0 };
+}
+
+/// Looks a descriptor of the current task up.
+#[inline(always)]
+pub fn of_descriptor(task: Task, fd: u64) -> OpenFile {
+    let file = file_of(task, fd as u32);
+    if file == 0 {
+        return OpenFile::NONE;
+    }
+    let inode: u64 = probe(file, offset!(file_inode));
+    let flags: u32 = probe(file, offset!(file_flags));
+    let inode_number: u64 = probe(inode, offset!(inode_number));
+    // SAFETY: copied out at once; an entry that is replaced meanwhile would fail the comparison.
+    if let Some(entry) = unsafe { KNOWN_FILES.get(&file) }
+        && entry.inode == inode
+        && entry.inode_number == inode_number
+    {
+        return OpenFile { serial: entry.serial, flags };
+    }
+    OpenFile { serial: walk(file, fd as u32), flags }
+}
+
+/// `task->files->fdt->fd[fd]` (include/linux/fdtable.h, `files_lookup_fd_raw`).
+#[inline(always)]
+fn file_of(task: Task, fd: u32) -> u64 {
+    let table: u64 = probe(task.files(), offset!(files_fdt));
+    let size: u32 = probe(table, offset!(fdtable_max));
+    if fd >= size {
+        return 0;
+    }
+    let files: u64 = probe(table, offset!(fdtable_fd));
+    if files == 0 { 0 } else { probe(files + fd as u64 * 8, 0) }
+}
+
+/// Finds out all about an open file, leaves it where user space looks, and remembers it by a new serial. 0 if there was
+/// no room: the next call tries again.
+#[inline(never)]
+fn walk(file: u64, fd: u32) -> u64 {
+    let Some(endpoint) = ENDPOINT_SCRATCH.get_ptr_mut(0) else { return 0 };
+    // SAFETY: this CPU's own entry; system call hooks do not nest.
+    let endpoint = unsafe { &mut *endpoint };
+    let task = Task::current();
+    clear(endpoint);
+    endpoint.tgid = task.tgid();
+    endpoint.fd = fd as i32;
+    let inode: u64 = probe(file, offset!(file_inode));
+    describe_inode(inode, endpoint);
+    if endpoint.mode & S_IFMT == S_IFSOCK {
+        describe_socket(probe(file, offset!(file_private)), endpoint);
+    } else {
+        path::walk(task, file, endpoint);
+    }
+    let serial = next_serial();
+    if serial == 0 || NEW_ENDPOINTS.insert(&serial, &*endpoint, 0).is_err() {
+        lost(|losses| losses.unknown_endpoints += 1);
+        return 0;
+    }
+    let known = KnownFile { inode, inode_number: endpoint.inode, serial };
+    let _ = KNOWN_FILES.insert(&file, &known, 0);
+    serial
+}
+
+/// Serials count up on each CPU and carry its number, so that they are unique without atomics.
+#[inline(always)]
+fn next_serial() -> u64 {
+    let Some(next) = NEXT_SERIAL.get_ptr_mut(0) else { return 0 };
+    // SAFETY: this CPU's own entry.
+    unsafe {
+        *next += 1;
+        (*next << 16) | (bpf_get_smp_processor_id() as u64 & 0xffff)
+    }
+}
+
+#[inline(always)]
+fn clear(endpoint: &mut Endpoint) {
+    endpoint.known = 0;
+    endpoint.mode = 0;
+    endpoint.device = 0;
+    endpoint.special_device = 0;
+    endpoint.inode = 0;
+    endpoint.fs_magic = 0;
+    endpoint.family = 0;
+    endpoint.socket_type = 0;
+    endpoint.protocol = 0;
+    endpoint.local_port = 0;
+    endpoint.remote_port = 0;
+    endpoint._pad = 0;
+    endpoint.route = 0;
+    endpoint.local_address = [0; 16];
+    endpoint.remote_address = [0; 16];
+    endpoint.path_bytes = 0;
+    endpoint._pad2 = 0;
+}
+
+#[inline(always)]
+fn describe_inode(inode: u64, endpoint: &mut Endpoint) {
+    if inode == 0 {
+        return;
+    }
+    let block: u64 = probe(inode, offset!(inode_sb));
+    endpoint.known |= known::INODE;
+    endpoint.mode = probe::<u16>(inode, offset!(inode_mode)) as u32;
+    endpoint.inode = probe(inode, offset!(inode_number));
+    endpoint.special_device = probe(inode, offset!(inode_rdev));
+    endpoint.device = probe(block, offset!(sb_dev));
+    endpoint.fs_magic = probe(block, offset!(sb_magic));
+}
+
+#[inline(always)]
+fn describe_socket(socket: u64, endpoint: &mut Endpoint) {
+    let sk: u64 = probe(socket, offset!(socket_sk));
+    if sk == 0 {
+        return;
+    }
+    endpoint.known |= known::SOCKET;
+    endpoint.socket_type = probe(socket, offset!(socket_type));
+    endpoint.family = probe(sk, offset!(sk_family));
+    endpoint.protocol = probe(sk, offset!(sk_protocol));
+    if endpoint.family == AF_INET || endpoint.family == AF_INET6 {
+        endpoint.local_port = probe(sk, offset!(sk_local_port));
+        endpoint.remote_port = u16::from_be(probe(sk, offset!(sk_remote_port)));
+        describe_route(sk, endpoint);
+    }
+    if endpoint.family == AF_INET {
+        let local: [u8; 4] = probe(sk, offset!(sk_local));
+        let remote: [u8; 4] = probe(sk, offset!(sk_remote));
+        put_ipv4(&mut endpoint.local_address, local);
+        put_ipv4(&mut endpoint.remote_address, remote);
+    } else if endpoint.family == AF_INET6 {
+        endpoint.local_address = probe(sk, offset!(sk_local6));
+        endpoint.remote_address = probe(sk, offset!(sk_remote6));
+    }
+}
+
+#[inline(always)]
+fn put_ipv4(into: &mut [u8; 16], address: [u8; 4]) {
+    let [a, b, c, d] = address;
+    into[0] = a;
+    into[1] = b;
+    into[2] = c;
+    into[3] = d;
+}
+
+/// The device that the socket's cached route leaves by, once there is one.
+#[inline(always)]
+fn describe_route(sk: u64, endpoint: &mut Endpoint) {
+    if offset!(sk_dst) == ABSENT || offset!(dst_dev) == ABSENT || offset!(netdev_flags) == ABSENT {
+        return;
+    }
+    let destination: u64 = probe(sk, offset!(sk_dst));
+    let device: u64 = probe(destination, offset!(dst_dev));
+    if device == 0 {
+        return;
+    }
+    endpoint.known |= known::ROUTE;
+    if probe::<u32>(device, offset!(netdev_flags)) & IFF_LOOPBACK != 0 {
+        endpoint.route |= route::LOOPBACK;
+    }
+    if offset!(netdev_parent) != ABSENT && probe::<u64>(device, offset!(netdev_parent)) != 0 {
+        endpoint.route |= route::DEVICE;
+    }
+}

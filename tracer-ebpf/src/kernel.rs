@@ -1,0 +1,150 @@
+//! Reading the kernel's structures: typed loads where the verifier knows the type, probe reads elsewhere.
+
+use core::ptr;
+
+use aya_ebpf::helpers::{bpf_probe_read_kernel, generated::bpf_get_current_task_btf};
+use tracer_common::{
+    offsets::{ABSENT, Config, Offsets},
+    slot::Accounts,
+};
+
+#[unsafe(no_mangle)]
+pub static OFFSETS: Offsets = Offsets::NONE;
+
+#[unsafe(no_mangle)]
+pub static CONFIG: Config = Config::NONE;
+
+/// Reads one member offset. Volatile, or the compiler would fold in the placeholder that user space overrides.
+macro_rules! offset {
+    ($member:ident) => {
+        $crate::kernel::constant(&$crate::kernel::OFFSETS.$member)
+    };
+}
+pub(crate) use offset;
+
+/// Reads one setting, likewise.
+macro_rules! config {
+    ($member:ident) => {
+        $crate::kernel::constant(&$crate::kernel::CONFIG.$member)
+    };
+}
+pub(crate) use config;
+
+/// Reads a constant that user space sets before it loads the program.
+#[inline(always)]
+pub fn constant(value: &u32) -> u32 {
+    // SAFETY: a valid reference.
+    unsafe { ptr::read_volatile(value) }
+}
+
+/// A plain load through a pointer that the verifier knows as a BTF type.
+///
+/// # Safety
+/// `base` must be such a pointer; the verifier refuses the program otherwise.
+#[inline(always)]
+pub unsafe fn load<T: Copy>(base: *const u8, offset: usize) -> T {
+    // SAFETY: as above. Volatile keeps the compiler from splitting or merging loads, which BTF checks member by member.
+    unsafe { ptr::read_volatile(base.add(offset).cast::<T>()) }
+}
+
+/// A member of a structure that the verifier does not know by type; 0 if it cannot be read.
+#[inline(always)]
+pub fn probe<T: Copy + Default>(base: u64, offset: u32) -> T {
+    if base == 0 || offset == ABSENT {
+        return T::default();
+    }
+    // SAFETY: the helper checks the address.
+    unsafe { bpf_probe_read_kernel((base + offset as u64) as *const T) }.unwrap_or_default()
+}
+
+/// `struct task_struct`, typed.
+#[derive(Clone, Copy)]
+pub struct Task(pub *const u8);
+
+impl Task {
+    /// The task on this CPU.
+    #[inline(always)]
+    pub fn current() -> Self {
+        // SAFETY: no arguments; always returns the current task.
+        Self(unsafe { bpf_get_current_task_btf() }.cast())
+    }
+
+    #[inline(always)]
+    fn member<T: Copy>(self, offset: u32) -> T {
+        // SAFETY: typed as struct task_struct; the verifier checks that the load is one whole member.
+        unsafe { load(self.0, offset as usize) }
+    }
+
+    #[inline(always)]
+    pub fn tgid(self) -> u32 {
+        self.member(offset!(task_tgid))
+    }
+
+    #[inline(always)]
+    pub fn tid(self) -> u32 {
+        self.member(offset!(task_pid))
+    }
+
+    #[inline(always)]
+    pub fn start_ns(self) -> u64 {
+        self.member(offset!(task_start))
+    }
+
+    #[inline(always)]
+    pub fn state(self) -> u32 {
+        self.member(offset!(task_state))
+    }
+
+    #[inline(always)]
+    pub fn exit_code(self) -> u32 {
+        self.member(offset!(task_exit_code))
+    }
+
+    #[inline(always)]
+    pub fn thread_status(self) -> u32 {
+        if offset!(task_status) == ABSENT {
+            return 0;
+        }
+        self.member(offset!(task_status))
+    }
+
+    /// `task->files`, as an address.
+    #[inline(always)]
+    pub fn files(self) -> u64 {
+        self.member(offset!(task_files))
+    }
+
+    /// `task->fs`, as an address.
+    #[inline(always)]
+    pub fn fs(self) -> u64 {
+        self.member(offset!(task_fs))
+    }
+
+    #[inline(always)]
+    pub fn comm(self, into: &mut [u8; 16]) {
+        // An array of char is loaded by bytes: BTF refuses wider loads from it on older kernels.
+        let base = self.0 as u64 + offset!(task_comm) as u64;
+        // SAFETY: the helper checks the address; 16 bytes is TASK_COMM_LEN.
+        if let Ok(comm) = unsafe { bpf_probe_read_kernel(base as *const [u8; 16]) } {
+            *into = comm;
+        }
+    }
+
+    /// Copies the kernel's own accounts of this task.
+    #[inline(always)]
+    pub fn accounts(self, into: &mut Accounts) {
+        into.voluntary = self.member(offset!(task_voluntary));
+        into.involuntary = self.member(offset!(task_involuntary));
+        into.minor_faults = self.member(offset!(task_minor_faults));
+        into.major_faults = self.member(offset!(task_major_faults));
+        if config!(storage_accounts) == 0 {
+            return;
+        }
+        into.read_chars = self.member(offset!(task_rchar));
+        into.written_chars = self.member(offset!(task_wchar));
+        into.read_calls = self.member(offset!(task_syscr));
+        into.write_calls = self.member(offset!(task_syscw));
+        into.storage_read_bytes = self.member(offset!(task_read_bytes));
+        into.storage_written_bytes = self.member(offset!(task_write_bytes));
+    }
+}

@@ -1,0 +1,75 @@
+//! Every map but the task storage.
+
+use aya_ebpf::{
+    macros::map,
+    maps::{Array, HashMap, LruHashMap, PerCpuArray, PerCpuHashMap, RingBuf, Stack},
+};
+use tracer_common::{
+    call::CallShape,
+    endpoint::Endpoint,
+    limits::{CALLS, ENDPOINTS, FILES, SPILLS, THREADS},
+    offsets::Control,
+    slot::{CallCounters, LossCounters, SpillCounters, SpillKey, ThreadSlot},
+};
+
+/// What an open file was found to be: valid as long as inode pointer and number are still those.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub struct KnownFile {
+    pub inode: u64,
+    pub inode_number: u64,
+    pub serial: u64,
+}
+
+/// Records for user space; the size is set by the loader.
+#[map]
+pub static RING: RingBuf = RingBuf::with_byte_size(4 << 20, 0);
+/// One slot per traced thread.
+#[map]
+pub static SLOTS: Array<ThreadSlot> = Array::with_max_entries(THREADS, 0);
+/// Slot numbers that are free; user space fills it and gives back the slots of the dead.
+#[map]
+pub static FREE_SLOTS: Stack<u32> = Stack::with_max_entries(THREADS, 0);
+/// Which argument of which call means what; filled by user space for the running architecture.
+#[map]
+pub static SHAPES: Array<CallShape> = Array::with_max_entries(CALLS as u32, 0);
+/// Exact counters by call.
+#[map]
+pub static CALL_COUNTERS: PerCpuArray<CallCounters> = PerCpuArray::with_max_entries(CALLS as u32, 0);
+/// What was lost.
+#[map]
+pub static LOSSES: PerCpuArray<LossCounters> = PerCpuArray::with_max_entries(1, 0);
+/// Operations folded while the ring buffer was full.
+#[map]
+pub static SPILL: PerCpuHashMap<SpillKey, SpillCounters> = PerCpuHashMap::with_max_entries(SPILLS, 0);
+/// Identity of open files by `struct file` pointer.
+#[map]
+pub static KNOWN_FILES: LruHashMap<u64, KnownFile> = LruHashMap::with_max_entries(FILES, 0);
+/// Identities that user space has not read yet, by serial.
+#[map]
+pub static NEW_ENDPOINTS: HashMap<u64, Endpoint> =
+    HashMap::with_max_entries(ENDPOINTS, aya_ebpf::bindings::BPF_F_NO_PREALLOC);
+/// Room to build an endpoint in: too large for the stack.
+#[map]
+pub static ENDPOINT_SCRATCH: PerCpuArray<Endpoint> = PerCpuArray::with_max_entries(1, 0);
+/// The next endpoint serial on each CPU.
+#[map]
+pub static NEXT_SERIAL: PerCpuArray<u64> = PerCpuArray::with_max_entries(1, 0);
+/// When this CPU last woke the reader, ns.
+#[map]
+pub static LAST_WAKE: PerCpuArray<u64> = PerCpuArray::with_max_entries(1, 0);
+/// Processes to attach to; read by the task iterator only.
+#[map]
+pub static TARGETS: HashMap<u32, u32> = HashMap::with_max_entries(1024, 0);
+/// What may change at run time.
+#[map]
+pub static CONTROL: Array<Control> = Array::with_max_entries(1, 0);
+
+/// Adds to one of this CPU's loss counters.
+#[inline(always)]
+pub fn lost(add: impl FnOnce(&mut LossCounters)) {
+    if let Some(losses) = LOSSES.get_ptr_mut(0) {
+        // SAFETY: this CPU's own entry.
+        add(unsafe { &mut *losses });
+    }
+}

@@ -1,0 +1,126 @@
+//! Slots of traced threads: finding, making, ending.
+
+use aya_ebpf::helpers::bpf_ktime_get_ns;
+use tracer_common::{
+    record::{RecordKind, ThreadRecord},
+    slot::{Accounts, ThreadSlot, state},
+};
+
+use crate::{
+    emit,
+    kernel::Task,
+    maps::{FREE_SLOTS, SLOTS, lost},
+    task_storage,
+};
+
+/// The slot of a task, if it is traced.
+#[inline(always)]
+pub fn slot_of(task: Task) -> Option<&'static mut ThreadSlot> {
+    let number = task_storage::find(task)?;
+    let slot = SLOTS.get_ptr_mut(number.wrapping_sub(1))?;
+    // SAFETY: an array entry; only hooks that run for this thread write to it.
+    Some(unsafe { &mut *slot })
+}
+
+/// How a thread comes to be traced.
+pub struct Birth {
+    /// Bits of `state` besides `LIVE`.
+    pub state: u32,
+    /// Process of its parent.
+    pub parent: u32,
+    /// Whether the kernel's accounts of it begin at zero now.
+    pub new: bool,
+}
+
+/// Gives a task a slot and tells user space. Counts a loss if there is none free.
+#[inline(always)]
+pub fn begin(task: Task, birth: &Birth) {
+    let Ok(Some(number)) = FREE_SLOTS.pop() else {
+        lost(|losses| losses.untraced_threads += 1);
+        return;
+    };
+    let Some(slot) = SLOTS.get_ptr_mut(number) else { return };
+    // SAFETY: the slot was free, so nobody else uses it.
+    let slot = unsafe { &mut *slot };
+    clear(slot);
+    slot.tgid = task.tgid();
+    slot.tid = task.tid();
+    slot.start_ns = task.start_ns();
+    task.comm(&mut slot.comm);
+    if !birth.new {
+        task.accounts(&mut slot.baseline);
+        slot.latest = slot.baseline;
+        slot.at_enter = slot.baseline;
+    }
+    slot.state = state::LIVE | birth.state;
+    if !task_storage::set(task, number + 1) {
+        slot.state = 0;
+        let _ = FREE_SLOTS.push(&number, 0);
+        lost(|losses| losses.untraced_threads += 1);
+        return;
+    }
+    tell(RecordKind::THREAD_START, task, slot, birth.parent, number);
+}
+
+/// Fields one by one: a whole default value would be built on the stack, which has no room for it.
+#[inline(always)]
+fn clear(slot: &mut ThreadSlot) {
+    slot.call = 0;
+    slot.call_start_ns = 0;
+    slot.source = 0;
+    slot.sink = 0;
+    clear_accounts(&mut slot.at_enter);
+    clear_accounts(&mut slot.baseline);
+    clear_accounts(&mut slot.latest);
+    slot.off_cpu_since_ns = 0;
+    slot.off_cpu_blocked = 0;
+    slot.call_interrupts = 0;
+    slot.call_blocked_ns = 0;
+    slot.call_preempted_ns = 0;
+    slot.syscall_transitions = 0;
+    slot.user_faults = 0;
+    slot.user_interrupts = 0;
+    slot.kernel_interrupts = 0;
+    slot.calls = 0;
+    slot.blocked_ns = 0;
+    slot.preempted_ns = 0;
+    slot.exec_read_chars = 0;
+    slot.exec_read_calls = 0;
+    slot.fault_registers = [0; 3];
+}
+
+#[inline(always)]
+fn clear_accounts(accounts: &mut Accounts) {
+    *accounts = Accounts {
+        voluntary: 0,
+        involuntary: 0,
+        minor_faults: 0,
+        major_faults: 0,
+        read_chars: 0,
+        written_chars: 0,
+        read_calls: 0,
+        write_calls: 0,
+        storage_read_bytes: 0,
+        storage_written_bytes: 0,
+    };
+}
+
+/// Emits a thread record.
+#[inline(always)]
+pub fn tell(kind: RecordKind, task: Task, slot: &ThreadSlot, parent: u32, number: u32) {
+    let Some(mut record) = emit::reserve::<ThreadRecord>() else {
+        lost(|losses| losses.lost_events += 1);
+        return;
+    };
+    // SAFETY: time has no preconditions.
+    let now = unsafe { bpf_ktime_get_ns() };
+    let body = emit::body(&mut record);
+    emit::header(&mut body.header, kind, slot, now);
+    body.parent = parent;
+    body.slot = number;
+    body.exit_code = task.exit_code();
+    body._pad = 0;
+    body.start_ns = slot.start_ns;
+    body.comm = slot.comm;
+    emit::submit(record, now);
+}
