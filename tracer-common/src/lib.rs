@@ -9,5 +9,7 @@ pub mod call;
 pub mod endpoint;
 pub mod limits;
 pub mod offsets;
+#[cfg(feature = "user")]
+mod pod;
 pub mod record;
 pub mod slot;

@@ -99,7 +99,7 @@ pub struct OperationRecord {
     pub sink_flags: u32,
     /// Address of the buffer in the target, 0 where there is none or there are several.
     pub buffer: u64,
-    /// Bytes asked for; `u64::MAX` where not known (more iovecs than carried).
+    /// Bytes asked for; `u64::MAX` where the iovecs tell.
     pub asked: u64,
     /// Bytes moved; 0 on error.
     pub bytes: u64,

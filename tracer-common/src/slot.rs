@@ -110,13 +110,17 @@ pub struct ThreadSlot {
     /// Where and how the last user-mode page fault interrupted: instruction pointer, stack pointer, a count register.
     /// An interrupt with the same three came while that fault was being handled, so from kernel mode.
     pub fault_registers: [u64; 3],
+    /// Messages of the last `sendmmsg` or `recvmmsg`, and
+    pub messages: u64,
+    /// their bytes: summed here, because a sum in memory has no range that the verifier would track.
+    pub message_bytes: u64,
     /// `comm`, as the kernel pads it.
     pub comm: [u8; 16],
 }
 
 const _: () = assert!(size_of::<Accounts>() == 80);
 const _: () =
-    assert!(size_of::<ThreadSlot>() == 16 + 16 + 64 + 16 + 8 + 3 * 80 + 16 + 16 + 5 * 8 + 4 * 8 + 24 + 16);
+    assert!(size_of::<ThreadSlot>() == 16 + 16 + 64 + 16 + 8 + 3 * 80 + 16 + 16 + 5 * 8 + 4 * 8 + 24 + 16 + 16);
 
 /// Exact counters of one system call on one CPU.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]

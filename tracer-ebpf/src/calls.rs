@@ -177,11 +177,12 @@ fn is_operation(class: CallClass) -> bool {
 }
 
 #[inline(always)]
-fn bytes_moved(slot: &ThreadSlot, shape: CallShape, result: i64) -> u64 {
+fn bytes_moved(slot: &mut ThreadSlot, shape: CallShape, result: i64) -> u64 {
     if result <= 0 || !is_operation(shape.class) {
         0
     } else if shape.class == CallClass::MESSAGES {
-        payload::messages_bytes(argument(slot, shape.buffer), result as u64)
+        payload::messages_bytes(slot, argument(slot, shape.buffer), result as u64);
+        slot.message_bytes
     } else {
         result as u64
     }
@@ -304,7 +305,7 @@ fn fill_vector(record: &mut VectorRecord, slot: &ThreadSlot, outcome: &Outcome) 
     } else {
         (buffer, argument(slot, shape.length))
     };
-    record.operation.asked = payload::vector(base, count, &mut record.iovecs);
+    payload::vector(base, count, &mut record.iovecs);
     record.operation.vectors = if count > u32::MAX as u64 { u32::MAX } else { count as u32 };
 }
 

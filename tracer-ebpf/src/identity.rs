@@ -9,7 +9,7 @@ use tracer_common::{
 
 use crate::{
     kernel::{Task, offset, probe},
-    maps::{ENDPOINT_SCRATCH, KNOWN_FILES, KnownFile, NEW_ENDPOINTS, NEXT_SERIAL, lost},
+    maps::{KNOWN_FILES, KnownFile, NEW_ENDPOINTS, NEXT_SERIAL, SCRATCH, lost},
     path,
 };
 
@@ -71,9 +71,10 @@ fn file_of(task: Task, fd: u32) -> u64 {
 /// no room: the next call tries again.
 #[inline(never)]
 fn walk(file: u64, fd: u32) -> u64 {
-    let Some(endpoint) = ENDPOINT_SCRATCH.get_ptr_mut(0) else { return 0 };
+    let Some(scratch) = SCRATCH.get_ptr_mut(0) else { return 0 };
     // SAFETY: this CPU's own entry; system call hooks do not nest.
-    let endpoint = unsafe { &mut *endpoint };
+    let scratch = unsafe { &mut *scratch };
+    let endpoint = &mut scratch.endpoint;
     let task = Task::current();
     clear(endpoint);
     endpoint.tgid = task.tgid();
@@ -83,10 +84,11 @@ fn walk(file: u64, fd: u32) -> u64 {
     if endpoint.mode & S_IFMT == S_IFSOCK {
         describe_socket(probe(file, offset!(file_private)), endpoint);
     } else {
-        path::walk(task, file, endpoint);
+        path::walk(task, file, scratch);
     }
+    let endpoint = &scratch.endpoint;
     let serial = next_serial();
-    if serial == 0 || NEW_ENDPOINTS.insert(&serial, &*endpoint, 0).is_err() {
+    if serial == 0 || NEW_ENDPOINTS.insert(&serial, endpoint, 0).is_err() {
         lost(|losses| losses.unknown_endpoints += 1);
         return 0;
     }

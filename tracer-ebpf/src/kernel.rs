@@ -1,8 +1,8 @@
 //! Reading the kernel's structures: typed loads where the verifier knows the type, probe reads elsewhere.
 
-use core::ptr;
+use core::{ffi::c_void, mem::MaybeUninit, ptr};
 
-use aya_ebpf::helpers::{bpf_probe_read_kernel, generated::bpf_get_current_task_btf};
+use aya_ebpf::helpers::generated::{bpf_get_current_task_btf, bpf_probe_read_kernel};
 use tracer_common::{
     offsets::{ABSENT, Config, Offsets},
     slot::Accounts,
@@ -47,14 +47,18 @@ pub unsafe fn load<T: Copy>(base: *const u8, offset: usize) -> T {
     unsafe { ptr::read_volatile(base.add(offset).cast::<T>()) }
 }
 
-/// A member of a structure that the verifier does not know by type; 0 if it cannot be read.
+/// A member of a structure that the verifier does not know by type; zeros if it cannot be read. No branch on success:
+/// each would double the paths that the verifier walks, and the helper fills with zeros by itself when it fails
+/// (kernel/trace/bpf_trace.c, `bpf_probe_read_kernel_common`).
 #[inline(always)]
-pub fn probe<T: Copy + Default>(base: u64, offset: u32) -> T {
-    if base == 0 || offset == ABSENT {
-        return T::default();
+pub fn probe<T: Copy>(base: u64, offset: u32) -> T {
+    let mut value = MaybeUninit::<T>::uninit();
+    let from = base.wrapping_add(offset as u64);
+    // SAFETY: the helper checks the address and always writes the whole value; T is made of integers.
+    unsafe {
+        bpf_probe_read_kernel(value.as_mut_ptr().cast(), size_of::<T>() as u32, from as *const c_void);
+        value.assume_init()
     }
-    // SAFETY: the helper checks the address.
-    unsafe { bpf_probe_read_kernel((base + offset as u64) as *const T) }.unwrap_or_default()
 }
 
 /// `struct task_struct`, typed.
@@ -122,12 +126,8 @@ impl Task {
 
     #[inline(always)]
     pub fn comm(self, into: &mut [u8; 16]) {
-        // An array of char is loaded by bytes: BTF refuses wider loads from it on older kernels.
-        let base = self.0 as u64 + offset!(task_comm) as u64;
-        // SAFETY: the helper checks the address; 16 bytes is TASK_COMM_LEN.
-        if let Ok(comm) = unsafe { bpf_probe_read_kernel(base as *const [u8; 16]) } {
-            *into = comm;
-        }
+        // A probe read: typed loads of a char array go byte by byte on older kernels.
+        *into = probe(self.0 as u64, offset!(task_comm));
     }
 
     /// Copies the kernel's own accounts of this task.

@@ -21,6 +21,18 @@ pub struct KnownFile {
     pub serial: u64,
 }
 
+/// Where an endpoint is built, and where the walk along its path stands.
+#[repr(C)]
+pub struct Scratch {
+    pub endpoint: Endpoint,
+    pub root_mount: u64,
+    pub root_dentry: u64,
+    pub mount: u64,
+    pub dentry: u64,
+    pub used: u32,
+    pub outcome: u32,
+}
+
 /// Records for user space; the size is set by the loader.
 #[map]
 pub static RING: RingBuf = RingBuf::with_byte_size(4 << 20, 0);
@@ -49,9 +61,9 @@ pub static KNOWN_FILES: LruHashMap<u64, KnownFile> = LruHashMap::with_max_entrie
 #[map]
 pub static NEW_ENDPOINTS: HashMap<u64, Endpoint> =
     HashMap::with_max_entries(ENDPOINTS, aya_ebpf::bindings::BPF_F_NO_PREALLOC);
-/// Room to build an endpoint in: too large for the stack.
+/// Too large for the stack.
 #[map]
-pub static ENDPOINT_SCRATCH: PerCpuArray<Endpoint> = PerCpuArray::with_max_entries(1, 0);
+pub static SCRATCH: PerCpuArray<Scratch> = PerCpuArray::with_max_entries(1, 0);
 /// The next endpoint serial on each CPU.
 #[map]
 pub static NEXT_SERIAL: PerCpuArray<u64> = PerCpuArray::with_max_entries(1, 0);

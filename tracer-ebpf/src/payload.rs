@@ -1,9 +1,12 @@
 //! The user memory and the bytes of a finished operation, read from the target's own arguments.
 
-use aya_ebpf::helpers::bpf_probe_read_user;
+use core::{ffi::c_void, mem::MaybeUninit, ptr};
+
+use aya_ebpf::helpers::generated::bpf_probe_read_user;
 use tracer_common::{
     limits::{IOVECS, MESSAGES},
     record::IoVec,
+    slot::ThreadSlot,
 };
 
 /// 64-bit `struct msghdr`: `msg_iov` and `msg_iovlen` (include/linux/socket.h, `struct user_msghdr`).
@@ -13,54 +16,59 @@ const MSG_IOVLEN: u64 = 24;
 const MMSGHDR: u64 = 64;
 const MSG_LEN: u64 = 56;
 
+/// A value of the target's memory; zeros if it cannot be read (without a branch: see `kernel::probe`).
 #[inline(always)]
-fn user<T: Copy + Default>(address: u64) -> T {
-    // SAFETY: the helper checks the address.
-    unsafe { bpf_probe_read_user(address as *const T) }.unwrap_or_default()
+fn user<T: Copy>(address: u64) -> T {
+    let mut value = MaybeUninit::<T>::uninit();
+    // SAFETY: the helper checks the address and always writes the whole value; T is made of integers.
+    unsafe {
+        bpf_probe_read_user(value.as_mut_ptr().cast(), size_of::<T>() as u32, address as *const c_void);
+        value.assume_init()
+    }
 }
 
-/// An array of iovecs in the target: address and number of entries.
+/// Address and number of entries of the iovecs that a message header points to.
 #[inline(always)]
 pub fn message_vector(header: u64) -> (u64, u64) {
-    (user(header + MSG_IOV), user(header + MSG_IOVLEN))
+    (user(header.wrapping_add(MSG_IOV)), user(header.wrapping_add(MSG_IOVLEN)))
 }
 
-/// Copies the first iovecs; returns the bytes they ask for, or `u64::MAX` if there are more than fit.
+/// Copies the first iovecs. Entries beyond `count` keep what was there; user space does not look at them.
 #[inline(always)]
-pub fn vector(base: u64, count: u64, into: &mut [IoVec; IOVECS]) -> u64 {
-    let mut asked: u64 = 0;
-    for (index, entry) in into.iter_mut().enumerate() {
-        *entry = if (index as u64) < count {
-            user(base + index as u64 * size_of::<IoVec>() as u64)
-        } else {
-            IoVec { base: 0, length: 0 }
-        };
-        asked = asked.wrapping_add(entry.length);
-    }
-    if count > IOVECS as u64 { u64::MAX } else { asked }
+pub fn vector(base: u64, count: u64, into: &mut [IoVec; IOVECS]) {
+    let entries = if count > IOVECS as u64 { IOVECS as u64 } else { count };
+    let bytes = entries as u32 * size_of::<IoVec>() as u32;
+    // SAFETY: at most the size of `into`.
+    unsafe { bpf_probe_read_user(into.as_mut_ptr().cast(), bytes, base as *const c_void) };
 }
 
 /// The first iovec of each of the first messages of an array.
 #[inline(always)]
 pub fn messages_vector(base: u64, count: u64, into: &mut [IoVec; IOVECS]) {
-    for (index, entry) in into.iter_mut().enumerate() {
-        *entry = if (index as u64) < count {
-            user(user(base + index as u64 * MMSGHDR + MSG_IOV))
-        } else {
-            IoVec { base: 0, length: 0 }
-        };
+    for (index, entry) in (0..).zip(into.iter_mut()) {
+        if index >= count {
+            break;
+        }
+        let vector: u64 = user(base.wrapping_add(index * MMSGHDR + MSG_IOV));
+        *entry = user(vector);
     }
 }
 
 /// Bytes moved by `sendmmsg` or `recvmmsg`, which return a number of messages: the sum of their `msg_len`.
+///
+/// Count and sum go through memory: in registers their ranges would differ at each way out of the loop, and the verifier
+/// would walk the rest of the program once for every number of messages.
 #[inline(never)]
-pub fn messages_bytes(base: u64, count: u64) -> u64 {
-    let mut bytes: u64 = 0;
+pub fn messages_bytes(slot: &mut ThreadSlot, base: u64, count: u64) {
+    slot.messages = count;
+    slot.message_bytes = 0;
     for index in 0..MESSAGES as u64 {
-        if index >= count {
+        // SAFETY: a valid reference.
+        if index >= unsafe { ptr::read_volatile(&slot.messages) } {
             break;
         }
-        bytes += user::<u32>(base + index * MMSGHDR + MSG_LEN) as u64;
+        let length: u32 = user(base.wrapping_add(index * MMSGHDR + MSG_LEN));
+        // SAFETY: likewise.
+        unsafe { ptr::write_volatile(&mut slot.message_bytes, slot.message_bytes + length as u64) };
     }
-    bytes
 }

@@ -2,4 +2,6 @@
 //!
 //! Data flows one way: kernel hooks → ring buffer → probe → model → view and export.
 
+pub mod error;
 pub mod model;
+pub mod probe;

@@ -1,0 +1,57 @@
+//! Errors that end the program: what, why, and a hint; and the exit codes that go with them.
+
+use std::{fmt, process::ExitCode};
+
+/// What kind of thing went wrong. The numbers are the documented exit codes.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[repr(u8)]
+pub enum Failure {
+    /// Anything else.
+    Internal = 1,
+    /// The command line.
+    Usage = 2,
+    /// The process to trace.
+    Target = 3,
+    /// Missing rights.
+    Privileges = 4,
+    /// The kernel lacks something.
+    Kernel = 5,
+    /// A file could not be written.
+    Output = 6,
+    /// The command could not be executed.
+    NotExecutable = 126,
+    /// The command was not found.
+    NotFound = 127,
+}
+
+/// An error as people see it.
+#[derive(Debug)]
+pub struct Fatal {
+    /// What kind.
+    pub failure: Failure,
+    /// What happened and why: one clear sentence.
+    pub what: String,
+    /// What to do about it.
+    pub hint: String,
+}
+
+impl Fatal {
+    /// Makes one.
+    pub fn new(failure: Failure, what: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self { failure, what: what.into(), hint: hint.into() }
+    }
+}
+
+impl fmt::Display for Fatal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}\nhint: {}", self.what, self.hint)
+    }
+}
+
+impl std::error::Error for Fatal {}
+
+/// The exit code that belongs to an error.
+pub fn exit_code(error: &anyhow::Error) -> ExitCode {
+    let failure = error.downcast_ref::<Fatal>().map_or(Failure::Internal, |fatal| fatal.failure);
+    ExitCode::from(failure as u8)
+}

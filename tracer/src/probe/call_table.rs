@@ -1,0 +1,116 @@
+//! System calls of the running architecture: names by number, shapes by name.
+
+use syscalls::{Sysno, x86};
+use tracer_common::{
+    call::{CALL_SHAPES, CallClass, CallKind, CallShape, NONE, NamedShape},
+    limits::{CALL_OTHER, CALLS, COMPAT_BASE},
+};
+
+use crate::model::event::CallName;
+
+/// The table, indexed as the kernel side indexes it.
+pub struct CallTable {
+    entries: Vec<Entry>,
+}
+
+struct Entry {
+    name: CallName,
+    shape: Option<&'static NamedShape>,
+}
+
+impl CallTable {
+    /// The table of the architecture that this program was built for, with the 32-bit calls that its kernels also take.
+    pub fn native() -> Self {
+        let entries = (0..CALLS as u32)
+            .map(|index| {
+                let name =
+                    CallName { name: name_at(index), compat: index >= COMPAT_BASE && index != CALL_OTHER };
+                Entry { name, shape: CALL_SHAPES.iter().find(|shape| shape.name == name.name) }
+            })
+            .collect();
+        Self { entries }
+    }
+
+    /// The call at an index of the wire.
+    pub fn name(&self, index: u32) -> CallName {
+        self.entries.get(index as usize).map_or(CallName { name: UNKNOWN, compat: false }, |entry| entry.name)
+    }
+
+    /// What it does, if it is more than counted.
+    pub fn kind(&self, index: u32) -> Option<CallKind> {
+        Some(self.entries.get(index as usize)?.shape?.kind)
+    }
+
+    /// The shape at every index, to fill the kernel side's table with.
+    pub fn shapes(&self) -> impl Iterator<Item = (u32, CallShape)> + '_ {
+        (0..)
+            .zip(&self.entries)
+            .map(|(index, entry)| (index, entry.shape.map_or(COUNTED, |named| named.shape)))
+    }
+
+    /// Indices that have a name.
+    pub fn named(&self) -> impl Iterator<Item = u32> + '_ {
+        (0..).zip(&self.entries).filter(|(_, entry)| entry.name.name != UNKNOWN).map(|(index, _)| index)
+    }
+}
+
+/// A call that is only counted.
+const COUNTED: CallShape = CallShape {
+    class: CallClass::COUNTED,
+    source_fd: NONE,
+    sink_fd: NONE,
+    buffer: NONE,
+    length: NONE,
+    flags: NONE,
+    _pad: [0; 2],
+};
+
+const UNKNOWN: &str = "unknown";
+
+fn name_at(index: u32) -> &'static str {
+    if index >= CALL_OTHER {
+        UNKNOWN
+    } else if index >= COMPAT_BASE {
+        compat_name(index - COMPAT_BASE)
+    } else {
+        Sysno::new(index as usize).map_or(UNKNOWN, |call| call.name())
+    }
+}
+
+/// i386 numbers on x86-64; other architectures' 32-bit calls are not told apart yet.
+fn compat_name(number: u32) -> &'static str {
+    if cfg!(target_arch = "x86_64") {
+        x86::Sysno::new(number as usize).map_or(UNKNOWN, |call| call.name())
+    } else {
+        UNKNOWN
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    #[cfg(target_arch = "x86_64")]
+    fn numbers_of_both_abis_do_not_mix() {
+        // arch/x86/entry/syscalls/syscall_64.tbl and syscall_32.tbl: 0 is read and restart_syscall, 3 is close and read.
+        let table = CallTable::native();
+        assert_eq!(table.name(0), CallName { name: "read", compat: false });
+        assert_eq!(table.name(COMPAT_BASE + 3), CallName { name: "read", compat: true });
+        assert_eq!(table.kind(COMPAT_BASE + 3), Some(CallKind::Read));
+        assert_eq!(table.kind(3), Some(CallKind::Descriptor));
+        assert_eq!(table.kind(39), None, "getpid is only counted");
+        assert_eq!(table.name(CALL_OTHER).name, "unknown");
+    }
+
+    #[test]
+    fn every_shape_has_a_number_in_some_abi() {
+        let table = CallTable::native();
+        for shape in CALL_SHAPES {
+            let found = table.named().any(|index| table.name(index).name == shape.name);
+            // The time64 variants exist only in the 32-bit ABI, `recv` and `send` in neither of x86's tables as such.
+            let absent = ["recv", "send", "recvmmsg_time64"].contains(&shape.name);
+            assert!(found || absent, "{}", shape.name);
+        }
+    }
+}

@@ -1,0 +1,148 @@
+//! Reading the exact counters that the kernel side keeps beside the stream.
+
+use std::collections::BTreeMap;
+
+use aya::maps::{MapData, PerCpuArray, PerCpuHashMap};
+use tracer_common::slot::{Accounts, CallCounters, LossCounters, SpillCounters, SpillKey, ThreadSlot, state};
+
+use super::{
+    call_table::CallTable,
+    decode::{comm, side},
+};
+use crate::model::event::{CallName, CallTotals, Event, Folded, Losses, ThreadTotals};
+
+/// Sums one call's counters over the CPUs.
+pub(super) fn calls(
+    counters: &PerCpuArray<MapData, CallCounters>,
+    table: &CallTable,
+) -> BTreeMap<CallName, CallTotals> {
+    let mut totals = BTreeMap::new();
+    for index in 0..counters.len() {
+        let Ok(per_cpu) = counters.get(&index, 0) else { continue };
+        let mut sum = CallTotals { kind: table.kind(index), ..CallTotals::default() };
+        for cpu in per_cpu.iter() {
+            sum.count += cpu.count;
+            sum.errors += cpu.errors;
+            sum.unfinished += cpu.unfinished;
+            sum.bytes += cpu.bytes;
+            sum.duration_ns += cpu.duration_ns;
+            sum.blocked_ns += cpu.blocked_ns;
+            sum.preempted_ns += cpu.preempted_ns;
+        }
+        if sum.count + sum.unfinished > 0 {
+            add(totals.entry(table.name(index)).or_default(), &sum);
+        }
+    }
+    totals
+}
+
+/// Several indices may share a name: numbers that the table does not know.
+fn add(into: &mut CallTotals, from: &CallTotals) {
+    into.kind = from.kind;
+    into.count += from.count;
+    into.errors += from.errors;
+    into.unfinished += from.unfinished;
+    into.bytes += from.bytes;
+    into.duration_ns += from.duration_ns;
+    into.blocked_ns += from.blocked_ns;
+    into.preempted_ns += from.preempted_ns;
+}
+
+/// Sums the losses over the CPUs.
+pub(super) fn losses(counters: &PerCpuArray<MapData, LossCounters>) -> Losses {
+    let mut sum = Losses::default();
+    let Ok(per_cpu) = counters.get(&0, 0) else { return sum };
+    for cpu in per_cpu.iter() {
+        sum.folded_operations += cpu.folded_operations;
+        sum.unattributed_operations += cpu.unattributed_operations;
+        sum.folded_calls += cpu.folded_calls;
+        sum.lost_events += cpu.lost_events;
+        sum.untraced_threads += cpu.untraced_threads;
+        sum.unknown_endpoints += cpu.unknown_endpoints;
+    }
+    sum
+}
+
+/// What one slot says of its thread.
+pub(super) fn thread(slot: &ThreadSlot, now_ns: u64, table: &CallTable) -> ThreadTotals {
+    ThreadTotals {
+        pid: slot.tgid,
+        comm: comm(&slot.comm),
+        ended: slot.state & state::DEAD != 0,
+        calls: slot.calls,
+        syscall_transitions: slot.syscall_transitions,
+        user_faults: slot.user_faults,
+        user_interrupts: slot.user_interrupts,
+        kernel_interrupts: slot.kernel_interrupts,
+        blocked_ns: slot.blocked_ns,
+        preempted_ns: slot.preempted_ns,
+        accounts: difference(&slot.latest, &slot.baseline),
+        exec_read_chars: slot.exec_read_chars,
+        exec_read_calls: slot.exec_read_calls,
+        in_call: in_call(slot, now_ns, table),
+    }
+}
+
+fn in_call(slot: &ThreadSlot, now_ns: u64, table: &CallTable) -> Option<(CallName, Option<u64>)> {
+    (slot.state & (state::IN_CALL | state::DEAD) == state::IN_CALL)
+        .then(|| (table.name(slot.call), Some(now_ns.saturating_sub(slot.call_start_ns))))
+}
+
+fn difference(now: &Accounts, then: &Accounts) -> Accounts {
+    Accounts {
+        voluntary: now.voluntary.saturating_sub(then.voluntary),
+        involuntary: now.involuntary.saturating_sub(then.involuntary),
+        minor_faults: now.minor_faults.saturating_sub(then.minor_faults),
+        major_faults: now.major_faults.saturating_sub(then.major_faults),
+        read_chars: now.read_chars.saturating_sub(then.read_chars),
+        written_chars: now.written_chars.saturating_sub(then.written_chars),
+        read_calls: now.read_calls.saturating_sub(then.read_calls),
+        write_calls: now.write_calls.saturating_sub(then.write_calls),
+        storage_read_bytes: now.storage_read_bytes.saturating_sub(then.storage_read_bytes),
+        storage_written_bytes: now.storage_written_bytes.saturating_sub(then.storage_written_bytes),
+    }
+}
+
+/// Folded operations since the last collection. The entries stay: the kernel side adds to them without a lock, so one
+/// that is taken away could take an addition with it. `seen` keeps what was collected before.
+pub(super) fn folded(
+    spill: &PerCpuHashMap<MapData, SpillKey, SpillCounters>,
+    seen: &mut BTreeMap<(u32, u32, u64, u64, u32, u32, u32), SpillCounters>,
+    table: &CallTable,
+    storage_known: bool,
+) -> Vec<Event> {
+    let mut events = Vec::new();
+    for (key, per_cpu) in spill.iter().flatten() {
+        let mut sum = SpillCounters::default();
+        for cpu in per_cpu.iter() {
+            sum.operations += cpu.operations;
+            sum.errors += cpu.errors;
+            sum.bytes += cpu.bytes;
+            sum.duration_ns += cpu.duration_ns;
+            sum.blocked_ns += cpu.blocked_ns;
+            sum.preempted_ns += cpu.preempted_ns;
+            sum.storage_read_bytes += cpu.storage_read_bytes;
+        }
+        let id = (key.tgid, key.call, key.source, key.sink, key.source_flags, key.sink_flags, key.call_flags);
+        let before = seen.insert(id, sum).unwrap_or_default();
+        let Some(kind) = table.kind(key.call) else { continue };
+        if sum.operations == before.operations {
+            continue;
+        }
+        events.push(Event::Folded(Folded {
+            pid: key.tgid,
+            name: table.name(key.call),
+            kind,
+            source: side(-1, key.source, key.source_flags),
+            sink: side(-1, key.sink, key.sink_flags),
+            flags: key.call_flags,
+            operations: sum.operations - before.operations,
+            bytes: sum.bytes - before.bytes,
+            duration_ns: sum.duration_ns - before.duration_ns,
+            blocked_ns: sum.blocked_ns - before.blocked_ns,
+            preempted_ns: sum.preempted_ns - before.preempted_ns,
+            storage_read_bytes: storage_known.then(|| sum.storage_read_bytes - before.storage_read_bytes),
+        }));
+    }
+    events
+}

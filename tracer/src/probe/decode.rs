@@ -1,0 +1,254 @@
+//! From bytes of the ring buffer to the model's events. A record of unknown kind or size is counted, never an error.
+
+use std::ops::Range;
+
+use tracer_common::{
+    call::CallKind,
+    limits::IOVECS,
+    record::{
+        CallRecord, DescriptorRecord, Header, OperationRecord, RecordKind, ThreadRecord, VectorRecord, flag,
+    },
+};
+
+use super::call_table::CallTable;
+use crate::model::event::{Call, Event, Mapping, Operation, Serial, Side, ThreadStarted};
+
+/// A record, as far as the reader itself has to act on it.
+pub(super) enum Decoded {
+    /// A finished call, with the event on mappings that may follow from it.
+    Call(Event, Option<Event>),
+    /// A thread was born, ended or executed a program.
+    Thread(RecordKind, ThreadRecord),
+    /// Nothing that this version knows.
+    Unknown,
+}
+
+/// Types that may be read from any bytes: `repr(C)`, integers only.
+trait Wire: Copy {}
+impl Wire for Header {}
+impl Wire for CallRecord {}
+impl Wire for OperationRecord {}
+impl Wire for VectorRecord {}
+impl Wire for DescriptorRecord {}
+impl Wire for ThreadRecord {}
+
+fn read<T: Wire>(bytes: &[u8]) -> Option<T> {
+    if bytes.len() < size_of::<T>() {
+        return None;
+    }
+    // SAFETY: long enough, any bytes are a value of a Wire type, and the read is unaligned.
+    Some(unsafe { bytes.as_ptr().cast::<T>().read_unaligned() })
+}
+
+pub(super) fn decode(bytes: &[u8], table: &CallTable) -> Decoded {
+    decode_known(bytes, table).unwrap_or(Decoded::Unknown)
+}
+
+fn decode_known(bytes: &[u8], table: &CallTable) -> Option<Decoded> {
+    let header: Header = read(bytes)?;
+    Some(match RecordKind(header.kind) {
+        RecordKind::CALL => Decoded::Call(Event::Call(call(&read(bytes)?, table)), None),
+        RecordKind::OPERATION => {
+            let record: OperationRecord = read(bytes)?;
+            Decoded::Call(Event::Operation(plain_operation(&record, table)?), None)
+        }
+        RecordKind::VECTOR => Decoded::Call(Event::Operation(vector_operation(&read(bytes)?, table)?), None),
+        RecordKind::DESCRIPTOR => {
+            let record: DescriptorRecord = read(bytes)?;
+            Decoded::Call(Event::Call(call(&record.call, table)), mapping(&record, table))
+        }
+        kind @ (RecordKind::THREAD_START | RecordKind::THREAD_END | RecordKind::EXEC) => {
+            Decoded::Thread(kind, read(bytes)?)
+        }
+        _ => return None,
+    })
+}
+
+fn call(record: &CallRecord, table: &CallTable) -> Call {
+    let header = &record.header;
+    Call {
+        pid: header.tgid,
+        tid: header.tid,
+        name: table.name(header.call),
+        end_ns: header.time_ns,
+        duration_ns: (header.flags & flag::NO_START == 0).then_some(record.duration_ns),
+        blocked_ns: record.blocked_ns,
+        preempted_ns: record.preempted_ns,
+        result: record.result,
+        voluntary: record.voluntary,
+        involuntary: record.involuntary,
+        minor_faults: record.minor_faults,
+        major_faults: record.major_faults,
+        interrupts: record.interrupts,
+    }
+}
+
+fn plain_operation(record: &OperationRecord, table: &CallTable) -> Option<Operation> {
+    let mut operation = operation(record, table)?;
+    if record.buffer != 0 {
+        operation.buffers.push(range(record.buffer, record.asked));
+    }
+    Some(operation)
+}
+
+fn vector_operation(record: &VectorRecord, table: &CallTable) -> Option<Operation> {
+    let mut operation = operation(&record.operation, table)?;
+    let count = (record.operation.vectors as usize).min(IOVECS);
+    let entries = record.iovecs.iter().take(count).filter(|entry| entry.length != 0);
+    operation.buffers = entries.map(|entry| range(entry.base, entry.length)).collect();
+    operation.buffers_complete = record.operation.vectors as usize <= IOVECS;
+    operation.asked_bytes = operation
+        .buffers_complete
+        .then(|| operation.buffers.iter().map(|buffer| buffer.end - buffer.start).sum());
+    Some(operation)
+}
+
+fn operation(record: &OperationRecord, table: &CallTable) -> Option<Operation> {
+    let storage = record.call.header.flags & flag::STORAGE_KNOWN != 0;
+    Some(Operation {
+        call: call(&record.call, table),
+        kind: table.kind(record.call.header.call)?,
+        source: side(record.source_fd, record.source, record.source_flags),
+        sink: side(record.sink_fd, record.sink, record.sink_flags),
+        buffers: Vec::new(),
+        buffers_complete: true,
+        asked_bytes: (record.asked != u64::MAX).then_some(record.asked),
+        bytes: record.bytes,
+        storage_read_bytes: storage.then_some(record.storage_read_bytes),
+        storage_written_bytes: storage.then_some(record.storage_written_bytes),
+        flags: record.call_flags,
+    })
+}
+
+pub(super) fn side(fd: i32, serial: u64, flags: u32) -> Option<Side> {
+    (fd >= 0 || serial != 0).then_some(Side { fd, serial: Serial(serial), flags })
+}
+
+fn range(start: u64, length: u64) -> Range<u64> {
+    start..start.saturating_add(length)
+}
+
+/// include/uapi/asm-generic/mman-common.h
+const MAP_ANONYMOUS: u64 = 0x20;
+/// Unit of the offset of 32-bit `mmap2`, bytes (mm/mmap.c).
+const MMAP2_UNIT: u64 = 4096;
+
+/// What a finished call did to the address space.
+fn mapping(record: &DescriptorRecord, table: &CallTable) -> Option<Event> {
+    let header = &record.call.header;
+    let result = record.call.result;
+    // Results in the errno range are errors; addresses never are (include/linux/err.h).
+    if (-4095..0).contains(&result) {
+        return None;
+    }
+    let pid = header.tgid;
+    let [address, length, third, flags, _, offset] = record.args;
+    let mapped = result.cast_unsigned();
+    match table.kind(header.call)? {
+        CallKind::Map if flags & MAP_ANONYMOUS != 0 || record.endpoint == 0 => {
+            Some(Event::Unmapped { pid, range: range(mapped, length) })
+        }
+        CallKind::Map => {
+            let unit = if table.name(header.call).name == "mmap2" { MMAP2_UNIT } else { 1 };
+            Some(Event::Mapped(Mapping {
+                pid,
+                range: range(mapped, length),
+                serial: Serial(record.endpoint),
+                offset: offset.saturating_mul(unit),
+            }))
+        }
+        CallKind::Unmap => Some(Event::Unmapped { pid, range: range(address, length) }),
+        CallKind::Remap => {
+            Some(Event::Remapped { pid, from: range(address, length), to: range(mapped, third) })
+        }
+        _ => None,
+    }
+}
+
+/// What a thread's birth means to the model.
+pub(super) fn started(record: &ThreadRecord, attached: bool) -> Event {
+    Event::ThreadStarted(ThreadStarted {
+        pid: record.header.tgid,
+        tid: record.header.tid,
+        parent: record.parent,
+        attached,
+        time_ns: record.header.time_ns,
+        comm: comm(&record.comm),
+    })
+}
+
+/// A command name as the kernel pads it.
+pub(super) fn comm(bytes: &[u8; 16]) -> String {
+    let end = bytes.iter().position(|byte| *byte == 0).unwrap_or(bytes.len());
+    String::from_utf8_lossy(&bytes[..end]).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn bytes_of<T: Wire>(value: &T) -> Vec<u8> {
+        // SAFETY: a Wire type has no padding that is not a field.
+        unsafe { std::slice::from_raw_parts(std::ptr::from_ref(value).cast::<u8>(), size_of::<T>()) }.to_vec()
+    }
+
+    fn read_record(bytes: u64) -> OperationRecord {
+        let header =
+            Header { kind: RecordKind::OPERATION.0, flags: 0, call: 0, tgid: 7, tid: 8, time_ns: 100 };
+        let call =
+            CallRecord { header, duration_ns: 40, result: bytes.cast_signed(), ..CallRecord::default() };
+        OperationRecord {
+            call,
+            source: 5,
+            source_fd: 3,
+            sink_fd: -1,
+            buffer: 0x1000,
+            asked: 512,
+            bytes,
+            ..OperationRecord::default()
+        }
+    }
+
+    #[test]
+    fn a_read_decodes_with_its_buffer_and_source() {
+        let Decoded::Call(Event::Operation(operation), None) =
+            decode(&bytes_of(&read_record(200)), &CallTable::native())
+        else {
+            panic!("not an operation");
+        };
+        assert_eq!(operation.call.name.name, "read");
+        assert_eq!(operation.buffers, [0x1000..0x1200]);
+        assert_eq!(operation.source, Some(Side { fd: 3, serial: Serial(5), flags: 0 }));
+        assert_eq!(operation.sink, None);
+        assert_eq!((operation.bytes, operation.call.duration_ns), (200, Some(40)));
+        assert_eq!(operation.storage_read_bytes, None, "the flag that says it is known is not set");
+    }
+
+    #[test]
+    fn cut_and_unknown_records_are_not_understood() {
+        let table = CallTable::native();
+        let record = bytes_of(&read_record(1));
+        for length in 0..record.len() {
+            assert!(matches!(decode(&record[..length], &table), Decoded::Unknown), "{length}");
+        }
+        let mut unknown = record;
+        unknown[0] = 0xee;
+        assert!(matches!(decode(&unknown, &table), Decoded::Unknown));
+    }
+
+    #[test]
+    fn an_anonymous_mapping_hides_what_was_there() {
+        let header = Header { kind: RecordKind::DESCRIPTOR.0, call: 9, tgid: 7, tid: 7, ..Header::default() };
+        let call = CallRecord { header, result: 0x7000, ..CallRecord::default() };
+        let record = DescriptorRecord {
+            call,
+            args: [0, 0x2000, 3, 0x22, u64::MAX, 0],
+            endpoint: 0,
+            descriptors: [-1; 2],
+        };
+        let Decoded::Call(_, Some(event)) = decode(&bytes_of(&record), &CallTable::native()) else {
+            panic!("no mapping event");
+        };
+        assert_eq!(event, Event::Unmapped { pid: 7, range: 0x7000..0x9000 });
+    }
+}

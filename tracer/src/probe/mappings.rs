@@ -1,0 +1,26 @@
+//! Files that a process had mapped before tracing began, from `/proc/PID/maps`.
+
+use procfs::process::{MMapPath, Process};
+
+use super::endpoints::Describer;
+use crate::model::event::{Event, Mapping, Serial};
+
+/// Serials that user space gives out itself have this bit; the kernel side's never do.
+const OWN: u64 = 1 << 63;
+
+/// The events that tell the model what is mapped already. A process that has vanished has none.
+pub fn of_process(pid: u32, describer: &mut Describer, next: &mut u64) -> Vec<Event> {
+    let maps = i32::try_from(pid).ok().and_then(|pid| Process::new(pid).ok()?.maps().ok());
+    let mut events = Vec::new();
+    for map in maps.into_iter().flatten() {
+        let MMapPath::Path(path) = &map.pathname else { continue };
+        let (Ok(major), Ok(minor)) = (u32::try_from(map.dev.0), u32::try_from(map.dev.1)) else { continue };
+        let serial = Serial(OWN | *next);
+        *next += 1;
+        let device = major << 20 | minor;
+        events.push(Event::Endpoint(serial, describer.describe_mapped(device, map.inode, path)));
+        let range = map.address.0..map.address.1;
+        events.push(Event::Mapped(Mapping { pid, range, serial, offset: map.offset }));
+    }
+    events
+}

@@ -1,0 +1,85 @@
+//! Finding structure members and tracepoint arities in the running kernel's BTF, by name.
+
+use btf_rs::{Btf, BtfType, Type};
+use tracer_common::offsets::Offsets;
+
+/// Where the kernel publishes its types.
+pub const VMLINUX: &str = "/sys/kernel/btf/vmlinux";
+
+/// The kernel's types.
+pub struct Types(Btf);
+
+impl Types {
+    /// Reads the running kernel's BTF.
+    ///
+    /// # Errors
+    /// If it is missing (`CONFIG_DEBUG_INFO_BTF` off) or cannot be parsed.
+    pub fn of_kernel() -> Result<Self, btf_rs::Error> {
+        Btf::from_file(VMLINUX).map(Self)
+    }
+
+    /// Every member that the programs read.
+    pub fn offsets(&self) -> Offsets {
+        Offsets::resolve(|structure, path| self.offset(structure, path))
+    }
+
+    /// Byte offset of a dotted path of members, looking through anonymous structures and unions.
+    pub fn offset(&self, structure: &str, path: &str) -> Option<u32> {
+        let mut types = self.0.resolve_types_by_name(structure).ok()?;
+        // A forward declaration may carry the same name.
+        types.retain(|found| matches!(found, Type::Struct(_) | Type::Union(_)));
+        let mut holder = types.into_iter().next()?;
+        let mut bytes = 0;
+        for name in path.split('.') {
+            let (offset, inner) = self.member(&holder, name)?;
+            bytes += offset;
+            holder = inner;
+        }
+        Some(bytes)
+    }
+
+    fn member(&self, holder: &Type, name: &str) -> Option<(u32, Type)> {
+        let (Type::Struct(holder) | Type::Union(holder)) = holder else { return None };
+        for member in &holder.members {
+            let own = self.0.resolve_name(member).unwrap_or_default();
+            if own != name && !own.is_empty() {
+                continue;
+            }
+            let inner = self.plain(self.0.resolve_chained_type(member).ok()?)?;
+            let offset = member.bit_offset() / 8;
+            if own == name {
+                return Some((offset, inner));
+            }
+            if let Some((further, found)) = self.member(&inner, name) {
+                return Some((offset + further, found));
+            }
+        }
+        None
+    }
+
+    /// Strips const, volatile and typedef.
+    fn plain(&self, mut found: Type) -> Option<Type> {
+        while let Type::Const(_) | Type::Volatile(_) | Type::Typedef(_) | Type::TypeTag(_) = found {
+            let qualified: &dyn BtfType = found.as_btf_type()?;
+            found = self.0.resolve_chained_type(qualified).ok()?;
+        }
+        Some(found)
+    }
+
+    /// Whether the kernel has this tracepoint in typed form.
+    pub fn has_tracepoint(&self, name: &str) -> bool {
+        self.tracepoint_arity(name).is_some()
+    }
+
+    /// Number of arguments of a typed tracepoint.
+    pub fn tracepoint_arity(&self, name: &str) -> Option<u32> {
+        let types = self.0.resolve_types_by_name(&format!("btf_trace_{name}")).ok()?;
+        let typedef = types.into_iter().find(|found| matches!(found, Type::Typedef(_)))?;
+        let pointer = self.0.resolve_chained_type(typedef.as_btf_type()?).ok()?;
+        let Type::FuncProto(function) = self.0.resolve_chained_type(pointer.as_btf_type()?).ok()? else {
+            return None;
+        };
+        // The first parameter is the probe's own `void *data`.
+        u32::try_from(function.parameters.len()).ok()?.checked_sub(1)
+    }
+}

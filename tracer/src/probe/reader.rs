@@ -1,0 +1,229 @@
+//! Reading what the kernel side reports: records from the ring buffer, identities and counters from maps.
+
+use std::{
+    collections::BTreeMap,
+    os::fd::{AsRawFd, RawFd},
+};
+
+use aya::maps::{Array, HashMap, MapData, PerCpuArray, PerCpuHashMap, RingBuf, Stack};
+use rustix::time::{ClockId, clock_gettime};
+use tracer_common::{
+    endpoint::Endpoint as WireEndpoint,
+    limits::THREADS,
+    record::{RecordKind, ThreadRecord},
+    slot::{CallCounters, LossCounters, SpillCounters, SpillKey, ThreadSlot, state},
+};
+
+use super::{
+    call_table::CallTable,
+    counters,
+    decode::{self, Decoded},
+    endpoints::{self, Describer},
+    load::{LoadError, Probe, other},
+    mappings,
+};
+use crate::model::event::{Counters, Event, Operation, Serial, Side, ThreadTotals, Tid};
+
+type SpillSeen = BTreeMap<(u32, u32, u64, u64, u32, u32, u32), SpillCounters>;
+
+/// The reading half of the probe.
+pub struct Reader {
+    ring: RingBuf<MapData>,
+    slots: Array<MapData, ThreadSlot>,
+    free_slots: Stack<MapData, u32>,
+    calls: PerCpuArray<MapData, CallCounters>,
+    losses: PerCpuArray<MapData, LossCounters>,
+    spill: PerCpuHashMap<MapData, SpillKey, SpillCounters>,
+    new_endpoints: HashMap<MapData, u64, WireEndpoint>,
+    table: CallTable,
+    describer: Describer,
+    storage_known: bool,
+    /// Slots of threads that live.
+    live: BTreeMap<u32, ()>,
+    ended: BTreeMap<(Tid, u64), ThreadTotals>,
+    spill_seen: SpillSeen,
+    /// Serials whose identity has been handed on, so that each is looked up once.
+    told: std::collections::HashSet<u64>,
+    undecodable: u64,
+    own_serials: u64,
+}
+
+impl Reader {
+    pub(super) fn new(probe: &mut Probe, ring: RingBuf<MapData>) -> Result<Self, LoadError> {
+        Ok(Self {
+            ring,
+            slots: Array::try_from(probe.take("SLOTS")?).map_err(other)?,
+            free_slots: Stack::try_from(probe.take("FREE_SLOTS")?).map_err(other)?,
+            calls: PerCpuArray::try_from(probe.take("CALL_COUNTERS")?).map_err(other)?,
+            losses: PerCpuArray::try_from(probe.take("LOSSES")?).map_err(other)?,
+            spill: PerCpuHashMap::try_from(probe.take("SPILL")?).map_err(other)?,
+            new_endpoints: HashMap::try_from(probe.take("NEW_ENDPOINTS")?).map_err(other)?,
+            table: CallTable::native(),
+            describer: Describer::default(),
+            storage_known: probe.storage_accounts(),
+            live: BTreeMap::new(),
+            ended: BTreeMap::new(),
+            spill_seen: SpillSeen::new(),
+            told: std::collections::HashSet::new(),
+            undecodable: 0,
+            own_serials: 0,
+        })
+    }
+
+    /// Reads at most `limit` records into `events`; returns how many there were.
+    pub fn drain(&mut self, limit: usize, events: &mut Vec<Event>) -> usize {
+        let mut records = 0;
+        while records < limit {
+            let Some(item) = self.ring.next() else { break };
+            let decoded = decode::decode(&item, &self.table);
+            drop(item);
+            records += 1;
+            match decoded {
+                Decoded::Call(event, follows) => {
+                    self.tell_endpoints(&event, events);
+                    if let Some(follows) = &follows {
+                        self.tell_endpoints(follows, events);
+                    }
+                    events.push(event);
+                    events.extend(follows);
+                }
+                Decoded::Thread(kind, record) => self.thread(kind, &record, events),
+                Decoded::Unknown => self.undecodable += 1,
+            }
+        }
+        records
+    }
+
+    /// Files that a process had mapped before tracing began.
+    pub fn mappings_of(&mut self, pid: u32) -> Vec<Event> {
+        mappings::of_process(pid, &mut self.describer, &mut self.own_serials)
+    }
+
+    /// How many traced threads live, as far as records have told.
+    pub fn live_threads(&self) -> usize {
+        self.live.len()
+    }
+
+    /// The exact counters as they stand, and what was folded since the last time.
+    pub fn counters(&mut self, events: &mut Vec<Event>) {
+        let folded = counters::folded(&self.spill, &mut self.spill_seen, &self.table, self.storage_known);
+        for event in &folded {
+            self.tell_endpoints(event, events);
+        }
+        events.extend(folded);
+        events.push(Event::Counters(Box::new(self.read_counters())));
+    }
+
+    fn read_counters(&mut self) -> Counters {
+        let time_ns = now_ns();
+        let losses = counters::losses(&self.losses);
+        if losses.lost_events > 0 {
+            self.find_slots();
+        }
+        let mut threads = self.ended.clone();
+        for number in self.live.keys() {
+            if let Ok(slot) = self.slots.get(number, 0) {
+                let totals = counters::thread(&slot, time_ns, &self.table);
+                threads.insert((slot.tid, slot.start_ns), totals);
+            }
+        }
+        Counters {
+            time_ns,
+            calls: counters::calls(&self.calls, &self.table),
+            threads,
+            losses: crate::model::event::Losses { undecodable_records: self.undecodable, ..losses },
+        }
+    }
+
+    /// After thread records were lost: looks at every slot for threads not heard of, and for deaths.
+    fn find_slots(&mut self) {
+        for number in 0..THREADS {
+            let Ok(slot) = self.slots.get(&number, 0) else { continue };
+            if slot.state & state::LIVE == 0 {
+                continue;
+            }
+            if slot.state & state::DEAD != 0 {
+                self.retire(number, &slot);
+            } else {
+                self.live.insert(number, ());
+            }
+        }
+    }
+
+    fn thread(&mut self, kind: RecordKind, record: &ThreadRecord, events: &mut Vec<Event>) {
+        match kind {
+            RecordKind::THREAD_START => {
+                self.live.insert(record.slot, ());
+                let attached =
+                    self.slots.get(&record.slot, 0).is_ok_and(|slot| slot.state & state::ATTACHED != 0);
+                events.push(decode::started(record, attached));
+            }
+            RecordKind::THREAD_END => {
+                if let Ok(slot) = self.slots.get(&record.slot, 0)
+                    && slot.start_ns == record.start_ns
+                {
+                    self.retire(record.slot, &slot);
+                }
+                events.push(Event::ThreadEnded {
+                    pid: record.header.tgid,
+                    tid: record.header.tid,
+                    time_ns: record.header.time_ns,
+                    exit_code: record.exit_code,
+                });
+            }
+            _ => events.push(Event::Executed {
+                pid: record.header.tgid,
+                comm: decode::comm(&record.comm),
+                time_ns: record.header.time_ns,
+            }),
+        }
+    }
+
+    /// Keeps what a dead thread's slot says and gives the slot back. The kernel side writes to it no more.
+    fn retire(&mut self, number: u32, slot: &ThreadSlot) {
+        let totals = counters::thread(slot, 0, &self.table);
+        self.ended.insert((slot.tid, slot.start_ns), totals);
+        self.live.remove(&number);
+        let _ = self.slots.set(number, ThreadSlot::default(), 0);
+        let _ = self.free_slots.push(number, 0);
+    }
+
+    /// Hands on the identity of serials that are met for the first time.
+    fn tell_endpoints(&mut self, event: &Event, events: &mut Vec<Event>) {
+        let sides: [Option<Serial>; 2] = match event {
+            Event::Operation(Operation { source, sink, .. }) => [serial(source), serial(sink)],
+            Event::Folded(folded) => [serial(&folded.source), serial(&folded.sink)],
+            Event::Mapped(mapping) => [Some(mapping.serial), None],
+            _ => return,
+        };
+        for found in sides.into_iter().flatten() {
+            if found.0 == 0 || !self.told.insert(found.0) {
+                continue;
+            }
+            let endpoint = match self.new_endpoints.get(&found.0, 0) {
+                Ok(identity) => {
+                    let _ = self.new_endpoints.remove(&found.0);
+                    self.describer.describe(&identity)
+                }
+                Err(_) => endpoints::unknown(),
+            };
+            events.push(Event::Endpoint(found, endpoint));
+        }
+    }
+}
+
+fn serial(side: &Option<Side>) -> Option<Serial> {
+    side.map(|side| side.serial)
+}
+
+impl AsRawFd for Reader {
+    fn as_raw_fd(&self) -> RawFd {
+        self.ring.as_raw_fd()
+    }
+}
+
+/// The clock that the kernel side stamps records with (`bpf_ktime_get_ns`), ns.
+pub(super) fn now_ns() -> u64 {
+    let now = clock_gettime(ClockId::Monotonic);
+    now.tv_sec.cast_unsigned() * 1_000_000_000 + now.tv_nsec.cast_unsigned()
+}
