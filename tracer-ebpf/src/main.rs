@@ -6,7 +6,7 @@ use aya_ebpf::{macros::raw_tracepoint, programs::RawTracePointContext};
 
 /// Placeholder: counts nothing yet, shows that the build works from end to end.
 #[raw_tracepoint(tracepoint = "sys_exit")]
-pub fn sys_exit(_context: RawTracePointContext) -> i32 {
+fn sys_exit(_context: RawTracePointContext) -> i32 {
     0
 }
 
