@@ -2,4 +2,7 @@
 //!
 //! Data flows one way: kernel hooks → ring buffer → probe → model → view and export.
 
+pub mod demo;
+pub mod export;
 pub mod model;
+pub mod view;
