@@ -2,6 +2,22 @@
 //!
 //! Data flows one way: kernel hooks → ring buffer → probe → model → view and export.
 
+pub mod cli;
+pub mod demo;
+pub mod demonstration;
+pub mod doctor;
+mod ending;
 pub mod error;
+pub mod evidence;
+pub mod export;
+pub mod machine;
 pub mod model;
+mod model_room;
+pub mod options;
+mod privileges;
 pub mod probe;
+mod pump;
+pub mod session;
+mod spawn;
+mod target;
+pub mod view;

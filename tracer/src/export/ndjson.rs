@@ -1,0 +1,314 @@
+//! The NDJSON stream: one JSON object a line, as things happen. The first line is the header, the last one the summary;
+//! a stream without a summary was cut off, and each whole line of it is valid all the same.
+
+use std::path::Path;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use syscalls::Errno;
+
+use super::{
+    document::{Document, Machine, Target, Tool},
+    file::{Destination, LineFile, OutputError},
+};
+use crate::model::{
+    event::{CallName, Operation, Serial, Side},
+    snapshot::{ContextSwitches, FlowEnd, PageFaults, Transfer},
+};
+
+/// One line of the stream, told apart by `type`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum Line {
+    /// The first line.
+    Header(StreamHeader),
+    /// An I/O call finished.
+    Operation(OperationLine),
+    /// Payload reached its sink.
+    Transfer(Transfer),
+    /// The last line: what `--json` writes.
+    Summary(Box<Document>),
+}
+
+/// What is known before anything happened.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct StreamHeader {
+    /// [`super::document::SCHEMA_VERSION`].
+    pub schema_version: u32,
+    /// What writes the stream.
+    pub tool: Tool,
+    /// Where it runs.
+    pub machine: Machine,
+    /// What is traced.
+    pub target: Target,
+}
+
+impl StreamHeader {
+    /// The header of the stream whose summary a document will be.
+    pub fn of(document: &Document) -> Self {
+        Self {
+            schema_version: document.schema_version,
+            tool: document.tool.clone(),
+            machine: document.machine.clone(),
+            target: document.target.clone(),
+        }
+    }
+}
+
+/// One finished I/O call.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct OperationLine {
+    /// Process.
+    pub pid: u32,
+    /// Thread.
+    pub tid: u32,
+    /// Monotonic time of its end, ns.
+    pub time_ns: u64,
+    /// The call; 32-bit calls end in `:32`.
+    pub name: String,
+    /// The descriptor that payload came from; null if it was memory.
+    pub source: Option<OperationEnd>,
+    /// The descriptor that it went to; null if it was memory.
+    pub sink: Option<OperationEnd>,
+    /// Bytes asked for; null if not known.
+    pub asked_bytes: Option<u64>,
+    /// Bytes moved.
+    pub bytes: u64,
+    /// What the call returned; a negative number is an errno.
+    pub result: i64,
+    /// The name of the errno, such as `EAGAIN`; null if it succeeded.
+    pub errno: Option<String>,
+    /// Wall time inside, ns; null if the call began before tracing did.
+    pub duration_ns: Option<u64>,
+    /// Of that, blocked.
+    pub blocked_ns: u64,
+    /// Of that, preempted.
+    pub preempted_ns: u64,
+    /// Context switches inside.
+    pub context_switches: ContextSwitches,
+    /// Page faults inside.
+    pub page_faults: PageFaults,
+    /// Interrupts that arrived inside (from kernel mode: no transitions).
+    pub interrupts: u32,
+    /// The call's flags argument (`MSG_*`, `SPLICE_F_*`, `RWF_*`), as the kernel numbers them.
+    pub flags: u32,
+}
+
+/// A descriptor's side of a call.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct OperationEnd {
+    /// The descriptor's number at that moment.
+    pub fd: i32,
+    /// The open file's flags (`O_*`), as the kernel numbers them.
+    pub open_flags: u32,
+    /// What it was; null if that could not be found out.
+    pub endpoint: Option<FlowEnd>,
+}
+
+impl OperationLine {
+    /// The line of an operation; `end` knows what a serial stands for.
+    pub fn new(operation: &Operation, end: impl Fn(Serial) -> Option<FlowEnd>) -> Self {
+        let side =
+            |side: Side| OperationEnd { fd: side.fd, open_flags: side.flags, endpoint: end(side.serial) };
+        let call = &operation.call;
+        Self {
+            pid: call.pid,
+            tid: call.tid,
+            time_ns: call.end_ns,
+            name: call_name(call.name),
+            source: operation.source.map(side),
+            sink: operation.sink.map(side),
+            asked_bytes: operation.asked_bytes,
+            bytes: operation.bytes,
+            result: call.result,
+            errno: errno_name(call.result),
+            duration_ns: call.duration_ns,
+            blocked_ns: call.blocked_ns,
+            preempted_ns: call.preempted_ns,
+            context_switches: ContextSwitches {
+                voluntary: call.voluntary.into(),
+                involuntary: call.involuntary.into(),
+            },
+            page_faults: PageFaults { minor: call.minor_faults.into(), major: call.major_faults.into() },
+            interrupts: call.interrupts,
+            flags: operation.flags,
+        }
+    }
+}
+
+fn call_name(name: CallName) -> String {
+    format!("{}{}", name.name, if name.compat { ":32" } else { "" })
+}
+
+/// The errno's name; its number for one that the table does not have.
+fn errno_name(result: i64) -> Option<String> {
+    // include/linux/err.h: MAX_ERRNO. Any other negative value is a result, such as an address in the upper half.
+    let number = result.checked_neg().filter(|number| (1..=4095).contains(number))?;
+    let number = i32::try_from(number).ok()?;
+    Some(Errno::new(number).name().map_or_else(|| number.to_string(), str::to_owned))
+}
+
+/// Where the stream goes, tested but not yet touched.
+#[derive(Debug)]
+pub struct StreamOutput(Destination);
+
+impl StreamOutput {
+    /// Makes sure, before tracing starts, that `path` can be written (`-`: standard output). What is there stays as it
+    /// is until [`Self::start`]; a value that is dropped before leaves nothing behind.
+    pub fn prepare(path: &Path) -> Result<Self, OutputError> {
+        Destination::prepare_in_place(path).map(Self)
+    }
+
+    /// Whether the lines go to standard output, so that nothing else should.
+    pub fn is_stdout(&self) -> bool {
+        self.0.is_stdout()
+    }
+
+    /// Empties the file and writes the header.
+    pub fn start(self, header: StreamHeader) -> Result<LineStream, OutputError> {
+        let mut stream = LineStream { file: self.0.into_lines()?, failed: false, dropped_lines: 0 };
+        stream.write(&Line::Header(header))?;
+        stream.flush()?;
+        Ok(stream)
+    }
+}
+
+/// The stream while it is written. After the first error, which is returned once, everything else is dropped and counted.
+#[derive(Debug)]
+pub struct LineStream {
+    file: LineFile,
+    failed: bool,
+    dropped_lines: u64,
+}
+
+impl LineStream {
+    /// Adds a line. It reaches the file when the buffer is full, or with [`Self::flush`].
+    pub fn write(&mut self, line: &Line) -> Result<(), OutputError> {
+        if self.failed || self.file.reader_is_gone() {
+            self.dropped_lines += 1;
+            return Ok(());
+        }
+        let result = self.file.push_line(|buffer| serde_json::to_writer(buffer, line));
+        self.note(result)
+    }
+
+    /// Hands all whole lines to the file; to be called at least once an interval.
+    pub fn flush(&mut self) -> Result<(), OutputError> {
+        if self.failed {
+            return Ok(());
+        }
+        let result = self.file.flush();
+        self.note(result)
+    }
+
+    /// Writes the summary and ends the stream.
+    pub fn finish(mut self, document: Document) -> Result<(), OutputError> {
+        self.write(&Line::Summary(Box::new(document)))?;
+        self.flush()
+    }
+
+    /// Whether whoever read the stream went away (`| head`): that is no error, but nobody wants to hear more.
+    pub fn reader_is_gone(&self) -> bool {
+        self.file.reader_is_gone()
+    }
+
+    /// Lines that were dropped after an error, or after the reader went away.
+    pub fn dropped_lines(&self) -> u64 {
+        self.dropped_lines
+    }
+
+    fn note(&mut self, result: Result<(), OutputError>) -> Result<(), OutputError> {
+        self.failed |= result.is_err();
+        result
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, fs::File, io::Read as _};
+
+    use super::*;
+    use crate::export::samples;
+
+    fn lines(path: &Path) -> Vec<Line> {
+        fs::read_to_string(path).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+
+    #[test]
+    fn a_stream_begins_with_a_header_and_ends_with_the_summary() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("out.ndjson");
+        fs::write(&path, "what was there before\n").unwrap();
+        let output = StreamOutput::prepare(&path).unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "what was there before\n");
+        let document = samples::busy();
+        let mut stream = output.start(StreamHeader::of(&document)).unwrap();
+        assert!(matches!(lines(&path)[..], [Line::Header(_)]), "the header is there at once");
+        stream.write(&Line::Transfer(samples::transfer())).unwrap();
+        stream.write(&Line::Operation(samples::operation_line())).unwrap();
+        stream.flush().unwrap();
+        assert_eq!(lines(&path).len(), 3, "a kill from here on leaves three whole lines");
+        stream.finish(document.clone()).unwrap();
+        assert_eq!(lines(&path).last(), Some(&Line::Summary(Box::new(document))));
+    }
+
+    #[test]
+    fn what_is_never_started_leaves_nothing_behind() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("out.ndjson");
+        drop(StreamOutput::prepare(&path).unwrap());
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn a_full_device_is_reported_once() {
+        let output = StreamOutput::prepare(Path::new("/dev/full")).unwrap();
+        let error = output.start(StreamHeader::of(&samples::empty())).unwrap_err();
+        assert!(error.to_string().contains("No space left on device"), "{error}");
+
+        let file = Destination::prepare_in_place(Path::new("/dev/full")).unwrap().into_lines().unwrap();
+        let mut stream = LineStream { file, failed: false, dropped_lines: 0 };
+        stream.write(&Line::Transfer(samples::transfer())).unwrap();
+        assert!(stream.flush().is_err());
+        stream.write(&Line::Transfer(samples::transfer())).unwrap();
+        stream.flush().unwrap();
+        assert_eq!(stream.dropped_lines(), 1);
+    }
+
+    #[test]
+    fn a_reader_that_goes_away_ends_the_stream_quietly() {
+        let (mut reader, writer) = std::io::pipe().unwrap();
+        let file = LineFile::stream(File::from(std::os::fd::OwnedFd::from(writer)), Path::new("pipe"));
+        let mut stream = LineStream { file, failed: false, dropped_lines: 0 };
+        stream.write(&Line::Transfer(samples::transfer())).unwrap();
+        stream.flush().unwrap();
+        let mut first = [0; 16];
+        reader.read_exact(&mut first).unwrap();
+        assert_eq!(&first, br#"{"type":"transfe"#);
+        drop(reader);
+        stream.write(&Line::Transfer(samples::transfer())).unwrap();
+        stream.flush().unwrap();
+        assert!(stream.reader_is_gone());
+        stream.finish(samples::busy()).unwrap();
+    }
+
+    #[test]
+    fn an_operation_line_names_call_error_and_endpoints() {
+        let line = OperationLine::new(&samples::operation(), |serial| {
+            (serial == Serial(7)).then(|| samples::file("/srv/big.bin"))
+        });
+        assert_eq!(line.name, "sendto:32");
+        assert_eq!(line.errno.as_deref(), Some("EAGAIN"));
+        assert_eq!(line.source.unwrap().endpoint, Some(samples::file("/srv/big.bin")));
+        assert_eq!(line.sink.unwrap().endpoint, None, "an unknown serial has no endpoint");
+    }
+
+    #[test]
+    fn only_errnos_have_names() {
+        assert_eq!(errno_name(-11).as_deref(), Some("EAGAIN"));
+        assert_eq!(errno_name(-4000).as_deref(), Some("4000"));
+        for result in [0, 1, 65_536, -4096, i64::MIN, i64::MAX] {
+            assert_eq!(errno_name(result), None);
+        }
+    }
+}

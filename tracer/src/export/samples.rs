@@ -1,0 +1,412 @@
+//! Documents for tests: an empty one, a busy one, one with losses, one of a hostile target, and a demonstration.
+
+use std::collections::BTreeMap;
+
+use super::{
+    document::{DemoDocument, DemoRun, Document, EvidenceSource, Machine, SCHEMA_VERSION, Target, Tool},
+    ndjson::OperationLine,
+};
+use crate::model::{
+    endpoint::{EndpointKind, Place},
+    event::{Call, CallKind, CallName, Operation, Serial, Side},
+    evidence::Evidence,
+    snapshot::*,
+};
+
+const MIB: u64 = 1 << 20;
+
+/// All trace documents.
+pub(crate) fn documents() -> Vec<Document> {
+    vec![empty(), busy(), lossy(), hostile()]
+}
+
+/// Nothing happened.
+pub(crate) fn empty() -> Document {
+    Document {
+        schema_version: SCHEMA_VERSION,
+        tool: Tool { name: "zc-trace".to_owned(), version: "0.1.0".to_owned() },
+        machine: Machine { kernel: "6.18.44".to_owned(), arch: "x86_64".to_owned(), cpus: 2 },
+        target: Target {
+            pid: 4242,
+            pids: vec![4242],
+            comm: "relay".to_owned(),
+            args: ["/usr/bin/relay", "--file", "/srv/www/big.bin"].map(str::to_owned).to_vec(),
+            user: Some("www-data".to_owned()),
+            start_time_unix_ns: Some(1_790_000_000_000_000_000),
+            command: false,
+            exit_code: None,
+        },
+        evidence: BTreeMap::from([
+            ("transitions".to_owned(), source("tp_btf:sys_exit", Evidence::Measured)),
+            ("cpu_copied_bytes".to_owned(), source("return values", Evidence::Derived)),
+        ]),
+        started_at_unix_ns: 1_790_000_100_000_000_000,
+        duration_ns: 10_002_345_678,
+        snapshot: Snapshot {
+            totals: Totals { cpu_copied_bytes: Some(0), dma_bytes: Some(0), ..Totals::default() },
+            ..Snapshot::default()
+        },
+    }
+}
+
+fn source(source: &str, evidence: Evidence) -> EvidenceSource {
+    EvidenceSource { source: source.to_owned(), evidence }
+}
+
+/// A relay that was started by zc-trace and has ended.
+pub(crate) fn busy() -> Document {
+    let mut document = empty();
+    document.target.command = true;
+    document.target.exit_code = Some(0);
+    document.snapshot = Snapshot {
+        totals: busy_totals(),
+        calls: vec![
+            call("write", 4_097, 0, 256 * MIB, 98_765_432),
+            call("read", 4_100, 1, 256 * MIB + 4_096, 65_432_100),
+            call("copy_file_range", 12, 0, 3 * MIB / 2, 1_234_567),
+            CallStatistics { unfinished: 1, latency_ns: None, ..call("exit_group", 1, 0, 0, 0) },
+        ],
+        flows: vec![relay_flow(), cached_copy_flow(), log_flow(), silent_flow()],
+        processes: vec![process(4242, None, Some(0)), process(4250, Some(4242), Some(137))],
+        threads: Vec::new(),
+        in_flight: InFlight::default(),
+    };
+    document
+}
+
+fn busy_totals() -> Totals {
+    Totals {
+        operations: 8_209,
+        calls: 8_321,
+        read_bytes: 258 * MIB,
+        written_bytes: 257 * MIB,
+        read_calls: Some(4_112),
+        write_calls: Some(4_109),
+        payload_bytes: 257 * MIB + MIB / 2,
+        cpu_copied_bytes: Some(513 * MIB + MIB / 2),
+        cpu_copied_evidence: Evidence::Derived,
+        cpu_copied_bytes_at_least: 513 * MIB + MIB / 2,
+        dma_bytes: None,
+        dma_evidence: Evidence::Unknown,
+        dma_bytes_at_least: 64 * MIB,
+        copy_amplification: Some(1.994_174_757),
+        transitions: Transitions { syscall: 16_641, exception: 342, interrupt: 1_024 },
+        context_switches: ContextSwitches { voluntary: 123, involuntary: 45 },
+        page_faults: PageFaults { minor: 165, major: 6 },
+        losses: Losses::default(),
+        kernel_accounts: Some(KernelAccounts {
+            rchar: 258 * MIB,
+            wchar: 257 * MIB,
+            syscr: 4_112,
+            syscw: 4_109,
+            read_bytes: 64 * MIB,
+            write_bytes: 3 * MIB / 2,
+            agree: true,
+        }),
+    }
+}
+
+fn call(name: &str, count: u64, errors: u64, bytes: u64, time_ns: u64) -> CallStatistics {
+    CallStatistics {
+        name: name.to_owned(),
+        count,
+        errors,
+        unfinished: 0,
+        bytes,
+        time_ns,
+        blocked_ns: time_ns / 10,
+        preempted_ns: time_ns / 100,
+        latency_ns: Some(Latency {
+            samples: count,
+            p50: time_ns / count,
+            p90: time_ns / count * 2,
+            p99: time_ns / count * 5,
+            max: time_ns / count * 90,
+        }),
+    }
+}
+
+/// A file's end of a flow.
+pub(crate) fn file(path: &str) -> FlowEnd {
+    FlowEnd {
+        kind: EndpointKind::File,
+        path: Some(path.to_owned()),
+        address: None,
+        id: Some("254:0:1234".to_owned()),
+        file_system: Some("ext4".to_owned()),
+    }
+}
+
+fn socket() -> FlowEnd {
+    FlowEnd {
+        kind: EndpointKind::Socket,
+        path: None,
+        address: Some("tcp 127.0.0.1:8080 → 127.0.0.1:40312".to_owned()),
+        id: Some("0:8:99887".to_owned()),
+        file_system: None,
+    }
+}
+
+fn user() -> FlowEnd {
+    FlowEnd { kind: EndpointKind::User, path: None, address: None, id: None, file_system: None }
+}
+
+fn step(from: Place, to: Place, mover: Option<Mover>, bytes: Option<u64>, evidence: Evidence) -> Copy {
+    Copy { from, to, mover, bytes, evidence, note: None }
+}
+
+/// The classical relay.
+pub(crate) fn relay_flow() -> Flow {
+    Flow {
+        pid: 4242,
+        source: file("/srv/www/big.bin"),
+        sink: socket(),
+        method: "read+write".to_owned(),
+        transfers: 4_096,
+        operations: 8_192,
+        payload_bytes: 256 * MIB,
+        cpu_copied_bytes: Some(512 * MIB),
+        dma_bytes: Some(64 * MIB),
+        copy_amplification: Some(2.0),
+        transitions: 16_384,
+        transitions_per_mib: Some(64.0),
+        context_switches: ContextSwitches { voluntary: 100, involuntary: 40 },
+        page_faults: PageFaults::default(),
+        time_ns: 164_000_000,
+        on_cpu_ns: 147_654_321,
+        blocked_ns: 12_345_678,
+        preempted_ns: 4_000_001,
+        folded_operations: 0,
+        copies: vec![
+            step(Place::Device, Place::PageCache, Some(Mover::Dma), Some(64 * MIB), Evidence::Measured),
+            step(Place::PageCache, Place::User, Some(Mover::Cpu), Some(256 * MIB), Evidence::Derived),
+            step(Place::User, Place::Socket, Some(Mover::Cpu), Some(256 * MIB), Evidence::Derived),
+        ],
+        evidence: Evidence::Derived,
+    }
+}
+
+fn cached_copy_flow() -> Flow {
+    let bytes = 3 * MIB / 2;
+    let mut copy =
+        step(Place::PageCache, Place::PageCache, Some(Mover::Cpu), Some(bytes), Evidence::Modelled);
+    copy.note = Some("would be none on a file system that shares extents".to_owned());
+    Flow {
+        source: file("/srv/www/templates/a/rather/deep/folder/of/a/project/index.template.html"),
+        sink: file("/var/cache/relay/an/equally/deep/folder/of/the/same/project/index.html"),
+        method: "copy_file_range".to_owned(),
+        transfers: 12,
+        operations: 12,
+        payload_bytes: bytes,
+        cpu_copied_bytes: Some(bytes),
+        dma_bytes: None,
+        copy_amplification: Some(1.0),
+        transitions: 24,
+        transitions_per_mib: Some(16.0),
+        on_cpu_ns: 1_234_567,
+        blocked_ns: 0,
+        copies: vec![copy, step(Place::PageCache, Place::Device, Some(Mover::Dma), None, Evidence::Unknown)],
+        evidence: Evidence::Modelled,
+        ..relay_flow()
+    }
+}
+
+fn log_flow() -> Flow {
+    Flow {
+        source: user(),
+        sink: file("/var/log/relay.log"),
+        method: "write".to_owned(),
+        transfers: 1,
+        operations: 1,
+        payload_bytes: 120,
+        cpu_copied_bytes: Some(120),
+        dma_bytes: None,
+        copy_amplification: Some(1.0),
+        transitions: 2,
+        transitions_per_mib: Some(17_476.27),
+        on_cpu_ns: 5_432,
+        blocked_ns: 0,
+        copies: vec![step(Place::User, Place::PageCache, Some(Mover::Cpu), Some(120), Evidence::Derived)],
+        ..relay_flow()
+    }
+}
+
+fn silent_flow() -> Flow {
+    Flow {
+        source: socket(),
+        sink: user(),
+        method: "read".to_owned(),
+        transfers: 0,
+        operations: 1,
+        payload_bytes: 0,
+        cpu_copied_bytes: Some(0),
+        dma_bytes: Some(0),
+        copy_amplification: None,
+        transitions: 2,
+        transitions_per_mib: None,
+        copies: Vec::new(),
+        ..relay_flow()
+    }
+}
+
+fn process(pid: u32, parent: Option<u32>, exit_code: Option<u32>) -> Process {
+    Process {
+        pid,
+        parent,
+        comm: "relay".to_owned(),
+        threads: 2,
+        calls: 4_160,
+        transitions: Transitions { syscall: 8_320, exception: 171, interrupt: 512 },
+        context_switches: ContextSwitches { voluntary: 61, involuntary: 22 },
+        page_faults: PageFaults { minor: 82, major: 3 },
+        read_bytes: 129 * MIB,
+        written_bytes: 128 * MIB,
+        exit_code,
+    }
+}
+
+/// Detail was lost, copies are not known, the accounts differ, and calls were in flight.
+pub(crate) fn lossy() -> Document {
+    let mut document = busy();
+    document.target.command = false;
+    document.target.exit_code = None;
+    let totals = &mut document.snapshot.totals;
+    totals.cpu_copied_bytes = None;
+    totals.cpu_copied_evidence = Evidence::Unknown;
+    totals.copy_amplification = None;
+    totals.losses = Losses {
+        folded_operations: 1_234_567,
+        unattributed_operations: 12,
+        folded_calls: 99,
+        lost_events: 3,
+        untraced_threads: 1,
+        unknown_endpoints: 2,
+        undecodable_records: 1,
+    };
+    if let Some(accounts) = &mut totals.kernel_accounts {
+        accounts.agree = false;
+        accounts.rchar += 4_096;
+        accounts.wchar -= 1;
+    }
+    document.snapshot.flows[0].folded_operations = 1_234_000;
+    document.snapshot.flows[0].cpu_copied_bytes = None;
+    document.snapshot.flows[0].copy_amplification = None;
+    document.snapshot.in_flight = InFlight {
+        at_start: vec![in_flight(4242, "epoll_wait", None)],
+        at_end: vec![in_flight(4242, "read", Some(1_500_000_000)), in_flight(4243, "futex", None)],
+    };
+    document
+}
+
+fn in_flight(tid: u32, name: &str, time_ns: Option<u64>) -> InFlightCall {
+    InFlightCall { pid: 4242, tid, name: name.to_owned(), time_ns }
+}
+
+/// The target chose names to fool the reader.
+pub(crate) fn hostile() -> Document {
+    let mut document = busy();
+    document.target.comm = "\x1b]0;owned\x07".to_owned();
+    document.target.args =
+        vec!["rm\n  payload  0 B".to_owned(), "\u{202e}txt.exe".to_owned(), "\0".to_owned()];
+    document.target.user = Some("ro\x1b[31mot".to_owned());
+    document.snapshot.processes[1].comm = "\r\t\x7f".to_owned();
+    document.snapshot.flows.truncate(1);
+    document.snapshot.flows[0].source =
+        file("/tmp/\x1b[2J\x1b[Hall\nis\u{200b} fine/文文文文文文文文文文文文文文文文文文文文/\u{9b}31m.bin");
+    document
+}
+
+/// A transfer of the relay.
+pub(crate) fn transfer() -> Transfer {
+    let flow = relay_flow();
+    Transfer {
+        pid: 4242,
+        tid: 4243,
+        time_ns: 123_456_789,
+        source: flow.source,
+        sink: flow.sink,
+        method: flow.method,
+        payload_bytes: 65_536,
+        cpu_copied_bytes: Some(131_072),
+        dma_bytes: None,
+        transitions: 4,
+        time_in_calls_ns: 40_000,
+        copies: flow.copies,
+    }
+}
+
+/// A 32-bit send that would have blocked; its source is serial 7, its sink serial 8.
+pub(crate) fn operation() -> Operation {
+    Operation {
+        call: Call {
+            pid: 4242,
+            tid: 4243,
+            name: CallName { name: "sendto", compat: true },
+            end_ns: 123_456_789,
+            duration_ns: None,
+            blocked_ns: 1,
+            preempted_ns: 2,
+            result: -11,
+            voluntary: 3,
+            involuntary: 4,
+            minor_faults: 5,
+            major_faults: 6,
+            interrupts: 7,
+        },
+        kind: CallKind::Send,
+        source: Some(Side { fd: 3, serial: Serial(7), flags: 0 }),
+        sink: Some(Side { fd: 4, serial: Serial(8), flags: 2 }),
+        buffers: Vec::new(),
+        buffers_complete: true,
+        asked_bytes: Some(65_536),
+        bytes: 0,
+        storage_read_bytes: None,
+        storage_written_bytes: None,
+        flags: 0x4000,
+    }
+}
+
+/// The line of [`operation`].
+pub(crate) fn operation_line() -> OperationLine {
+    OperationLine::new(&operation(), |_| Some(socket()))
+}
+
+/// The demonstration with all methods.
+pub(crate) fn demo() -> DemoDocument {
+    let document = empty();
+    DemoDocument {
+        schema_version: SCHEMA_VERSION,
+        tool: document.tool,
+        machine: document.machine,
+        demo: vec![
+            demo_run("read+write", 2, 16_900, 90, 0.25),
+            demo_run("sendfile", 0, 8_710, 90, 0.0625),
+            demo_run("mmap+write", 1, 8_720, 4_186, 0.125),
+            demo_run("splice", 0, 16_910, 92, 0.0625),
+            demo_run("send(MSG_ZEROCOPY)", 2, 18_000, 150, 0.5),
+        ],
+    }
+}
+
+fn demo_run(method: &str, copies: u64, syscall: u64, minor: u64, cpu_seconds: f64) -> DemoRun {
+    let mut document = busy();
+    let totals = &mut document.snapshot.totals;
+    totals.payload_bytes = 256 * MIB;
+    totals.cpu_copied_bytes = Some(copies * 256 * MIB);
+    totals.copy_amplification = Some(copies as f64);
+    totals.dma_bytes = Some(0);
+    totals.dma_evidence = Evidence::Modelled;
+    totals.transitions.syscall = syscall;
+    totals.page_faults = PageFaults { minor, major: 0 };
+    document.snapshot.flows.truncate(1);
+    document.snapshot.flows[0].method = method.to_owned();
+    DemoRun {
+        method: method.to_owned(),
+        size_bytes: 256 * MIB,
+        chunk_bytes: 65_536,
+        cpu_seconds,
+        wall_seconds: 0.125,
+        bytes_per_second: Some(256.0 * MIB as f64 / 0.125),
+        document,
+    }
+}

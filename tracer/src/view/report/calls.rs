@@ -1,0 +1,134 @@
+//! The report's tables of system calls, as `strace -c` has it, and of processes.
+
+use super::heading;
+use crate::{
+    model::snapshot::{CallStatistics, Latency, Process},
+    view::{
+        format::{UNKNOWN, bytes, count, decimal, escape, short_duration},
+        layout::{Column, Page, Table, left, right, spare},
+        style::Paint,
+    },
+};
+
+/// Most processes shown.
+const SHOWN_PROCESSES: usize = 20;
+
+const COLUMNS: [Column; 11] = [
+    right("% time"),
+    right("seconds"),
+    spare("µs/call", 1),
+    right("calls"),
+    right("errors"),
+    right("bytes"),
+    spare("blocked", 2),
+    spare("p50", 4),
+    right("p99"),
+    spare("max", 3),
+    left("syscall"),
+];
+
+pub(super) fn write(page: &mut Page, calls: &[CallStatistics]) {
+    heading(page, "SYSTEM CALLS, most time first");
+    if calls.is_empty() {
+        page.line(Paint::Plain, "  none returned");
+        return;
+    }
+    let total = sum(calls);
+    let mut table = Table::new(&COLUMNS);
+    for call in calls {
+        table.row(row(call, total.time_ns, UNKNOWN));
+    }
+    // There is no such thing as the median of different calls.
+    table.row(row(&total, total.time_ns, ""));
+    let lines = table.lines(0, page.columns());
+    let left_out = lines.left_out.join(", ");
+    page.table(lines);
+    if !left_out.is_empty() {
+        page.wrapped(
+            Paint::Faint,
+            2,
+            &format!("no room for: {left_out} (a wider terminal or --json has them)"),
+        );
+    }
+}
+
+fn row(call: &CallStatistics, total_ns: u64, no_latency: &str) -> [String; 11] {
+    let latency = |pick: fn(&Latency) -> u64| {
+        call.latency_ns.as_ref().map_or_else(|| no_latency.to_owned(), |all| short_duration(pick(all)))
+    };
+    let share = if total_ns == 0 { 0.0 } else { call.time_ns as f64 * 100.0 / total_ns as f64 };
+    let each = (call.count > 0).then(|| call.time_ns as f64 / 1_000.0 / call.count as f64);
+    [
+        format!("{share:.2}"),
+        format!("{:.6}", call.time_ns as f64 / 1e9),
+        decimal(each),
+        count(call.count),
+        if call.errors == 0 { String::new() } else { count(call.errors) },
+        if call.bytes == 0 { String::new() } else { bytes(call.bytes) },
+        short_duration(call.blocked_ns),
+        latency(|all| all.p50),
+        latency(|all| all.p99),
+        latency(|all| all.max),
+        escape(&call.name).into_owned(),
+    ]
+}
+
+fn sum(calls: &[CallStatistics]) -> CallStatistics {
+    let sum = |pick: fn(&CallStatistics) -> u64| calls.iter().map(pick).fold(0, u64::saturating_add);
+    CallStatistics {
+        name: "total".to_owned(),
+        count: sum(|call| call.count),
+        errors: sum(|call| call.errors),
+        unfinished: sum(|call| call.unfinished),
+        bytes: sum(|call| call.bytes),
+        time_ns: sum(|call| call.time_ns),
+        blocked_ns: sum(|call| call.blocked_ns),
+        preempted_ns: sum(|call| call.preempted_ns),
+        latency_ns: None,
+    }
+}
+
+/// Who took part, where there was more than one process.
+pub(super) fn write_processes(page: &mut Page, processes: &[Process]) {
+    if processes.len() < 2 {
+        return;
+    }
+    heading(page, "PROCESSES");
+    let mut table = Table::new(&[
+        right("pid"),
+        right("parent"),
+        right("calls"),
+        right("transitions"),
+        right("read"),
+        right("written"),
+        spare("switches", 1),
+        right("exit"),
+        left("comm"),
+    ]);
+    for process in processes.iter().take(SHOWN_PROCESSES) {
+        table.row(process_row(process));
+    }
+    page.table(table.lines(0, page.columns()));
+    let hidden = processes.len().saturating_sub(SHOWN_PROCESSES);
+    if hidden > 0 {
+        page.line(Paint::Faint, format!("and {} more (--json has all)", count(hidden as u64)));
+    }
+}
+
+fn process_row(process: &Process) -> [String; 9] {
+    let transitions = process.transitions;
+    let switches = process.context_switches;
+    [
+        process.pid.to_string(),
+        process.parent.map_or_else(String::new, |parent| parent.to_string()),
+        count(process.calls),
+        count(
+            transitions.syscall.saturating_add(transitions.exception).saturating_add(transitions.interrupt),
+        ),
+        bytes(process.read_bytes),
+        bytes(process.written_bytes),
+        count(switches.voluntary.saturating_add(switches.involuntary)),
+        process.exit_code.map_or_else(String::new, |code| code.to_string()),
+        escape(&process.comm).into_owned(),
+    ]
+}
