@@ -1,6 +1,33 @@
 //! The model: events in, state out. Pure and deterministic: no I/O, no clock, no root.
+//!
+//! [`event`] is what it is fed, [`snapshot`] what it knows. In between: `copies` says what one operation moves where,
+//! `provenance` and `pipes` remember where bytes rest, `join` makes transfers of operations, `flow` adds them up.
 
 pub mod endpoint;
 pub mod event;
 pub mod evidence;
 pub mod snapshot;
+
+mod calls;
+mod copies;
+mod deposit;
+mod endpoints;
+mod finished;
+mod flow;
+mod interval;
+mod join;
+mod mappings;
+mod method;
+mod part;
+mod pipes;
+mod provenance;
+mod state;
+mod threads;
+mod traits;
+
+#[cfg(test)]
+mod properties;
+#[cfg(test)]
+mod testing;
+
+pub use state::{Model, ModelConfig};

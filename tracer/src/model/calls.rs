@@ -1,0 +1,209 @@
+//! Statistics per system call: exact counts from the kernel's counters, distributions from the stream.
+
+use std::collections::{BTreeMap, HashMap};
+
+use hdrhistogram::Histogram;
+
+use super::{
+    event::{Call, CallKind, CallName, CallTotals},
+    method::is_operation,
+    snapshot::{CallStatistics, Latency},
+};
+
+/// Latencies are told apart to this many decimal digits.
+const SIGNIFICANT_DIGITS: u8 = 3;
+/// Longer ones count as this: a day, ns. It bounds the memory of a histogram.
+const LONGEST_NS: u64 = 24 * 3600 * 1_000_000_000;
+
+/// What the stream told of one call.
+#[derive(Debug, Default)]
+struct Seen {
+    totals: CallTotals,
+    latency: Option<Histogram<u64>>,
+    longest_ns: u64,
+}
+
+/// All calls.
+#[derive(Debug, Default)]
+pub(crate) struct Calls {
+    seen: HashMap<CallName, Seen>,
+    exact: Option<BTreeMap<CallName, CallTotals>>,
+}
+
+/// The sums over all calls that totals need.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(crate) struct Sums {
+    /// I/O calls that returned.
+    pub(crate) operations: u64,
+    /// All calls.
+    pub(crate) calls: u64,
+    /// As `rchar` counts, without what `execve` reads.
+    pub(crate) read_bytes: u64,
+    /// As `wchar` counts.
+    pub(crate) written_bytes: u64,
+}
+
+impl Calls {
+    /// A call finished.
+    pub(crate) fn observe(&mut self, call: &Call, kind: Option<CallKind>, bytes: u64) {
+        let seen = self.seen.entry(call.name).or_default();
+        let totals = &mut seen.totals;
+        totals.kind = totals.kind.or(kind);
+        totals.count = totals.count.saturating_add(1);
+        // include/linux/err.h: MAX_ERRNO is 4095; what is smaller is an address.
+        totals.errors = totals.errors.saturating_add(u64::from((-4095..0).contains(&call.result)));
+        totals.bytes = totals.bytes.saturating_add(bytes);
+        totals.blocked_ns = totals.blocked_ns.saturating_add(call.blocked_ns);
+        totals.preempted_ns = totals.preempted_ns.saturating_add(call.preempted_ns);
+        let Some(duration_ns) = call.duration_ns else { return };
+        totals.duration_ns = totals.duration_ns.saturating_add(duration_ns);
+        seen.longest_ns = seen.longest_ns.max(duration_ns);
+        if seen.latency.is_none() {
+            seen.latency = Histogram::new(SIGNIFICANT_DIGITS).ok();
+        }
+        if let Some(latency) = &mut seen.latency {
+            // It grows by itself; it cannot fail for a value that is limited.
+            latency.record(duration_ns.min(LONGEST_NS)).ok();
+        }
+    }
+
+    /// The kernel's counters replace what was there.
+    pub(crate) fn replace(&mut self, exact: BTreeMap<CallName, CallTotals>) {
+        self.exact = Some(exact);
+    }
+
+    /// The best that is known: the counters, and before they were read for the first time, the stream.
+    fn known(&self) -> Vec<(CallName, CallTotals)> {
+        match &self.exact {
+            Some(exact) => exact.iter().map(|(name, totals)| (*name, *totals)).collect(),
+            None => self.seen.iter().map(|(name, seen)| (*name, seen.totals)).collect(),
+        }
+    }
+
+    /// Sums over all calls.
+    pub(crate) fn sums(&self) -> Sums {
+        let mut sums = Sums::default();
+        for (_, totals) in self.known() {
+            let add = |sum: &mut u64, more: u64| *sum = sum.saturating_add(more);
+            add(&mut sums.calls, totals.count);
+            add(&mut sums.calls, totals.unfinished);
+            if totals.kind.is_some_and(is_operation) {
+                add(&mut sums.operations, totals.count);
+            }
+            // fs/read_write.c: add_rchar and add_wchar are called by the read and write families, sendfile and
+            // copy_file_range; not by fs/splice.c, net/socket.c or mm/process_vm_access.c.
+            match totals.kind {
+                Some(CallKind::Read) => add(&mut sums.read_bytes, totals.bytes),
+                Some(CallKind::Write) => add(&mut sums.written_bytes, totals.bytes),
+                Some(CallKind::Sendfile | CallKind::CopyFileRange) => {
+                    add(&mut sums.read_bytes, totals.bytes);
+                    add(&mut sums.written_bytes, totals.bytes);
+                }
+                _ => {}
+            }
+        }
+        sums
+    }
+
+    /// How people see them, most time first.
+    pub(crate) fn snapshot(&self) -> Vec<CallStatistics> {
+        let mut calls: Vec<_> =
+            self.known().into_iter().filter(|(_, totals)| totals.count > 0 || totals.unfinished > 0).collect();
+        calls.sort_by_key(|&(name, totals)| (std::cmp::Reverse((totals.duration_ns, totals.count)), name));
+        let shown = |(name, totals): (CallName, CallTotals)| CallStatistics {
+            name: shown_name(name),
+            count: totals.count.saturating_add(totals.unfinished),
+            errors: totals.errors,
+            unfinished: totals.unfinished,
+            bytes: totals.bytes,
+            time_ns: totals.duration_ns,
+            blocked_ns: totals.blocked_ns,
+            preempted_ns: totals.preempted_ns,
+            latency_ns: self.seen.get(&name).and_then(latency),
+        };
+        calls.into_iter().map(shown).collect()
+    }
+}
+
+/// The name that people see; 32-bit calls are marked.
+pub(crate) fn shown_name(name: CallName) -> String {
+    if name.compat { format!("{}:32", name.name) } else { name.name.to_owned() }
+}
+
+fn latency(seen: &Seen) -> Option<Latency> {
+    let latency = seen.latency.as_ref().filter(|latency| !latency.is_empty())?;
+    // A histogram answers with the upper end of a step; no quantile is longer than the longest.
+    let quantile = |quantile| latency.value_at_quantile(quantile).min(seen.longest_ns);
+    Some(Latency {
+        samples: latency.len(),
+        p50: quantile(0.5),
+        p90: quantile(0.9),
+        p99: quantile(0.99),
+        max: seen.longest_ns,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::testing;
+
+    #[test]
+    fn the_stream_counts_until_the_counters_are_read() {
+        let mut calls = Calls::default();
+        let name = CallName { name: "read", compat: false };
+        for (result, duration_ns) in [(10, Some(1000)), (-11, Some(3000)), (5, None)] {
+            let call = Call { result, duration_ns, ..testing::call(1, name) };
+            calls.observe(&call, Some(CallKind::Read), u64::try_from(result).unwrap_or(0));
+        }
+        let read = &calls.snapshot()[0];
+        assert_eq!((read.count, read.errors, read.bytes, read.time_ns), (3, 1, 15, 4000));
+        let latency = read.latency_ns.unwrap();
+        assert_eq!((latency.samples, latency.p50, latency.max), (2, 1000, 3000));
+        let exact = CallTotals {
+            kind: Some(CallKind::Read),
+            count: 100,
+            unfinished: 1,
+            bytes: 1500,
+            ..CallTotals::default()
+        };
+        calls.replace(BTreeMap::from([(name, exact)]));
+        let read = &calls.snapshot()[0];
+        assert_eq!((read.count, read.unfinished, read.bytes), (101, 1, 1500));
+        assert_eq!(read.latency_ns, Some(latency));
+        assert_eq!(calls.sums(), Sums { operations: 100, calls: 101, read_bytes: 1500, written_bytes: 0 });
+    }
+
+    #[test]
+    fn read_and_written_bytes_are_those_of_rchar_and_wchar() {
+        let all = [
+            (CallKind::Read, 1, 1, 0),
+            (CallKind::Write, 2, 0, 2),
+            (CallKind::Sendfile, 4, 4, 4),
+            (CallKind::CopyFileRange, 8, 8, 8),
+            (CallKind::Splice, 16, 0, 0),
+            (CallKind::Tee, 32, 0, 0),
+            (CallKind::Vmsplice, 64, 0, 0),
+            (CallKind::Receive, 128, 0, 0),
+            (CallKind::Send, 256, 0, 0),
+            (CallKind::ProcessVmRead, 512, 0, 0),
+            (CallKind::ProcessVmWrite, 1024, 0, 0),
+        ];
+        for (kind, bytes, read_bytes, written_bytes) in all {
+            let mut calls = Calls::default();
+            let name = CallName { name: "call", compat: true };
+            calls.observe(&testing::call(1, name), Some(kind), bytes);
+            assert_eq!(calls.sums(), Sums { operations: 1, calls: 1, read_bytes, written_bytes }, "{kind:?}");
+            assert_eq!(calls.snapshot()[0].name, "call:32");
+        }
+    }
+
+    #[test]
+    fn a_call_that_took_for_ever_is_one_sample() {
+        let mut calls = Calls::default();
+        let name = CallName { name: "pause", compat: false };
+        calls.observe(&Call { duration_ns: Some(u64::MAX), ..testing::call(1, name) }, None, 0);
+        let latency = calls.snapshot()[0].latency_ns.unwrap();
+        assert_eq!((latency.samples, latency.max), (1, u64::MAX));
+    }
+}

@@ -1,0 +1,481 @@
+//! The copy table: what moves where, by whom, in one operation (DESIGN §3). Nothing else in the code base knows it.
+//!
+//! Each rule's source is the kernel function that it describes; `copies/tests.rs` holds each against the ground truth.
+
+use super::{
+    endpoint::{EndpointKind, Place},
+    event::CallKind,
+    evidence::Evidence::{Derived, Measured, Modelled, Unknown},
+    evidence::Evidence,
+    part::{Note, Parts, Step},
+    snapshot::Mover,
+    traits::{Node, Protocol, Route, Storage, Traits},
+};
+
+#[cfg(test)]
+mod tests;
+
+/// `O_DIRECT` (fcntl(2)); its value differs between architectures.
+const O_DIRECT: u32 = libc::O_DIRECT as u32;
+/// The bits of `f_flags` that hold the access mode (fcntl(2)).
+const O_ACCMODE: u32 = libc::O_ACCMODE as u32;
+/// Peek at incoming messages: 0x2 (linux/socket.h).
+const MSG_PEEK: u32 = libc::MSG_PEEK as u32;
+/// Return the real length of a packet; on TCP, discard the bytes (tcp(7)): 0x20 (linux/socket.h).
+const MSG_TRUNC: u32 = libc::MSG_TRUNC as u32;
+/// Send without copying: 0x4000000 (linux/socket.h).
+const MSG_ZEROCOPY: u32 = libc::MSG_ZEROCOPY as u32;
+
+/// A descriptor's side of an operation; [`Party::USER`] where the side is the memory of the process.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Party {
+    pub(crate) traits: Traits,
+    /// `f_flags`.
+    pub(crate) flags: u32,
+}
+
+impl Party {
+    /// Memory of the process.
+    pub(crate) const USER: Self = Self { traits: Traits::USER, flags: 0 };
+
+    /// Whether its bytes go past the page cache. On a pipe O_DIRECT means packet mode (pipe(2)), on a file that lives in
+    /// memory it is accepted and without effect (mm/shmem.c).
+    fn is_direct(self) -> bool {
+        self.flags & O_DIRECT != 0 && self.traits.is_file() && self.traits.storage != Storage::Memory
+    }
+
+    /// Where its bytes rest.
+    fn place(self) -> Place {
+        match self.traits.kind {
+            EndpointKind::File | EndpointKind::BlockDevice => Place::PageCache,
+            EndpointKind::Socket => Place::Socket,
+            EndpointKind::Pipe => Place::Pipe,
+            EndpointKind::User => Place::User,
+            EndpointKind::Directory
+            | EndpointKind::PseudoFile
+            | EndpointKind::Terminal
+            | EndpointKind::CharDevice
+            | EndpointKind::Anonymous
+            | EndpointKind::Unknown => Place::Device,
+        }
+    }
+
+    fn is_unknown(self) -> bool {
+        self.traits.kind == EndpointKind::Unknown
+    }
+}
+
+/// What is known of an operation (or of several that are alike, added up).
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Act {
+    pub(crate) kind: CallKind,
+    pub(crate) source: Party,
+    pub(crate) sink: Party,
+    /// The call's flags argument.
+    pub(crate) flags: u32,
+    /// What the call returned.
+    pub(crate) bytes: u64,
+    pub(crate) asked: Option<u64>,
+    pub(crate) storage_read: Option<u64>,
+}
+
+/// Whether `vmsplice` on a descriptor with these flags puts user memory into the pipe (fs/splice.c: it goes by
+/// `FMODE_WRITE`), and not the pipe's bytes into user memory.
+pub(crate) fn vmsplice_writes(flags: u32) -> bool {
+    flags & O_ACCMODE != libc::O_RDONLY as u32
+}
+
+/// Whether a `send` with these flags asks for MSG_ZEROCOPY.
+pub(crate) fn asks_zerocopy(flags: u32) -> bool {
+    flags & MSG_ZEROCOPY != 0
+}
+
+impl Act {
+    /// Bytes that reached the sink. A peek leaves them in the socket; TCP drops them with MSG_TRUNC; a datagram cut by
+    /// MSG_TRUNC returns its whole length (recv(2)).
+    pub(crate) fn payload(&self) -> u64 {
+        if self.kind != CallKind::Receive {
+            return self.bytes;
+        }
+        if self.flags & MSG_PEEK != 0 || self.discards() {
+            return 0;
+        }
+        self.received()
+    }
+
+    /// Bytes that were put into user memory, sent on or not.
+    pub(crate) fn received(&self) -> u64 {
+        if self.discards() {
+            0
+        } else if self.kind == CallKind::Receive && self.flags & MSG_TRUNC != 0 {
+            self.bytes.min(self.asked.unwrap_or(u64::MAX))
+        } else {
+            self.bytes
+        }
+    }
+
+    fn discards(&self) -> bool {
+        self.kind == CallKind::Receive
+            && self.flags & MSG_TRUNC != 0
+            && self.source.traits.protocol == Protocol::Tcp
+    }
+
+    /// What moved where.
+    pub(crate) fn parts(&self) -> Parts {
+        let mut parts = Parts::default();
+        match self.kind {
+            CallKind::Read | CallKind::Receive => self.into_user(&mut parts),
+            CallKind::Write | CallKind::Send => self.from_user(&mut parts),
+            CallKind::Vmsplice => self.vmsplice(&mut parts),
+            CallKind::Sendfile | CallKind::Splice => self.between(&mut parts),
+            CallKind::Tee => {
+                // fs/splice.c, link_pipe: takes references.
+                let evidence = if self.source.is_unknown() || self.sink.is_unknown() { Modelled } else { Derived };
+                self.put(&mut parts, Place::Pipe, Place::Pipe, Mover::None, evidence, None);
+            }
+            CallKind::CopyFileRange => self.copy_file_range(&mut parts),
+            // mm/process_vm_access.c: copy_page_to_iter / copy_page_from_iter.
+            CallKind::ProcessVmRead | CallKind::ProcessVmWrite => {
+                self.put(&mut parts, Place::User, Place::User, Mover::Cpu, Derived, None);
+            }
+            CallKind::Descriptor
+            | CallKind::Map
+            | CallKind::Unmap
+            | CallKind::Remap
+            | CallKind::Exec
+            | CallKind::Exit => {}
+        }
+        parts
+    }
+
+    /// A step of all bytes of the operation, if it moved any.
+    fn put(&self, parts: &mut Parts, from: Place, to: Place, mover: Mover, evidence: Evidence, note: Option<Note>) {
+        if self.bytes > 0 {
+            parts.push(Step { from, to, mover: Some(mover), evidence, note }, self.bytes);
+        }
+    }
+
+    /// A step of which the bytes are not known.
+    fn unknown(&self, parts: &mut Parts, from: Place, to: Place, mover: Option<Mover>, note: Note) {
+        if self.bytes > 0 {
+            parts.push(Step { from, to, mover, evidence: Unknown, note: Some(note) }, self.bytes);
+        }
+    }
+
+    /// Says that nothing was copied, and why.
+    fn nothing(&self, parts: &mut Parts, from: Place, to: Place, evidence: Evidence, note: Note) {
+        if self.bytes > 0 {
+            parts.push(Step { from, to, mover: Some(Mover::Cpu), evidence, note: Some(note) }, 0);
+        }
+    }
+
+    /// What the page cache of `file` fetched from its device: pages that were missing and those read ahead.
+    fn fetched(&self, parts: &mut Parts, file: Party) {
+        let Traits { dma, storage, .. } = file.traits;
+        let step = |mover, evidence, note| Step {
+            from: Place::Device,
+            to: Place::PageCache,
+            mover: Some(mover),
+            evidence,
+            note,
+        };
+        match (storage, dma, self.storage_read) {
+            (Storage::Memory, ..) | (_, Some(false), None | Some(0)) => {}
+            (Storage::Remote, _, None | Some(0)) => {
+                self.unknown(parts, Place::Device, Place::PageCache, Some(Mover::Dma), Note::NotAccounted);
+            }
+            (_, Some(true), Some(bytes)) | (_, None, Some(bytes @ 0)) => {
+                if self.bytes > 0 || bytes > 0 {
+                    parts.push(step(Mover::Dma, Measured, None), bytes);
+                }
+            }
+            (_, Some(false), Some(bytes)) => {
+                parts.push(step(Mover::Cpu, Modelled, Some(Note::DriverCopies)), bytes);
+            }
+            (_, None, Some(bytes)) => parts.push(step(Mover::Dma, Modelled, Some(Note::DeviceNotKnown)), bytes),
+            (_, _, None) => {
+                self.unknown(parts, Place::Device, Place::PageCache, Some(Mover::Dma), Note::NotAccounted);
+            }
+        }
+    }
+
+    /// What was fetched from storage while user memory was being read: page faults on mapped files.
+    fn faulted_in(&self, parts: &mut Parts) {
+        if let Some(bytes @ 1..) = self.storage_read {
+            parts.push(
+                Step {
+                    from: Place::Device,
+                    to: Place::PageCache,
+                    mover: Some(Mover::Dma),
+                    evidence: Modelled,
+                    note: Some(Note::FaultedIn),
+                },
+                bytes,
+            );
+        }
+    }
+
+    /// What was made dirty goes to the device later, by a kernel worker.
+    fn written_back(&self, parts: &mut Parts, file: Party) {
+        if file.traits.storage != Storage::Memory && file.traits.dma != Some(false) {
+            self.unknown(parts, Place::PageCache, Place::Device, Some(Mover::Dma), Note::WrittenBackLater);
+        }
+    }
+
+    /// Packets that came in.
+    fn wire_in(&self, parts: &mut Parts, socket: Party) {
+        match socket.traits.route {
+            Route::Local | Route::Virtual => {}
+            Route::Card => self.put(parts, Place::Device, Place::Socket, Mover::Dma, Modelled, None),
+            Route::Unknown => {
+                self.unknown(parts, Place::Device, Place::Socket, Some(Mover::Dma), Note::RouteNotKnown);
+            }
+        }
+    }
+
+    /// Packets that go out from where they rest.
+    fn wire_out(&self, parts: &mut Parts, from: Place, socket: Party) {
+        match socket.traits.route {
+            Route::Local | Route::Virtual => {}
+            Route::Card => self.put(parts, from, Place::Device, Mover::Dma, Modelled, None),
+            Route::Unknown => self.unknown(parts, from, Place::Device, Some(Mover::Dma), Note::RouteNotKnown),
+        }
+    }
+
+    fn into_user(&self, parts: &mut Parts) {
+        let (source, user) = (self.source, Place::User);
+        match source.traits.kind {
+            EndpointKind::File | EndpointKind::BlockDevice if source.is_direct() => self.direct_read(parts),
+            EndpointKind::File | EndpointKind::BlockDevice => {
+                // mm/filemap.c, filemap_read; mm/shmem.c, shmem_file_read_iter.
+                self.fetched(parts, source);
+                self.put(parts, Place::PageCache, user, Mover::Cpu, Derived, None);
+            }
+            EndpointKind::Socket if self.discards() => {
+                // net/ipv4/tcp.c, tcp_recvmsg_locked: `if (!(flags & MSG_TRUNC))` around the copy.
+                self.wire_in(parts, source);
+                self.nothing(parts, Place::Socket, user, Modelled, Note::Discarded);
+            }
+            EndpointKind::Socket => {
+                // net/core/datagram.c, skb_copy_datagram_iter.
+                let peeks = self.kind == CallKind::Receive && self.flags & MSG_PEEK != 0;
+                if !peeks {
+                    self.wire_in(parts, source);
+                }
+                let note = peeks.then_some(Note::Peeked);
+                if self.received() > 0 {
+                    let step = Step {
+                        from: Place::Socket,
+                        to: user,
+                        mover: Some(Mover::Cpu),
+                        evidence: Derived,
+                        note,
+                    };
+                    parts.push(step, self.received());
+                }
+            }
+            EndpointKind::Pipe => self.put(parts, Place::Pipe, user, Mover::Cpu, Derived, None),
+            _ if source.traits.node != Node::Other => {
+                // drivers/char/mem.c, read_iter_zero: iov_iter_zero.
+                self.nothing(parts, Place::Device, user, Derived, Note::Filled);
+            }
+            EndpointKind::Directory
+            | EndpointKind::PseudoFile
+            | EndpointKind::Terminal
+            | EndpointKind::CharDevice
+            | EndpointKind::Anonymous => {
+                self.put(parts, Place::Device, user, Mover::Cpu, Modelled, Some(Note::SpecialFile));
+            }
+            EndpointKind::User | EndpointKind::Unknown => {
+                self.unknown(parts, source.place(), user, None, Note::UnknownEndpoint);
+            }
+        }
+    }
+
+    /// A read past the page cache. The task's storage account tells whether it really was one.
+    fn direct_read(&self, parts: &mut Parts) {
+        let Traits { dma, storage, .. } = self.source.traits;
+        let (device, user) = (Place::Device, Place::User);
+        if dma == Some(false) && self.storage_read != Some(0) {
+            return self.put(parts, device, user, Mover::Cpu, Modelled, Some(Note::DriverCopies));
+        }
+        match self.storage_read {
+            Some(0) if storage != Storage::Remote => {
+                let note = Some(Note::BufferedDespiteDirect);
+                self.put(parts, Place::PageCache, user, Mover::Cpu, Modelled, note);
+            }
+            _ if dma.is_none() => {
+                self.put(parts, device, user, Mover::Dma, Modelled, Some(Note::DeviceNotKnown));
+            }
+            Some(read) if read == self.bytes => self.put(parts, device, user, Mover::Dma, Measured, None),
+            // Fewer came from the device than were returned: holes, or part of it was in the cache.
+            Some(read) if read < self.bytes => self.put(parts, device, user, Mover::Dma, Modelled, None),
+            // More: the last block of the file is read whole.
+            Some(_) | None => self.put(parts, device, user, Mover::Dma, Derived, None),
+        }
+    }
+
+    fn from_user(&self, parts: &mut Parts) {
+        let (sink, user) = (self.sink, Place::User);
+        let kind = sink.traits.kind;
+        match kind {
+            EndpointKind::File | EndpointKind::BlockDevice if sink.is_direct() => match sink.traits.dma {
+                Some(true) => self.put(parts, user, Place::Device, Mover::Dma, Derived, None),
+                Some(false) => {
+                    self.put(parts, user, Place::Device, Mover::Cpu, Modelled, Some(Note::DriverCopies));
+                }
+                None => self.put(parts, user, Place::Device, Mover::Dma, Modelled, Some(Note::DeviceNotKnown)),
+            },
+            EndpointKind::File | EndpointKind::BlockDevice => {
+                // mm/filemap.c, generic_perform_write. A page that is written in part may be read first.
+                if self.storage_read.is_some_and(|bytes| bytes > 0) {
+                    self.fetched(parts, sink);
+                }
+                self.put(parts, user, Place::PageCache, Mover::Cpu, Derived, None);
+                self.written_back(parts, sink);
+            }
+            _ => self.faulted_in(parts),
+        }
+        match kind {
+            EndpointKind::File | EndpointKind::BlockDevice => {}
+            EndpointKind::Socket => self.send(parts),
+            EndpointKind::Pipe => self.put(parts, user, Place::Pipe, Mover::Cpu, Derived, None),
+            _ if sink.traits.node != Node::Other => {
+                // drivers/char/mem.c, write_null.
+                self.nothing(parts, user, Place::Device, Derived, Note::Discarded);
+            }
+            EndpointKind::Directory
+            | EndpointKind::PseudoFile
+            | EndpointKind::Terminal
+            | EndpointKind::CharDevice
+            | EndpointKind::Anonymous => {
+                self.put(parts, user, Place::Device, Mover::Cpu, Modelled, Some(Note::SpecialFile));
+            }
+            EndpointKind::User | EndpointKind::Unknown => {
+                self.unknown(parts, user, sink.place(), None, Note::UnknownEndpoint);
+            }
+        }
+    }
+
+    fn send(&self, parts: &mut Parts) {
+        let (user, socket) = (Place::User, Place::Socket);
+        let Traits { protocol, route, .. } = self.sink.traits;
+        // Without SO_ZEROCOPY support the flag is ignored (net/ipv4/tcp.c, tcp_sendmsg_locked; af_unix has none).
+        let zerocopy = self.kind == CallKind::Send
+            && asks_zerocopy(self.flags)
+            && matches!(protocol, Protocol::Tcp | Protocol::Ip);
+        match (zerocopy, route) {
+            (false, _) => {
+                self.put(parts, user, socket, Mover::Cpu, Derived, None);
+                self.wire_out(parts, socket, self.sink);
+            }
+            // net/core/skbuff.c, skb_orphan_frags_rx: whoever receives on this machine makes it copy.
+            (true, Route::Local) => {
+                self.put(parts, user, socket, Mover::Cpu, Modelled, Some(Note::LoopbackCopies));
+            }
+            (true, Route::Card) => {
+                self.put(parts, user, socket, Mover::None, Modelled, Some(Note::ZerocopyIfAsked));
+                self.wire_out(parts, user, self.sink);
+            }
+            (true, Route::Virtual | Route::Unknown) => {
+                self.unknown(parts, user, socket, None, Note::RouteNotKnown);
+            }
+        }
+    }
+
+    fn vmsplice(&self, parts: &mut Parts) {
+        let (user, pipe) = (Place::User, Place::Pipe);
+        if self.sink.is_unknown() || self.source.is_unknown() {
+            self.unknown(parts, user, pipe, None, Note::UnknownEndpoint);
+        } else if self.source.traits.kind == EndpointKind::User {
+            // fs/splice.c, vmsplice_to_pipe: takes references to the pages.
+            self.faulted_in(parts);
+            self.put(parts, user, pipe, Mover::None, Derived, None);
+        } else {
+            // vmsplice_to_user: copy_page_to_iter.
+            self.put(parts, pipe, user, Mover::Cpu, Derived, Some(Note::VmspliceCopies));
+        }
+    }
+
+    /// sendfile and splice: pages passed by reference where both sides can, else copies.
+    fn between(&self, parts: &mut Parts) {
+        let (source, sink) = (self.source, self.sink);
+        if source.is_unknown() || sink.is_unknown() {
+            return self.unknown(parts, source.place(), sink.place(), None, Note::UnknownEndpoint);
+        }
+        if sink.traits.node != Node::Other {
+            // drivers/char/mem.c, splice_write_null: drops the references.
+            return self.nothing(parts, source.place(), Place::Device, Derived, Note::Discarded);
+        }
+        if source.traits.is_file() {
+            self.fetched(parts, source);
+        } else if source.traits.kind == EndpointKind::Socket {
+            self.wire_in(parts, source);
+        }
+        // fs/splice.c, copy_splice_read: what has no pages to give is read into new ones.
+        let bounces = source.is_direct()
+            || !(source.traits.is_file()
+                || matches!(source.traits.kind, EndpointKind::Socket | EndpointKind::Pipe));
+        match sink.traits.kind {
+            EndpointKind::Pipe | EndpointKind::Socket if bounces => {
+                self.put(parts, source.place(), sink.place(), Mover::Cpu, Modelled, Some(Note::CopyingSplice));
+                if sink.traits.kind == EndpointKind::Socket {
+                    self.wire_out(parts, Place::Socket, sink);
+                }
+            }
+            EndpointKind::Pipe => {
+                // By reference: filemap_splice_read; the sockets' splice_read; splice_pipe_to_pipe.
+                let certain = source.traits.kind != EndpointKind::Socket;
+                let evidence = if certain { Derived } else { Modelled };
+                self.put(parts, source.place(), Place::Pipe, Mover::None, evidence, None);
+            }
+            EndpointKind::Socket => {
+                // MSG_SPLICE_PAGES or sendpage. TCP and AF_UNIX take references; others may copy.
+                let certain = matches!(sink.traits.protocol, Protocol::Tcp | Protocol::Unix);
+                let evidence = if certain { Derived } else { Modelled };
+                self.put(parts, source.place(), Place::Socket, Mover::None, evidence, None);
+                let rests = if source.traits.is_file() { Place::PageCache } else { Place::Socket };
+                self.wire_out(parts, rests, sink);
+            }
+            _ => {
+                let from = if bounces {
+                    let note = Some(Note::CopyingSplice);
+                    self.put(parts, source.place(), Place::Pipe, Mover::Cpu, Modelled, note);
+                    Place::Pipe
+                } else {
+                    source.place()
+                };
+                self.into_sink_file(parts, from);
+            }
+        }
+    }
+
+    /// The second half of a splice into what has neither socket nor pipe buffers (fs/splice.c, iter_file_splice_write).
+    fn into_sink_file(&self, parts: &mut Parts, from: Place) {
+        if self.sink.is_direct() {
+            self.put(parts, from, Place::Device, Mover::Dma, Modelled, None);
+        } else if self.sink.traits.is_file() {
+            self.put(parts, from, Place::PageCache, Mover::Cpu, Modelled, None);
+            self.written_back(parts, self.sink);
+        } else {
+            self.put(parts, from, Place::Device, Mover::Cpu, Modelled, Some(Note::SpecialFile));
+        }
+    }
+
+    /// fs/read_write.c, vfs_copy_file_range: shares extents where the file system can, else splices.
+    fn copy_file_range(&self, parts: &mut Parts) {
+        let (source, sink) = (self.source.traits, self.sink.traits);
+        let cache = Place::PageCache;
+        if !source.is_file() || !sink.is_file() {
+            return self.unknown(parts, self.source.place(), self.sink.place(), None, Note::UnknownEndpoint);
+        }
+        let may_share = |traits: Traits| matches!(traits.storage, Storage::Reflinking | Storage::Remote);
+        if source.device == sink.device && (may_share(source) || may_share(sink)) {
+            self.unknown(parts, cache, cache, None, Note::MaybeReflinked);
+        } else {
+            self.fetched(parts, self.source);
+            self.put(parts, cache, cache, Mover::Cpu, Modelled, None);
+            self.written_back(parts, self.sink);
+        }
+    }
+}

@@ -1,0 +1,349 @@
+//! Flows: what goes from one endpoint to another by one method, added up.
+
+use std::collections::HashMap;
+
+use super::{
+    endpoint::Place,
+    endpoints::{EndpointId, Endpoints},
+    event::{Call, Pid},
+    evidence::Evidence,
+    method::Method,
+    part::{Part, Step},
+    snapshot::{self, Mover},
+};
+
+/// What calls cost. Sums saturate; only nonsense gets there.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(crate) struct Stats {
+    pub(crate) operations: u64,
+    pub(crate) transitions: u64,
+    pub(crate) time_ns: u64,
+    pub(crate) blocked_ns: u64,
+    pub(crate) preempted_ns: u64,
+    pub(crate) voluntary: u64,
+    pub(crate) involuntary: u64,
+    pub(crate) minor_faults: u64,
+    pub(crate) major_faults: u64,
+}
+
+impl Stats {
+    /// What one call cost. Of a call that was in flight at the attach only the return was seen.
+    pub(crate) fn of(call: &Call) -> Self {
+        Self {
+            operations: 1,
+            transitions: transitions(call),
+            time_ns: call.duration_ns.unwrap_or(0),
+            blocked_ns: call.blocked_ns,
+            preempted_ns: call.preempted_ns,
+            voluntary: call.voluntary.into(),
+            involuntary: call.involuntary.into(),
+            minor_faults: call.minor_faults.into(),
+            major_faults: call.major_faults.into(),
+        }
+    }
+
+    fn combine(&mut self, other: &Self, with: fn(u64, u64) -> u64) {
+        let Self {
+            operations,
+            transitions,
+            time_ns,
+            blocked_ns,
+            preempted_ns,
+            voluntary,
+            involuntary,
+            minor_faults,
+            major_faults,
+        } = other;
+        self.operations = with(self.operations, *operations);
+        self.transitions = with(self.transitions, *transitions);
+        self.time_ns = with(self.time_ns, *time_ns);
+        self.blocked_ns = with(self.blocked_ns, *blocked_ns);
+        self.preempted_ns = with(self.preempted_ns, *preempted_ns);
+        self.voluntary = with(self.voluntary, *voluntary);
+        self.involuntary = with(self.involuntary, *involuntary);
+        self.minor_faults = with(self.minor_faults, *minor_faults);
+        self.major_faults = with(self.major_faults, *major_faults);
+    }
+
+    pub(crate) fn add(&mut self, other: &Self) {
+        self.combine(other, u64::saturating_add);
+    }
+
+    pub(crate) fn subtract(&mut self, other: &Self) {
+        self.combine(other, u64::saturating_sub);
+    }
+}
+
+/// Mode switches of one call.
+pub(crate) fn transitions(call: &Call) -> u64 {
+    if call.duration_ns.is_some() { 2 } else { 1 }
+}
+
+/// A sum of copied bytes, as far as it is known.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(crate) struct Sum {
+    pub(crate) at_least: u64,
+    /// `None` if some part is not known.
+    pub(crate) bytes: Option<u64>,
+    /// The weakest of the parts.
+    pub(crate) evidence: Evidence,
+}
+
+/// Payload, what it cost, and what was moved for it. Bytes are kept in 128 bits so that no sum of 64-bit ones overflows
+/// and what was added can always be taken out again.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Tally {
+    pub(crate) transfers: u64,
+    pub(crate) folded: u64,
+    pub(crate) payload: u128,
+    pub(crate) stats: Stats,
+    parts: Vec<(Step, u128)>,
+}
+
+impl Tally {
+    /// Empties it and keeps its memory.
+    pub(crate) fn clear(&mut self) {
+        let mut parts = std::mem::take(&mut self.parts);
+        parts.clear();
+        *self = Self { parts, ..Self::default() };
+    }
+
+    /// Adds a part.
+    pub(crate) fn put(&mut self, part: &Part) {
+        self.put_wide(part.step, part.amount.into());
+    }
+
+    fn put_wide(&mut self, step: Step, amount: u128) {
+        match self.parts.iter_mut().find(|(known, _)| *known == step) {
+            Some((_, sum)) => *sum = sum.saturating_add(amount),
+            None => self.parts.push((step, amount)),
+        }
+    }
+
+    /// Takes out what was put in.
+    pub(crate) fn remove(&mut self, part: &Part) {
+        if let Some((_, sum)) = self.parts.iter_mut().find(|(known, _)| *known == part.step) {
+            *sum = sum.saturating_sub(part.amount.into());
+        }
+    }
+
+    /// Adds all of another.
+    pub(crate) fn add(&mut self, other: &Self) {
+        self.transfers = self.transfers.saturating_add(other.transfers);
+        self.folded = self.folded.saturating_add(other.folded);
+        self.payload = self.payload.saturating_add(other.payload);
+        self.stats.add(&other.stats);
+        other.parts.iter().for_each(|&(step, amount)| self.put_wide(step, amount));
+    }
+
+    /// Payload in bytes.
+    pub(crate) fn payload_bytes(&self) -> u64 {
+        narrow(self.payload)
+    }
+
+    /// The parts that say something: a part of 0 bytes does only beside payload, an unknown one never.
+    fn telling(&self) -> impl Iterator<Item = &(Step, u128)> {
+        self.parts.iter().filter(|(step, amount)| *amount > 0 || (step.is_known() && self.payload > 0))
+    }
+
+    fn sum(&self, mover: Mover, claims: impl Fn(Option<Mover>) -> bool) -> Sum {
+        let relevant = || self.telling().filter(|(step, _)| claims(step.mover));
+        let known = relevant()
+            .filter(|(step, _)| step.is_known() && step.mover == Some(mover))
+            .fold(0u128, |sum, (_, amount)| sum.saturating_add(*amount));
+        let complete = relevant().all(|(step, _)| step.is_known());
+        Sum {
+            at_least: narrow(known),
+            bytes: complete.then_some(narrow(known)),
+            // That there is nothing to move follows from what the endpoints are.
+            evidence: relevant().map(|(step, _)| step.evidence).max().unwrap_or(Evidence::Derived),
+        }
+    }
+
+    /// What the CPU copied. That pages were passed by reference is a claim on this as well.
+    pub(crate) fn by_cpu(&self) -> Sum {
+        self.sum(Mover::Cpu, |mover| mover != Some(Mover::Dma))
+    }
+
+    /// What devices copied.
+    pub(crate) fn by_dma(&self) -> Sum {
+        self.sum(Mover::Dma, |mover| matches!(mover, Some(Mover::Dma) | None))
+    }
+
+    /// Each copy and move, in the order in which the bytes pass.
+    pub(crate) fn copies(&self) -> Vec<snapshot::Copy> {
+        let mut parts: Vec<_> = self.telling().copied().collect();
+        parts.sort_by_key(|(step, _)| (rank(step), *step));
+        parts.into_iter().map(|(step, amount)| step.with_bytes(narrow(amount))).collect()
+    }
+
+    /// CPU-copied bytes ÷ payload bytes.
+    pub(crate) fn amplification(&self) -> Option<f64> {
+        let copied = self.by_cpu().bytes?;
+        (self.payload > 0).then(|| copied as f64 / self.payload as f64)
+    }
+}
+
+/// How far along the way from a source device to a sink device a step is.
+fn rank(step: &Step) -> u8 {
+    match (step.from, step.to) {
+        (Place::Device, _) => 0,
+        (_, Place::Device) => 4,
+        (_, Place::User) => 1,
+        (Place::User, _) => 3,
+        _ => 2,
+    }
+}
+
+fn narrow(bytes: u128) -> u64 {
+    u64::try_from(bytes).unwrap_or(u64::MAX)
+}
+
+/// What a flow is told apart by.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Ord, PartialOrd, Hash)]
+pub(crate) struct FlowKey {
+    pub(crate) pid: Pid,
+    pub(crate) source: EndpointId,
+    pub(crate) sink: EndpointId,
+    pub(crate) method: Method,
+}
+
+/// Number of a flow.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct FlowId(u32);
+
+/// All flows.
+#[derive(Debug)]
+pub(crate) struct Flows {
+    flows: Vec<(FlowKey, Tally)>,
+    by_key: HashMap<FlowKey, FlowId>,
+    most: usize,
+}
+
+impl Flows {
+    /// Tells at most `most` flows apart; the rest is one per method, with pid 0.
+    pub(crate) fn new(most: usize) -> Self {
+        Self { flows: Vec::new(), by_key: HashMap::new(), most: most.max(1) }
+    }
+
+    /// The flow with this key.
+    pub(crate) fn open(&mut self, key: FlowKey) -> FlowId {
+        if let Some(&id) = self.by_key.get(&key) {
+            return id;
+        }
+        let others = FlowKey { pid: 0, source: EndpointId::OTHERS, sink: EndpointId::OTHERS, ..key };
+        if self.flows.len() >= self.most && key != others {
+            return self.open(others);
+        }
+        // `most` bounds it far below 2^32.
+        let id = FlowId(u32::try_from(self.flows.len()).unwrap_or(u32::MAX));
+        self.flows.push((key, Tally::default()));
+        self.by_key.insert(key, id);
+        id
+    }
+
+    /// What a flow has added up.
+    pub(crate) fn tally(&mut self, id: FlowId) -> Option<&mut Tally> {
+        self.flows.get_mut(id.0 as usize).map(|(_, tally)| tally)
+    }
+
+    /// What a flow is.
+    pub(crate) fn key(&self, id: FlowId) -> Option<FlowKey> {
+        self.flows.get(id.0 as usize).map(|(key, _)| *key)
+    }
+
+    /// How people see them, most CPU-copied bytes first.
+    pub(crate) fn snapshot(&self, endpoints: &Endpoints) -> Vec<snapshot::Flow> {
+        let used = self.flows.iter().filter(|(_, tally)| tally.stats.operations > 0 || tally.payload > 0);
+        let mut flows: Vec<_> = used.map(|(key, tally)| (tally.by_cpu().at_least, key, tally)).collect();
+        flows.sort_by_key(|&(copied, key, tally)| {
+            (std::cmp::Reverse((copied, tally.payload, tally.stats.operations)), *key)
+        });
+        flows.into_iter().map(|(_, key, tally)| shown(*key, tally, endpoints)).collect()
+    }
+}
+
+fn shown(key: FlowKey, tally: &Tally, endpoints: &Endpoints) -> snapshot::Flow {
+    const MIB: f64 = 1_048_576.0;
+    let Stats {
+        operations,
+        transitions,
+        time_ns,
+        blocked_ns,
+        preempted_ns,
+        voluntary,
+        involuntary,
+        minor_faults,
+        major_faults,
+    } = tally.stats;
+    let cpu = tally.by_cpu();
+    snapshot::Flow {
+        pid: key.pid,
+        source: endpoints.end(key.source),
+        sink: endpoints.end(key.sink),
+        method: key.method.name().to_owned(),
+        transfers: tally.transfers,
+        operations,
+        payload_bytes: tally.payload_bytes(),
+        cpu_copied_bytes: cpu.bytes,
+        dma_bytes: tally.by_dma().bytes,
+        copy_amplification: tally.amplification(),
+        transitions,
+        transitions_per_mib: (tally.payload > 0).then(|| transitions as f64 / (tally.payload as f64 / MIB)),
+        context_switches: snapshot::ContextSwitches { voluntary, involuntary },
+        page_faults: snapshot::PageFaults { minor: minor_faults, major: major_faults },
+        time_ns,
+        on_cpu_ns: time_ns.saturating_sub(blocked_ns).saturating_sub(preempted_ns),
+        blocked_ns,
+        preempted_ns,
+        folded_operations: tally.folded,
+        copies: tally.copies(),
+        evidence: cpu.evidence,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn part(mover: Option<Mover>, evidence: Evidence, amount: u64) -> Part {
+        Part { step: Step { from: Place::User, to: Place::Socket, mover, evidence, note: None }, amount }
+    }
+
+    #[test]
+    fn a_sum_is_no_better_than_its_weakest_part() {
+        let mut tally = Tally { payload: 10, ..Tally::default() };
+        tally.put(&part(Some(Mover::Cpu), Evidence::Measured, 10));
+        tally.put(&part(Some(Mover::Dma), Evidence::Modelled, 10));
+        assert_eq!(tally.by_cpu(), Sum { at_least: 10, bytes: Some(10), evidence: Evidence::Measured });
+        tally.put(&part(Some(Mover::None), Evidence::Derived, 10));
+        assert_eq!(tally.by_cpu().evidence, Evidence::Derived);
+        assert_eq!(tally.amplification(), Some(1.0));
+        tally.put(&part(None, Evidence::Unknown, 1));
+        assert_eq!(tally.by_cpu(), Sum { at_least: 10, bytes: None, evidence: Evidence::Unknown });
+        assert_eq!(tally.by_dma(), Sum { at_least: 10, bytes: None, evidence: Evidence::Unknown });
+        assert_eq!(tally.amplification(), None);
+    }
+
+    #[test]
+    fn an_unknown_part_that_moved_away_is_gone() {
+        let mut tally = Tally { payload: 10, ..Tally::default() };
+        let unknown = part(None, Evidence::Unknown, 10);
+        tally.put(&unknown);
+        tally.remove(&unknown);
+        assert_eq!(tally.by_cpu().bytes, Some(0));
+        assert_eq!(tally.copies(), []);
+    }
+
+    #[test]
+    fn too_many_flows_fold_into_one_per_method() {
+        let mut flows = Flows::new(4);
+        let key = |pid, method| FlowKey { pid, source: EndpointId::USER, sink: EndpointId::UNKNOWN, method };
+        let ids: Vec<_> = (0..10).map(|pid| flows.open(key(pid, Method::Splice))).collect();
+        assert_eq!(ids[4], ids[9]);
+        assert_ne!(ids[3], ids[4]);
+        assert_ne!(flows.open(key(10, Method::Tee)), ids[4]);
+        assert_eq!(flows.key(ids[9]).map(|key| key.pid), Some(0));
+        assert_eq!(flows.flows.len(), 6);
+    }
+}

@@ -1,0 +1,458 @@
+//! Joins operations to transfers: what one call brought and another took on is one transfer between two endpoints.
+//!
+//! Every operation is booked whole, once: its bytes, its copies and its cost lie in the flows that it served, and move
+//! between flows without loss. A read is booked as going to the memory of the process; the first write that sends on
+//! bytes of it draws them, with their part of the copies, into the flow from the read's source to the write's sink, and
+//! the first drawn byte brings along what the read cost as a call. A transfer is counted per sink operation and flow.
+
+use std::ops::Range;
+
+use super::{
+    copies::{self, Act, Party},
+    deposit::{Deposit, DepositId, Deposits},
+    endpoint::EndpointKind,
+    endpoints::{EndpointId, Endpoints},
+    event::{CallKind, Folded, Operation, Pid, Side},
+    finished::Finished,
+    flow::{FlowId, FlowKey, Flows, Stats, Tally},
+    method::{Delivery, Method, Origin},
+    part::Parts,
+    pipes::{Pipes, Resting},
+    provenance::{Memories, Provenance},
+};
+
+/// How much is remembered at most.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    pub(crate) endpoints: usize,
+    pub(crate) flows: usize,
+    pub(crate) pieces_per_process: usize,
+    pub(crate) processes: usize,
+    pub(crate) pipes: usize,
+}
+
+/// One side of an operation.
+#[derive(Clone, Copy, Debug)]
+struct End {
+    id: EndpointId,
+    party: Party,
+}
+
+impl End {
+    const USER: Self = Self { id: EndpointId::USER, party: Party::USER };
+
+    /// The pipe that it is; many that are not told apart have no common content.
+    fn pipe(self) -> Option<EndpointId> {
+        (self.party.traits.kind == EndpointKind::Pipe && self.id != EndpointId::OTHERS).then_some(self.id)
+    }
+}
+
+/// Which way an operation goes.
+#[derive(Clone, Copy, Debug)]
+enum Way {
+    IntoMemory(Origin),
+    FromMemory(Delivery),
+    InKernel(Method),
+}
+
+/// From where to where, and how.
+#[derive(Clone, Copy, Debug)]
+struct Path {
+    source: End,
+    sink: End,
+    way: Way,
+}
+
+/// An operation by the copy table.
+struct Moved {
+    path: Path,
+    /// Bytes that reached the sink.
+    payload: u64,
+    /// Bytes that were put where the call put them, to stay there or not.
+    received: u64,
+    parts: Parts,
+    stats: Stats,
+}
+
+/// What one operation adds to one flow.
+#[derive(Debug)]
+struct Share {
+    flow: FlowId,
+    /// Payload bytes of the operation that belong to the flow.
+    bytes: u64,
+    tally: Tally,
+}
+
+/// The flows, and all that is remembered to join operations to them.
+#[derive(Debug)]
+pub(crate) struct Join {
+    pub(crate) endpoints: Endpoints,
+    pub(crate) memories: Memories,
+    pub(crate) flows: Flows,
+    pub(crate) finished: Finished,
+    /// All flows together, kept beside them so that totals are cheap.
+    pub(crate) overall: Tally,
+    deposits: Deposits,
+    pipes: Pipes,
+    /// Of the operation under way; the first `shared` are in use, the rest is kept for its memory.
+    shares: Vec<Share>,
+    shared: usize,
+    segments: Vec<(Range<u64>, Provenance)>,
+    resting: Vec<Resting>,
+}
+
+impl Join {
+    pub(crate) fn new(limits: Limits, finished: Finished) -> Self {
+        Self {
+            endpoints: Endpoints::new(limits.endpoints),
+            memories: Memories::new(limits.pieces_per_process, limits.processes),
+            flows: Flows::new(limits.flows),
+            finished,
+            overall: Tally::default(),
+            deposits: Deposits::new(),
+            pipes: Pipes::new(limits.pipes),
+            shares: Vec::new(),
+            shared: 0,
+            segments: Vec::new(),
+            resting: Vec::new(),
+        }
+    }
+
+    /// Books an operation.
+    pub(crate) fn operation(&mut self, operation: &Operation) {
+        let Operation { call, kind, source, sink, flags, .. } = operation;
+        let Some(path) = self.path(*kind, *source, *sink, *flags) else { return };
+        let act = Act {
+            kind: *kind,
+            source: path.source.party,
+            sink: path.sink.party,
+            flags: *flags,
+            bytes: operation.bytes,
+            asked: operation.asked_bytes,
+            storage_read: operation.storage_read_bytes,
+        };
+        let moved = Moved {
+            path,
+            payload: act.payload(),
+            received: act.received(),
+            parts: act.parts(),
+            stats: Stats::of(call),
+        };
+        self.count_overall(&moved, u64::from(moved.payload > 0));
+        match path.way {
+            Way::IntoMemory(origin) => self.into_memory(operation, &moved, origin),
+            Way::FromMemory(delivery) => self.from_memory(operation, &moved, delivery),
+            Way::InKernel(method) => self.in_kernel(operation, &moved, method),
+        }
+    }
+
+    /// Books operations that were folded in the kernel: by their endpoints, joined to nothing.
+    pub(crate) fn folded(&mut self, folded: &Folded) {
+        let Some(path) = self.path(folded.kind, folded.source, folded.sink, folded.flags) else { return };
+        let act = Act {
+            kind: folded.kind,
+            source: path.source.party,
+            sink: path.sink.party,
+            flags: folded.flags,
+            bytes: folded.bytes,
+            asked: None,
+            storage_read: folded.storage_read_bytes,
+        };
+        let stats = Stats {
+            operations: folded.operations,
+            transitions: folded.operations.saturating_mul(2),
+            time_ns: folded.duration_ns,
+            blocked_ns: folded.blocked_ns,
+            preempted_ns: folded.preempted_ns,
+            ..Stats::default()
+        };
+        let payload = act.payload();
+        let moved = Moved { path, payload, received: act.received(), parts: act.parts(), stats };
+        let transfers = if payload > 0 { folded.operations } else { 0 };
+        self.count_overall(&moved, transfers);
+        let method = match path.way {
+            Way::IntoMemory(origin) => Method::Relay(origin, Delivery::Stays),
+            Way::FromMemory(delivery) => Method::Relay(Origin::Memory, delivery),
+            Way::InKernel(method) => method,
+        };
+        let flow = self.open(folded.pid, path.source.id, path.sink.id, method);
+        if let Some(tally) = self.flows.tally(flow) {
+            book(tally, &moved, transfers);
+            tally.folded = tally.folded.saturating_add(folded.operations);
+        }
+        if matches!(path.way, Way::IntoMemory(_)) || folded.kind == CallKind::ProcessVmRead {
+            // It is not known which memory they overwrote.
+            self.memories.forget_brought(folded.pid);
+        }
+        if let Some(pipe) = path.source.pipe()
+            && folded.kind != CallKind::Tee
+        {
+            self.pipes.pop(pipe, moved.received, |_| {});
+        }
+        self.rest_opaque(path.sink, moved.payload);
+    }
+
+    fn count_overall(&mut self, moved: &Moved, transfers: u64) {
+        book(&mut self.overall, moved, transfers);
+    }
+
+    /// From where to where an operation goes; `None` if it is not one.
+    fn path(&mut self, kind: CallKind, source: Option<Side>, sink: Option<Side>, flags: u32) -> Option<Path> {
+        let path = |source, sink, way| Some(Path { source, sink, way });
+        match kind {
+            CallKind::Read => path(self.end(source), End::USER, Way::IntoMemory(Origin::Read)),
+            CallKind::Receive => path(self.end(source), End::USER, Way::IntoMemory(Origin::Receive)),
+            CallKind::Write => path(End::USER, self.end(sink), Way::FromMemory(Delivery::Write)),
+            CallKind::Send => {
+                let zerocopy = copies::asks_zerocopy(flags);
+                let delivery = if zerocopy { Delivery::SendZerocopy } else { Delivery::Send };
+                path(End::USER, self.end(sink), Way::FromMemory(delivery))
+            }
+            CallKind::Vmsplice => {
+                let pipe = self.end(sink.or(source));
+                if copies::vmsplice_writes(pipe.party.flags) {
+                    path(End::USER, pipe, Way::FromMemory(Delivery::Vmsplice))
+                } else {
+                    path(pipe, End::USER, Way::IntoMemory(Origin::Vmsplice))
+                }
+            }
+            CallKind::ProcessVmRead | CallKind::ProcessVmWrite => {
+                path(End::USER, End::USER, Way::InKernel(Method::in_kernel(kind)?))
+            }
+            _ => path(self.end(source), self.end(sink), Way::InKernel(Method::in_kernel(kind)?)),
+        }
+    }
+
+    fn end(&mut self, side: Option<Side>) -> End {
+        let Side { serial, flags, .. } = side.unwrap_or(Side { fd: -1, serial: Default::default(), flags: 0 });
+        let (id, traits) = self.endpoints.resolve(serial);
+        End { id, party: Party { traits, flags } }
+    }
+
+    fn open(&mut self, pid: Pid, source: EndpointId, sink: EndpointId, method: Method) -> FlowId {
+        self.flows.open(FlowKey { pid, source, sink, method })
+    }
+
+    /// A read: what it brought stays in memory until something sends it on.
+    fn into_memory(&mut self, operation: &Operation, moved: &Moved, origin: Origin) {
+        let pid = operation.call.pid;
+        let source = moved.path.source;
+        let flow = self.open(pid, source.id, EndpointId::USER, Method::Relay(origin, Delivery::Stays));
+        if let Some(tally) = self.flows.tally(flow) {
+            book(tally, moved, u64::from(moved.payload > 0));
+        }
+        let peeked = moved.payload == 0;
+        if let (Some(pipe), false) = (source.pipe(), peeked) {
+            self.pipes.pop(pipe, moved.received, |_| {});
+        }
+        if moved.received == 0 || operation.buffers.iter().all(Range::is_empty) {
+            return;
+        }
+        let deposit = self.deposit(flow, source.id, origin, moved);
+        // What was only peeked at was delivered to nobody: sending it on delivers it by that write alone.
+        self.memories.bring(pid, first_bytes(&operation.buffers, moved.received), deposit, peeked);
+    }
+
+    fn deposit(&mut self, flow: FlowId, source: EndpointId, origin: Origin, moved: &Moved) -> DepositId {
+        if self.deposits.should_collect() {
+            self.deposits.keep_only(self.memories.deposits().chain(self.pipes.deposits()));
+        }
+        self.deposits.insert(Deposit {
+            flow,
+            source,
+            origin,
+            unsent: moved.payload,
+            parts: moved.parts,
+            stats: (moved.payload > 0).then_some(moved.stats),
+        })
+    }
+
+    /// A write: its bytes belong to the flows of those who brought them.
+    fn from_memory(&mut self, operation: &Operation, moved: &Moved, delivery: Delivery) {
+        let pid = operation.call.pid;
+        let sink = moved.path.sink;
+        let mut left = moved.payload;
+        for range in first_bytes(&operation.buffers, moved.payload) {
+            // One buffer after the other: the same bytes may be in it twice, and are sent on for the first time once.
+            let mut segments = std::mem::take(&mut self.segments);
+            self.memories.walk(pid, &range, |range, from| segments.push((range, from)));
+            for (range, from) in segments.drain(..) {
+                let bytes = range.end - range.start;
+                left = left.saturating_sub(bytes);
+                self.send_on(pid, sink.id, delivery, range, from);
+            }
+            self.segments = segments;
+        }
+        if left > 0 || moved.payload == 0 {
+            let method = Method::Relay(Origin::Memory, delivery);
+            self.share(pid, EndpointId::USER, sink.id, method, left);
+        }
+        self.settle(operation, moved, true);
+        self.rest_opaque(sink, moved.payload);
+    }
+
+    /// Bytes of memory go to `sink`.
+    fn send_on(&mut self, pid: Pid, sink: EndpointId, delivery: Delivery, range: Range<u64>, from: Provenance) {
+        let bytes = range.end - range.start;
+        let (source, origin) = match from {
+            Provenance::Own => (EndpointId::USER, Origin::Memory),
+            Provenance::Mapped(file) => (file, Origin::Mapped),
+            Provenance::Brought(piece) => self
+                .deposits
+                .get(piece.deposit)
+                .map_or((EndpointId::USER, Origin::Memory), |deposit| (deposit.source, deposit.origin)),
+        };
+        let share = self.share(pid, source, sink, Method::Relay(origin, delivery), bytes);
+        if let Provenance::Brought(piece) = from
+            && !piece.sent
+        {
+            self.draw(piece.deposit, bytes, share);
+            self.memories.mark_sent(pid, range, piece);
+        }
+    }
+
+    /// sendfile, splice and the like: a transfer by itself, or the two halves of one through a pipe.
+    fn in_kernel(&mut self, operation: &Operation, moved: &Moved, method: Method) {
+        let pid = operation.call.pid;
+        let Path { source, sink, .. } = moved.path;
+        let mut resting = std::mem::take(&mut self.resting);
+        resting.clear();
+        match (source.pipe(), method) {
+            (Some(pipe), Method::Tee) => self.pipes.peek(pipe, moved.payload, |found| resting.push(found)),
+            (Some(pipe), _) => self.pipes.pop(pipe, moved.payload, |found| resting.push(found)),
+            (None, _) => {}
+        }
+        let mut left = moved.payload;
+        if method == Method::Splice && sink.pipe().is_none() {
+            for found in &resting {
+                let known = found.deposit.and_then(|id| Some((id, self.deposits.get(id)?.source)));
+                let Some((deposit, brought_from)) = known else { continue };
+                left = left.saturating_sub(found.bytes);
+                let share = self.share(pid, brought_from, sink.id, method, found.bytes);
+                if !found.duplicate {
+                    self.draw(deposit, found.bytes, share);
+                }
+            }
+        }
+        if left > 0 || moved.payload == 0 {
+            self.share(pid, source.id, sink.id, method, left);
+        }
+        let flow = self.shares.first().map(|share| share.flow);
+        // What goes into a pipe by reference is under way: it is finished when it comes out.
+        let rests = sink.pipe().is_some() && source.pipe().is_none();
+        self.settle(operation, moved, !rests);
+        if let (Some(pipe), Some(flow)) = (sink.pipe(), flow) {
+            if source.pipe().is_some() {
+                resting.drain(..).for_each(|found| self.pipes.push(pipe, found));
+            } else if moved.payload > 0 {
+                let deposit = Some(self.deposit(flow, source.id, Origin::Memory, moved));
+                self.pipes.push(pipe, Resting { bytes: moved.payload, deposit, duplicate: false });
+            }
+        }
+        if method == Method::ProcessVmRead {
+            self.memories.overwrite(pid, first_bytes(&operation.buffers, moved.received));
+        }
+        resting.clear();
+        self.resting = resting;
+    }
+
+    /// Bytes that nobody can tell apart went into a pipe.
+    fn rest_opaque(&mut self, sink: End, bytes: u64) {
+        if let Some(pipe) = sink.pipe() {
+            self.pipes.push(pipe, Resting { bytes, deposit: None, duplicate: false });
+        }
+    }
+
+    /// Gives `bytes` of the operation under way to a flow; returns the number of its share.
+    fn share(&mut self, pid: Pid, source: EndpointId, sink: EndpointId, method: Method, bytes: u64) -> usize {
+        let flow = self.open(pid, source, sink, method);
+        let used = self.shares.iter_mut().take(self.shared);
+        if let Some((number, share)) = used.enumerate().find(|(_, share)| share.flow == flow) {
+            share.bytes = share.bytes.saturating_add(bytes);
+            return number;
+        }
+        match self.shares.get_mut(self.shared) {
+            Some(share) => {
+                share.tally.clear();
+                (share.flow, share.bytes) = (flow, bytes);
+            }
+            None => self.shares.push(Share { flow, bytes, tally: Tally::default() }),
+        }
+        self.shared += 1;
+        self.shared - 1
+    }
+
+    /// Moves bytes that an operation brought, what was copied for them and, the first time, what it cost, from where
+    /// they were booked to a share of the operation that sends them on.
+    fn draw(&mut self, deposit: DepositId, bytes: u64, share: usize) {
+        let Some(deposit) = self.deposits.get_mut(deposit) else { return };
+        let (Some(from), Some(share)) = (self.flows.tally(deposit.flow), self.shares.get_mut(share)) else {
+            return;
+        };
+        let bytes = bytes.min(deposit.unsent);
+        if bytes == 0 {
+            return;
+        }
+        deposit.parts.take(bytes, deposit.unsent, |part| {
+            from.remove(&part);
+            share.tally.put(&part);
+        });
+        if let Some(stats) = deposit.stats.take() {
+            from.stats.subtract(&stats);
+            share.tally.stats.add(&stats);
+        }
+        deposit.unsent -= bytes;
+        from.payload = from.payload.saturating_sub(bytes.into());
+        self.overall.payload = self.overall.payload.saturating_sub(bytes.into());
+        if deposit.unsent == 0 {
+            from.transfers = from.transfers.saturating_sub(1);
+        }
+    }
+
+    /// Divides the operation among its shares by their bytes, and books them. What it cost as a call is not divided:
+    /// it goes to the largest.
+    fn settle(&mut self, operation: &Operation, moved: &Moved, finished: bool) {
+        let shares = self.shares.get_mut(..self.shared).unwrap_or_default();
+        let largest = shares.iter().map(|share| share.bytes).max().unwrap_or(0);
+        let main = shares.iter().position(|share| share.bytes == largest);
+        let mut parts = moved.parts;
+        let mut left = moved.payload;
+        for (number, share) in shares.iter_mut().enumerate() {
+            let tally = &mut share.tally;
+            parts.take(share.bytes, left, |part| tally.put(&part));
+            left = left.saturating_sub(share.bytes);
+            tally.payload = share.bytes.into();
+            tally.transfers = u64::from(share.bytes > 0);
+            if main == Some(number) {
+                tally.stats.add(&moved.stats);
+            }
+            if let Some(flow) = self.flows.tally(share.flow) {
+                flow.add(tally);
+            }
+            if finished && let Some(key) = self.flows.key(share.flow) {
+                self.finished.push(&operation.call, key, tally, &self.endpoints);
+            }
+        }
+        self.shared = 0;
+    }
+}
+
+/// Adds an operation to a tally.
+fn book(tally: &mut Tally, moved: &Moved, transfers: u64) {
+    tally.transfers = tally.transfers.saturating_add(transfers);
+    tally.payload = tally.payload.saturating_add(moved.payload.into());
+    tally.stats.add(&moved.stats);
+    moved.parts.iter().for_each(|part| tally.put(part));
+}
+
+/// The first `bytes` bytes of a vector of buffers: what a call that returned so many has used of them.
+fn first_bytes(buffers: &[Range<u64>], bytes: u64) -> impl Iterator<Item = Range<u64>> {
+    buffers.iter().scan(bytes, |left, buffer| {
+        let used = buffer.end.saturating_sub(buffer.start).min(*left);
+        *left -= used;
+        Some(buffer.start..buffer.start.saturating_add(used))
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,192 @@
+//! What one operation moves, step by step, and how that is divided when its payload goes several ways.
+
+use super::{
+    endpoint::Place,
+    evidence::Evidence,
+    snapshot::{Copy, Mover},
+};
+
+/// Why a step is what it is, where that is not plain.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Ord, PartialOrd, Hash)]
+pub(crate) enum Note {
+    /// The endpoint has no identity.
+    UnknownEndpoint,
+    /// Loop, ram and zram disks.
+    DriverCopies,
+    /// Bytes from storage, but not known by what kind of device.
+    DeviceNotKnown,
+    /// The storage accounts do not cover this file system.
+    NotAccounted,
+    /// Buffered writes.
+    WrittenBackLater,
+    /// O_DIRECT that fetched nothing.
+    BufferedDespiteDirect,
+    /// Storage read while user memory was being read.
+    FaultedIn,
+    /// `/dev/zero` and the like.
+    Filled,
+    /// `/dev/null` and the like, and MSG_TRUNC.
+    Discarded,
+    /// MSG_PEEK.
+    Peeked,
+    /// The route of a socket is not known.
+    RouteNotKnown,
+    /// MSG_ZEROCOPY over loopback.
+    LoopbackCopies,
+    /// MSG_ZEROCOPY over a card.
+    ZerocopyIfAsked,
+    /// splice without a by-reference path.
+    CopyingSplice,
+    /// A driver or a made-up file answers.
+    SpecialFile,
+    /// copy_file_range on a file system that shares extents.
+    MaybeReflinked,
+    /// vmsplice out of a pipe.
+    VmspliceCopies,
+}
+
+impl Note {
+    /// The words that people see.
+    pub(crate) fn text(self) -> &'static str {
+        match self {
+            Self::UnknownEndpoint => "the endpoint could not be identified",
+            Self::DriverCopies => "this disk's driver copies by CPU: no DMA",
+            Self::DeviceNotKnown => "whether the device behind it does DMA is not known",
+            Self::NotAccounted => "the kernel's storage accounts do not cover this file system",
+            Self::WrittenBackLater => "written back later; not traced yet",
+            Self::BufferedDespiteDirect => {
+                "O_DIRECT, but nothing was fetched from storage: the file system served it by copying"
+            }
+            Self::FaultedIn => "fetched by page faults on the memory that the call read",
+            Self::Filled => "the kernel fills the memory: no payload is copied",
+            Self::Discarded => "the bytes are dropped: nothing is copied",
+            Self::Peeked => "MSG_PEEK: copied, but still in the socket",
+            Self::RouteNotKnown => "the route of the socket is not known",
+            Self::LoopbackCopies => "MSG_ZEROCOPY: loopback copies after all",
+            Self::ZerocopyIfAsked => "MSG_ZEROCOPY: if SO_ZEROCOPY is set and the driver can",
+            Self::CopyingSplice => "falls back to a copying splice",
+            Self::SpecialFile => "as its driver is expected to do",
+            Self::MaybeReflinked => "this file system may share the extents instead of copying",
+            Self::VmspliceCopies => "vmsplice out of a pipe copies",
+        }
+    }
+}
+
+/// What moves from where to where, by whom: what flows add bytes up by.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Ord, PartialOrd, Hash)]
+pub(crate) struct Step {
+    pub(crate) from: Place,
+    pub(crate) to: Place,
+    /// `None`: not known.
+    pub(crate) mover: Option<Mover>,
+    /// `Unknown` if and only if the number of bytes is not known.
+    pub(crate) evidence: Evidence,
+    pub(crate) note: Option<Note>,
+}
+
+impl Step {
+    /// Whether the bytes are known.
+    pub(crate) fn is_known(self) -> bool {
+        self.evidence != Evidence::Unknown
+    }
+
+    /// As people see it, with that many bytes.
+    pub(crate) fn with_bytes(self, bytes: u64) -> Copy {
+        Copy {
+            from: self.from,
+            to: self.to,
+            mover: self.mover,
+            bytes: self.is_known().then_some(bytes),
+            evidence: self.evidence,
+            note: self.note.map(|note| note.text().to_owned()),
+        }
+    }
+}
+
+/// A step and how much of it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct Part {
+    pub(crate) step: Step,
+    /// Bytes moved; where that is not known, the payload bytes for which it is not, so that an unknown part can be
+    /// divided and add up like a known one.
+    pub(crate) amount: u64,
+}
+
+/// The most parts that one operation has: fetch, bounce, copy, write back.
+const PARTS: usize = 4;
+
+/// The parts of one operation, in the order in which the bytes pass. No allocation: there is one per operation.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Parts {
+    parts: [Option<Part>; PARTS],
+}
+
+impl Parts {
+    /// Adds one. The table never makes more than there is room for; its tests go through all of it.
+    pub(crate) fn push(&mut self, step: Step, amount: u64) {
+        let room = self.parts.iter_mut().find(|part| part.is_none());
+        debug_assert!(room.is_some(), "an operation has at most {PARTS} parts");
+        if let Some(room) = room {
+            *room = Some(Part { step, amount });
+        }
+    }
+
+    /// The parts.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Part> {
+        self.parts.iter().flatten()
+    }
+
+    /// Takes the share of `bytes` out of `of` payload bytes that are left, and gives each taken part to `take`. Taking
+    /// all that is left takes every amount whole, so nothing is lost to rounding.
+    pub(crate) fn take(&mut self, bytes: u64, of: u64, mut take: impl FnMut(Part)) {
+        for part in self.parts.iter_mut().flatten() {
+            let share = if bytes >= of { part.amount } else { proportion(part.amount, bytes, of) };
+            part.amount -= share;
+            take(Part { step: part.step, amount: share });
+        }
+    }
+}
+
+/// `amount × bytes ÷ of`, rounded down; never more than `amount` as `bytes` < `of`.
+fn proportion(amount: u64, bytes: u64, of: u64) -> u64 {
+    let share = u128::from(amount) * u128::from(bytes) / u128::from(of.max(1));
+    u64::try_from(share).unwrap_or(amount).min(amount)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const STEP: Step = Step {
+        from: Place::PageCache,
+        to: Place::User,
+        mover: Some(Mover::Cpu),
+        evidence: Evidence::Derived,
+        note: None,
+    };
+
+    #[test]
+    fn taking_piece_by_piece_takes_all() {
+        let mut parts = Parts::default();
+        parts.push(STEP, 1000);
+        parts.push(Step { mover: Some(Mover::Dma), ..STEP }, u64::MAX);
+        let (mut cpu, mut dma) = (0u64, 0u64);
+        let mut left = 7;
+        for bytes in [1, 2, 4] {
+            parts.take(bytes, left, |part| match part.step.mover {
+                Some(Mover::Cpu) => cpu += part.amount,
+                _ => dma += part.amount,
+            });
+            left -= bytes;
+        }
+        assert_eq!((cpu, dma), (1000, u64::MAX));
+        assert!(parts.iter().all(|part| part.amount == 0));
+    }
+
+    #[test]
+    fn an_unknown_part_shows_no_bytes() {
+        let unknown = Step { evidence: Evidence::Unknown, note: Some(Note::UnknownEndpoint), ..STEP };
+        assert_eq!(unknown.with_bytes(5).bytes, None);
+        assert_eq!(STEP.with_bytes(5).bytes, Some(5));
+    }
+}

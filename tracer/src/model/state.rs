@@ -1,0 +1,241 @@
+//! The model: takes events apart among its parts, and puts a snapshot together.
+
+use super::{
+    calls::{self, Calls},
+    event::{Call, CallKind, Counters, Event, Losses, Operation},
+    finished::Finished,
+    flow::transitions,
+    join::{Join, Limits},
+    method::is_operation,
+    snapshot::{self, InFlight, InFlightCall, KernelAccounts, Snapshot, Totals, Transfer},
+    threads::Threads,
+};
+
+/// How the model works. The limits bound its memory: what exceeds them is added up in less detail, never left out.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct ModelConfig {
+    /// Whether [`Model::take_transfers`] has something to take.
+    pub record_transfers: bool,
+    /// Most transfers that wait to be taken; further ones are dropped and counted.
+    pub most_waiting_transfers: usize,
+    /// Most flows that are told apart; the rest is one flow per method, with pid 0.
+    pub most_flows: usize,
+    /// Most endpoints that are told apart, and most serials that are remembered.
+    pub most_endpoints: usize,
+    /// Most pieces of memory per process of which the origin is remembered.
+    pub most_pieces_per_process: usize,
+    /// Most processes whose memory is remembered.
+    pub most_processes: usize,
+    /// Most pipes whose content is remembered.
+    pub most_pipes: usize,
+}
+
+impl Default for ModelConfig {
+    fn default() -> Self {
+        Self {
+            record_transfers: false,
+            most_waiting_transfers: 65_536,
+            most_flows: 100_000,
+            // As many open files as the kernel side remembers.
+            most_endpoints: tracer_common::limits::FILES as usize,
+            most_pieces_per_process: 4096,
+            most_processes: 4096,
+            most_pipes: 4096,
+        }
+    }
+}
+
+/// Most calls that are named as in flight when tracing began.
+const MOST_IN_FLIGHT: usize = 4096;
+
+/// Events in, state out. Deterministic: the same events, in whatever batches, give the same snapshot.
+#[derive(Debug)]
+pub struct Model {
+    join: Join,
+    calls: Calls,
+    threads: Threads,
+    losses: Losses,
+    /// Mode switches by calls, as the stream has them; the counters know better.
+    seen_transitions: u64,
+    in_flight_at_start: Vec<InFlightCall>,
+}
+
+impl Model {
+    /// A model that has seen nothing.
+    pub fn new(config: ModelConfig) -> Self {
+        let limits = Limits {
+            endpoints: config.most_endpoints,
+            flows: config.most_flows,
+            pieces_per_process: config.most_pieces_per_process,
+            processes: config.most_processes,
+            pipes: config.most_pipes,
+        };
+        let waiting = if config.record_transfers { config.most_waiting_transfers } else { 0 };
+        Self {
+            join: Join::new(limits, Finished::new(waiting)),
+            calls: Calls::default(),
+            threads: Threads::default(),
+            losses: Losses::default(),
+            seen_transitions: 0,
+            in_flight_at_start: Vec::new(),
+        }
+    }
+
+    /// Takes in what happened, in order.
+    pub fn apply(&mut self, events: impl IntoIterator<Item = Event>) {
+        events.into_iter().for_each(|event| self.event(event));
+    }
+
+    fn event(&mut self, event: Event) {
+        match event {
+            Event::Endpoint(serial, endpoint) => self.join.endpoints.learn(serial, &endpoint),
+            Event::Operation(operation) => self.operation(&operation),
+            Event::Call(call) => self.call(&call, None, 0),
+            Event::Mapped(mapping) => {
+                let (file, _) = self.join.endpoints.resolve(mapping.serial);
+                self.join.memories.map(mapping.pid, mapping.range, file);
+            }
+            Event::Unmapped { pid, range } => self.join.memories.unmap(pid, &range),
+            Event::Remapped { pid, from, to } => self.join.memories.remap(pid, &from, &to),
+            Event::ThreadStarted(thread) => {
+                // A thread that ran before has its mappings reported; one that is the first of its process has a
+                // copy of its parent's.
+                if !thread.attached && thread.parent != thread.pid {
+                    self.join.memories.fork(thread.parent, thread.pid);
+                }
+                self.threads.started(thread);
+            }
+            Event::ThreadEnded { pid, tid, exit_code, time_ns: _ } => {
+                if self.threads.ended(pid, tid, exit_code) {
+                    self.join.memories.forget(pid);
+                }
+            }
+            Event::Executed { pid, comm, time_ns: _ } => {
+                self.join.memories.forget(pid);
+                self.threads.executed(pid, comm);
+            }
+            Event::Folded(folded) => self.join.folded(&folded),
+            Event::Counters(counters) => {
+                let Counters { calls, threads, losses, time_ns: _ } = *counters;
+                self.calls.replace(calls);
+                self.threads.replace(threads);
+                self.losses = losses;
+            }
+        }
+    }
+
+    fn operation(&mut self, operation: &Operation) {
+        self.call(&operation.call, Some(operation.kind), operation.bytes);
+        if is_operation(operation.kind) {
+            self.join.operation(operation);
+        }
+    }
+
+    fn call(&mut self, call: &Call, kind: Option<CallKind>, bytes: u64) {
+        self.calls.observe(call, kind, bytes);
+        self.seen_transitions = self.seen_transitions.saturating_add(transitions(call));
+        if call.duration_ns.is_none() && self.in_flight_at_start.len() < MOST_IN_FLIGHT {
+            let Call { pid, tid, name, .. } = *call;
+            self.in_flight_at_start.push(InFlightCall {
+                pid,
+                tid,
+                name: calls::shown_name(name),
+                time_ns: None,
+            });
+        }
+    }
+
+    /// Everything that is known now.
+    pub fn snapshot(&self) -> Snapshot {
+        Snapshot {
+            totals: self.totals(),
+            calls: self.calls.snapshot(),
+            flows: self.join.flows.snapshot(&self.join.endpoints),
+            processes: self.threads.processes(),
+            threads: self.threads.threads(),
+            in_flight: InFlight {
+                at_start: self.in_flight_at_start.clone(),
+                at_end: self.threads.in_flight(),
+            },
+        }
+    }
+
+    /// The transfers that finished since they were last taken, if [`ModelConfig::record_transfers`]. What was read and
+    /// not sent on, or spliced into a pipe and not out of it, has not finished.
+    pub fn take_transfers(&mut self) -> Vec<Transfer> {
+        self.join.finished.take()
+    }
+
+    /// How many transfers found no room because they were not taken in time.
+    pub fn dropped_transfers(&self) -> u64 {
+        self.join.finished.dropped()
+    }
+
+    /// The sums alone: their cost does not grow with the flows.
+    pub fn totals(&self) -> Totals {
+        let calls = self.calls.sums();
+        let threads = self.threads.sums();
+        let overall = &self.join.overall;
+        let (cpu, dma) = (overall.by_cpu(), overall.by_dma());
+        let exec_read_chars = threads.map_or(0, |threads| threads.exec_read_chars);
+        let read_bytes = calls.read_bytes.saturating_add(exec_read_chars);
+        let written_bytes = calls.written_bytes;
+        let accounts = threads
+            .map(|threads| threads.accounts)
+            // All zero after something was read or written: this kernel keeps none (CONFIG_TASK_XACCT).
+            .filter(|accounts| {
+                let KernelAccounts { rchar, wchar, syscr, syscw, .. } = *accounts;
+                [rchar, wchar, syscr, syscw] != [0; 4] || read_bytes == 0 && written_bytes == 0
+            })
+            .map(|accounts| KernelAccounts {
+                agree: accounts.rchar == read_bytes && accounts.wchar == written_bytes,
+                ..accounts
+            });
+        let stream = snapshot::Transitions { syscall: self.seen_transitions, ..Default::default() };
+        Totals {
+            operations: calls.operations,
+            calls: calls.calls,
+            read_bytes,
+            written_bytes,
+            read_calls: accounts.map(|accounts| accounts.syscr),
+            write_calls: accounts.map(|accounts| accounts.syscw),
+            payload_bytes: overall.payload_bytes(),
+            cpu_copied_bytes: cpu.bytes,
+            cpu_copied_evidence: cpu.evidence,
+            cpu_copied_bytes_at_least: cpu.at_least,
+            dma_bytes: dma.bytes,
+            dma_evidence: dma.evidence,
+            dma_bytes_at_least: dma.at_least,
+            copy_amplification: overall.amplification(),
+            transitions: threads.map_or(stream, |threads| threads.transitions),
+            context_switches: threads.map(|threads| threads.switches).unwrap_or_default(),
+            page_faults: threads.map(|threads| threads.faults).unwrap_or_default(),
+            losses: losses(self.losses),
+            kernel_accounts: accounts,
+        }
+    }
+}
+
+fn losses(losses: Losses) -> snapshot::Losses {
+    let Losses {
+        folded_operations,
+        unattributed_operations,
+        folded_calls,
+        lost_events,
+        untraced_threads,
+        unknown_endpoints,
+        undecodable_records,
+    } = losses;
+    snapshot::Losses {
+        folded_operations,
+        unattributed_operations,
+        folded_calls,
+        lost_events,
+        untraced_threads,
+        unknown_endpoints,
+        undecodable_records,
+    }
+}
+
+#[cfg(test)]
+mod tests;
