@@ -119,8 +119,9 @@ pub struct ThreadSlot {
 }
 
 const _: () = assert!(size_of::<Accounts>() == 80);
-const _: () =
-    assert!(size_of::<ThreadSlot>() == 16 + 16 + 64 + 16 + 8 + 3 * 80 + 16 + 16 + 5 * 8 + 4 * 8 + 24 + 16 + 16);
+const _: () = assert!(
+    size_of::<ThreadSlot>() == 16 + 16 + 64 + 16 + 8 + 3 * 80 + 16 + 16 + 5 * 8 + 4 * 8 + 24 + 16 + 16
+);
 
 /// Exact counters of one system call on one CPU.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]

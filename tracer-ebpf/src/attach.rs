@@ -6,8 +6,7 @@ use tracer_common::slot::state;
 
 use crate::{
     kernel::Task,
-    maps::TARGETS,
-    task_storage,
+    maps::{CONTROL, TARGETS},
     threads::{self, Birth},
 };
 
@@ -18,7 +17,8 @@ pub struct TaskIteration {
     task: *const u8,
 }
 
-/// Gives every thread of the target processes a slot, with the accounts as they stand now.
+/// Gives every thread of the target processes a slot, with the accounts as they stand now. When tracing has stopped,
+/// takes the accounts of traced threads a last time instead: those that ran on without a call have moved on since.
 #[unsafe(no_mangle)]
 #[unsafe(link_section = "iter/task")]
 pub extern "C" fn attach_threads(context: *const TaskIteration) -> i32 {
@@ -27,9 +27,15 @@ pub extern "C" fn attach_threads(context: *const TaskIteration) -> i32 {
     if task.0.is_null() {
         return 0;
     }
+    if let Some(slot) = threads::slot_of(task) {
+        if CONTROL.get(0).is_some_and(|control| control.stopped != 0) && slot.state & state::DEAD == 0 {
+            task.accounts(&mut slot.latest);
+        }
+        return 0;
+    }
     let tgid = task.tgid();
     // SAFETY: only tells whether there is one.
-    if unsafe { TARGETS.get(&tgid) }.is_none() || task_storage::find(task).is_some() {
+    if unsafe { TARGETS.get(&tgid) }.is_none() {
         return 0;
     }
     let birth = Birth { state: state::ATTACHED | state::MAYBE_IN_CALL, parent: tgid, new: false };

@@ -1,21 +1,56 @@
-//! try
-use zc_trace::probe::*;
-fn main() {
-    let t = std::time::Instant::now();
-    let mut p = Probe::load(&Options { follow: false, ring_bytes: 4 << 20, debug: false }).unwrap_or_else(|e| { eprintln!("{e}"); std::process::exit(1) });
-    eprintln!("loaded {:?}", t.elapsed());
-    p.attach().unwrap();
-    let mut r = p.reader().unwrap();
-    eprintln!("attached {:?} missing {:?}", t.elapsed(), p.missing());
-    let pid: u32 = std::env::args().nth(1).unwrap().parse().unwrap();
-    p.trace_processes(&[pid]).unwrap();
-    eprintln!("tracing {:?}", t.elapsed());
-    for _ in 0..2 {
-        std::thread::sleep(std::time::Duration::from_secs(1));
-        let mut e = Vec::new();
-        while r.drain(1000, &mut e) > 0 {}
-        for e in e.iter().take(40) { println!("{e:?}"); }
-        println!("... {}", e.len());
+//! The program `zc-trace`: parses the command line, runs what it asks for, and turns errors into exit codes.
+
+use std::{io::Write, process::ExitCode};
+
+use clap::{Parser, error::ErrorKind};
+use zc_trace::{
+    cli::{Cli, Sub},
+    demonstration, doctor,
+    error::{self, Failure, Fatal},
+    options::Plan,
+    session,
+};
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return command_line(&error),
+    };
+    match run(cli) {
+        Ok(code) => ExitCode::from(code),
+        Err(error) => {
+            // Nobody may be there to read it.
+            let _ = writeln!(std::io::stderr(), "zc-trace: {error:#}");
+            error::exit_code(&error)
+        }
     }
-    let mut e = Vec::new(); r.counters(&mut e); println!("{e:#?}");
+}
+
+fn run(cli: Cli) -> anyhow::Result<u8> {
+    match cli.subcommand {
+        None => session::run(Plan::new(cli.trace)?),
+        Some(Sub::Demo(args)) => demonstration::run(&args),
+        Some(Sub::DemoWorkload(args)) => demonstration::run_workload(&args),
+        Some(Sub::Doctor) => {
+            let (text, works) = doctor::examine();
+            let _ = std::io::stdout().lock().write_all(text.as_bytes());
+            Ok(if works { 0 } else { Failure::Kernel as u8 })
+        }
+    }
+}
+
+/// Help and version are what was asked for; anything else is an error in this program's own form.
+fn command_line(error: &clap::Error) -> ExitCode {
+    if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
+        let _ = error.print();
+        return ExitCode::SUCCESS;
+    }
+    let text = error.render().to_string();
+    let what = text.strip_prefix("error: ").unwrap_or(&text);
+    let what = what.split("\n\nUsage:").next().unwrap_or(what).trim_end();
+    let what = what.split("\n\nFor more information").next().unwrap_or(what);
+    let hint = "zc-trace --help lists every option, with examples";
+    let fatal = Fatal::new(Failure::Usage, what, hint);
+    let _ = writeln!(std::io::stderr(), "zc-trace: {fatal}");
+    ExitCode::from(fatal.failure as u8)
 }

@@ -5,8 +5,8 @@
 use super::{
     endpoint::{EndpointKind, Place},
     event::CallKind,
-    evidence::Evidence::{Derived, Measured, Modelled, Unknown},
     evidence::Evidence,
+    evidence::Evidence::{Derived, Measured, Modelled, Unknown},
     part::{Note, Parts, Step},
     snapshot::Mover,
     traits::{Node, Protocol, Route, Storage, Traits},
@@ -130,7 +130,8 @@ impl Act {
             CallKind::Sendfile | CallKind::Splice => self.between(&mut parts),
             CallKind::Tee => {
                 // fs/splice.c, link_pipe: takes references.
-                let evidence = if self.source.is_unknown() || self.sink.is_unknown() { Modelled } else { Derived };
+                let evidence =
+                    if self.source.is_unknown() || self.sink.is_unknown() { Modelled } else { Derived };
                 self.put(&mut parts, Place::Pipe, Place::Pipe, Mover::None, evidence, None);
             }
             CallKind::CopyFileRange => self.copy_file_range(&mut parts),
@@ -149,7 +150,15 @@ impl Act {
     }
 
     /// A step of all bytes of the operation, if it moved any.
-    fn put(&self, parts: &mut Parts, from: Place, to: Place, mover: Mover, evidence: Evidence, note: Option<Note>) {
+    fn put(
+        &self,
+        parts: &mut Parts,
+        from: Place,
+        to: Place,
+        mover: Mover,
+        evidence: Evidence,
+        note: Option<Note>,
+    ) {
         if self.bytes > 0 {
             parts.push(Step { from, to, mover: Some(mover), evidence, note }, self.bytes);
         }
@@ -192,7 +201,9 @@ impl Act {
             (_, Some(false), Some(bytes)) => {
                 parts.push(step(Mover::Cpu, Modelled, Some(Note::DriverCopies)), bytes);
             }
-            (_, None, Some(bytes)) => parts.push(step(Mover::Dma, Modelled, Some(Note::DeviceNotKnown)), bytes),
+            (_, None, Some(bytes)) => {
+                parts.push(step(Mover::Dma, Modelled, Some(Note::DeviceNotKnown)), bytes)
+            }
             (_, _, None) => {
                 self.unknown(parts, Place::Device, Place::PageCache, Some(Mover::Dma), Note::NotAccounted);
             }
@@ -324,7 +335,9 @@ impl Act {
                 Some(false) => {
                     self.put(parts, user, Place::Device, Mover::Cpu, Modelled, Some(Note::DriverCopies));
                 }
-                None => self.put(parts, user, Place::Device, Mover::Dma, Modelled, Some(Note::DeviceNotKnown)),
+                None => {
+                    self.put(parts, user, Place::Device, Mover::Dma, Modelled, Some(Note::DeviceNotKnown))
+                }
             },
             EndpointKind::File | EndpointKind::BlockDevice => {
                 // mm/filemap.c, generic_perform_write. A page that is written in part may be read first.
@@ -418,7 +431,14 @@ impl Act {
                 || matches!(source.traits.kind, EndpointKind::Socket | EndpointKind::Pipe));
         match sink.traits.kind {
             EndpointKind::Pipe | EndpointKind::Socket if bounces => {
-                self.put(parts, source.place(), sink.place(), Mover::Cpu, Modelled, Some(Note::CopyingSplice));
+                self.put(
+                    parts,
+                    source.place(),
+                    sink.place(),
+                    Mover::Cpu,
+                    Modelled,
+                    Some(Note::CopyingSplice),
+                );
                 if sink.traits.kind == EndpointKind::Socket {
                     self.wire_out(parts, Place::Socket, sink);
                 }

@@ -224,7 +224,8 @@ impl Join {
     }
 
     fn end(&mut self, side: Option<Side>) -> End {
-        let Side { serial, flags, .. } = side.unwrap_or(Side { fd: -1, serial: Default::default(), flags: 0 });
+        let Side { serial, flags, .. } =
+            side.unwrap_or(Side { fd: -1, serial: Default::default(), flags: 0 });
         let (id, traits) = self.endpoints.resolve(serial);
         End { id, party: Party { traits, flags } }
     }
@@ -292,7 +293,14 @@ impl Join {
     }
 
     /// Bytes of memory go to `sink`.
-    fn send_on(&mut self, pid: Pid, sink: EndpointId, delivery: Delivery, range: Range<u64>, from: Provenance) {
+    fn send_on(
+        &mut self,
+        pid: Pid,
+        sink: EndpointId,
+        delivery: Delivery,
+        range: Range<u64>,
+        from: Provenance,
+    ) {
         let bytes = range.end - range.start;
         let (source, origin) = match from {
             Provenance::Own => (EndpointId::USER, Origin::Memory),

@@ -188,7 +188,12 @@ impl Memories {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{deposit::{Deposit, Deposits}, flow::Flows, method::{Method, Origin}, part::Parts};
+    use crate::model::{
+        deposit::{Deposit, Deposits},
+        flow::Flows,
+        method::{Method, Origin},
+        part::Parts,
+    };
 
     fn deposits(count: usize) -> Vec<DepositId> {
         let key = crate::model::flow::FlowKey {

@@ -5,7 +5,7 @@ use std::{fs, io, io::Read, path::PathBuf};
 use aya::{
     Btf, Ebpf, EbpfLoader,
     maps::{Array, HashMap, RingBuf, Stack},
-    programs::{BtfTracePoint, Iter, ProgramError},
+    programs::{BtfTracePoint, Iter, ProgramError, tp_btf::BtfTracePointLinkId},
 };
 use tracer_common::{
     call::CallShape,
@@ -80,6 +80,7 @@ pub struct Probe {
     config: Config,
     offsets: Offsets,
     missing: Vec<(&'static Hook, String)>,
+    links: Vec<(&'static str, BtfTracePointLinkId)>,
 }
 
 impl Probe {
@@ -108,7 +109,7 @@ impl Probe {
             .map_max_entries("RING", options.ring_bytes)
             .load(OBJECT)
             .map_err(from_aya)?;
-        let mut probe = Self { ebpf, btf, config, offsets, missing: Vec::new() };
+        let mut probe = Self { ebpf, btf, config, offsets, missing: Vec::new(), links: Vec::new() };
         probe.fill_maps()?;
         probe.load_programs(&types)?;
         Ok(probe)
@@ -167,10 +168,29 @@ impl Probe {
             match (outcome, hook.need) {
                 (Err(error), Need::Required) => return Err(error),
                 (Err(error), Need::Optional) => self.missing.push((hook, error.to_string())),
-                (Ok(_), _) => {}
+                (Ok(link), _) => self.links.push((hook.name, link)),
             }
         }
         Ok(())
+    }
+
+    /// Detaches every program, calls first, and takes the accounts of living threads a last time. What the programs
+    /// have counted stays to be read.
+    ///
+    /// # Errors
+    /// If the kernel refuses a map update or the iterator.
+    pub fn detach(&mut self) -> Result<(), LoadError> {
+        while let Some((name, link)) = self.links.pop() {
+            let program: &mut BtfTracePoint = program(&mut self.ebpf, name)?;
+            program.detach(link).map_err(other)?;
+        }
+        self.set_control(Control { spawner_tgid: 0, stopped: 1 })?;
+        self.run_iterator()
+    }
+
+    fn set_control(&mut self, control: Control) -> Result<(), LoadError> {
+        let mut map: Array<_, Control> = self.map("CONTROL")?;
+        map.set(0, control, 0).map_err(other)
     }
 
     /// Begins to trace every thread that these processes have now.
@@ -206,9 +226,8 @@ impl Probe {
     /// # Errors
     /// If the kernel refuses the map update.
     pub fn trace_own_children(&mut self, on: bool) -> Result<(), LoadError> {
-        let mut control: Array<_, Control> = self.map("CONTROL")?;
         let spawner_tgid = if on { std::process::id() } else { 0 };
-        control.set(0, Control { spawner_tgid, stopped: 0 }, 0).map_err(other)
+        self.set_control(Control { spawner_tgid, stopped: 0 })
     }
 
     /// Splits off what reads records and counters.

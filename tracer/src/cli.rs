@@ -1,0 +1,114 @@
+//! The command line: types only. What they mean is checked in `options`.
+
+use std::{ffi::OsString, path::PathBuf};
+
+use clap::{Args, Parser, Subcommand};
+
+/// What a running process pays for its I/O: transitions, copies, and who makes them
+#[derive(Debug, Parser)]
+#[command(
+    name = "zc-trace",
+    version,
+    args_conflicts_with_subcommands = true,
+    subcommand_negates_reqs = true,
+    override_usage = "zc-trace [OPTIONS] -p PID...\n       zc-trace [OPTIONS] -- COMMAND [ARGS]...\n       zc-trace demo|doctor [OPTIONS]",
+    after_help = AFTER_HELP,
+)]
+pub struct Cli {
+    /// Demo or doctor; without either, a process is traced
+    #[command(subcommand)]
+    pub subcommand: Option<Sub>,
+    /// What to trace and what to do with it
+    #[command(flatten)]
+    pub trace: TraceArgs,
+}
+
+const AFTER_HELP: &str = "\
+Examples:
+  sudo zc-trace -p 1234                      watch a running process; Ctrl-C ends with a report
+  sudo zc-trace -p 1234 -d 10 --json t.json  ten seconds, and the whole trace as JSON
+  sudo zc-trace -- dd if=/etc/passwd of=/dev/null
+                                             trace a command from its first instruction
+  sudo zc-trace -f -- make                   ... and its children
+  sudo zc-trace demo                         see what read+write, sendfile, mmap, splice and MSG_ZEROCOPY cost
+  zc-trace doctor                            what this kernel offers and what is missing
+
+Exit codes:
+  0    the trace ended as asked (with a command: the command's own exit code, 128 + signal if it was killed)
+  1    an internal error      2  the command line      3  the process to trace      4  missing rights
+  5    the kernel lacks something                      6  a file could not be written
+  126  the command could not be executed             127  the command was not found
+
+zc-trace needs root, or CAP_BPF and CAP_PERFMON (and CAP_SYS_PTRACE for processes of others).";
+
+/// Tracing.
+#[derive(Args, Debug)]
+pub struct TraceArgs {
+    /// Trace this process with all its threads; may be given several times
+    #[arg(short, long = "pid", value_name = "PID")]
+    pub pids: Vec<u32>,
+    /// Trace children of the target too
+    #[arg(short, long)]
+    pub follow: bool,
+    /// End after this many seconds (a command is then ended with SIGTERM)
+    #[arg(short, long, value_name = "SECONDS")]
+    pub duration: Option<f64>,
+    /// Seconds between live lines; 0 for none [default: 1, with a command 0]
+    #[arg(short, long, value_name = "SECONDS")]
+    pub interval: Option<f64>,
+    /// Live lines and a report, also on a terminal
+    #[arg(long)]
+    pub summary: bool,
+    /// Write the whole trace as one JSON document when it ends; - for standard output
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+    /// Write each operation and transfer as a line of JSON as it happens; - for standard output
+    #[arg(long, value_name = "FILE")]
+    pub ndjson: Option<PathBuf>,
+    /// No live lines and no report
+    #[arg(short, long)]
+    pub quiet: bool,
+    /// Size of the ring buffer between kernel and daemon, in bytes or with K, M, G: a power of two
+    #[arg(long, value_name = "SIZE", default_value = "4M")]
+    pub ring_size: String,
+    /// Let the kernel programs log their own diagnostics (slow)
+    #[arg(long)]
+    pub debug_ebpf: bool,
+    /// Run this command and trace it from its first instruction
+    #[arg(last = true, value_name = "COMMAND")]
+    pub command: Vec<OsString>,
+}
+
+/// What else it does.
+#[derive(Debug, Subcommand)]
+pub enum Sub {
+    /// Serve a file over a loopback socket by five methods, trace each, and show them side by side
+    Demo(DemoArgs),
+    /// Say what this kernel offers, what is missing, and what would help
+    Doctor,
+    /// Used by demo: sends the file by one method
+    #[command(hide = true)]
+    DemoWorkload(WorkloadArgs),
+}
+
+/// The demonstration.
+#[derive(Args, Debug)]
+pub struct DemoArgs {
+    /// Size of the file, in bytes or with K, M, G
+    #[arg(long, default_value = "64M", value_name = "SIZE")]
+    pub size: String,
+    /// Most bytes that one call is asked to move, in bytes or with K, M, G
+    #[arg(long, default_value = "64K", value_name = "SIZE")]
+    pub chunk: String,
+    /// Write the five traces as one JSON document; - for standard output
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+}
+
+/// The hidden workload of the demonstration.
+#[derive(Args, Debug)]
+pub struct WorkloadArgs {
+    /// Everything is read by the workload itself
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    pub args: Vec<OsString>,
+}

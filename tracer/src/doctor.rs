@@ -1,0 +1,103 @@
+//! `zc-trace doctor`: what this kernel offers, what is missing, and what would help.
+
+use std::fmt::Write;
+
+use tracer_common::offsets::ABSENT;
+
+use crate::{
+    evidence, machine,
+    privileges::{self, Capabilities},
+    probe::{LoadError, Options, Probe, hooks::HOOKS, offsets::VMLINUX},
+    view::format::evidence_word,
+};
+
+/// Looks at everything and describes it. The second value says whether tracing works here.
+pub fn examine() -> (String, bool) {
+    let mut text = String::new();
+    describe_machine(&mut text);
+    let works = describe_probe(&mut text);
+    let verdict = if works { "zc-trace works here." } else { "zc-trace does not work here: see above." };
+    line(&mut text, format_args!("\n{verdict}"));
+    (text, works)
+}
+
+/// Writing to a string does not fail.
+fn line(text: &mut String, what: std::fmt::Arguments<'_>) {
+    let _ = writeln!(text, "{what}");
+}
+
+fn describe_machine(text: &mut String) {
+    let here = machine::describe();
+    line(text, format_args!("kernel      {} ({}, {} CPUs)", here.kernel, here.arch, here.cpus));
+    if let Err(fatal) = machine::check() {
+        line(text, format_args!("            {fatal}"));
+    }
+    let capabilities = Capabilities::of_self();
+    let missing = capabilities.missing_to_load();
+    if missing.is_empty() {
+        line(text, format_args!("rights      may load kernel programs"));
+    } else {
+        let missing = missing.join(", ");
+        line(text, format_args!("rights      missing: {missing}\n            hint: {}", privileges::HINT));
+    }
+    let others = if capabilities.may_trace_others() { "yes" } else { "no (CAP_SYS_PTRACE is missing)" };
+    line(text, format_args!("            may trace processes of others: {others}"));
+    let btf = std::fs::metadata(VMLINUX).is_ok();
+    let btf = if btf { VMLINUX } else { "missing: the kernel is built without CONFIG_DEBUG_INFO_BTF" };
+    line(text, format_args!("types (BTF) {btf}"));
+}
+
+fn describe_probe(text: &mut String) -> bool {
+    let options = Options { follow: false, ring_bytes: 1 << 20, debug: false };
+    match Probe::load(&options).and_then(|mut probe| probe.attach().map(|()| probe)) {
+        Ok(probe) => {
+            describe_hooks(text, &probe);
+            describe_members(text, &probe);
+            describe_evidence(text, &probe);
+            true
+        }
+        Err(error) => {
+            describe_failure(text, &error);
+            false
+        }
+    }
+}
+
+fn describe_failure(text: &mut String, error: &LoadError) {
+    line(text, format_args!("\nThe kernel programs do not load: {}", machine::explain(error)));
+}
+
+fn describe_hooks(text: &mut String, probe: &Probe) {
+    line(text, format_args!("\nHooks (each was loaded and attached for a trial)"));
+    for hook in HOOKS {
+        let missing = probe.missing().iter().find(|(missing, _)| missing.name == hook.name);
+        let state = missing.map_or_else(|| "ok".to_owned(), |(_, why)| format!("missing: {why}"));
+        line(text, format_args!("  {:<28} {:<50} {state}", hook.name, hook.gives));
+    }
+}
+
+fn describe_members(text: &mut String, probe: &Probe) {
+    let mut absent = Vec::new();
+    probe.offsets().visit(|structure, path, offset| {
+        if offset == ABSENT {
+            absent.push(format!("{structure}.{path}"));
+        }
+    });
+    if !absent.is_empty() {
+        line(
+            text,
+            format_args!("\nMembers that this kernel's structures do not have: {}", absent.join(", ")),
+        );
+    }
+}
+
+fn describe_evidence(text: &mut String, probe: &Probe) {
+    line(text, format_args!("\nEvidence: how each number is known on this kernel"));
+    for (quantity, source) in evidence::sources(probe) {
+        let word = evidence_word(source.evidence);
+        line(text, format_args!("  {quantity:<24} {word:<10} {}", source.source));
+    }
+    let better = "DMA of buffered writes and of the network is not traced yet; copies are derived from return \
+                  values, not measured.";
+    line(text, format_args!("\nBetter: {better}"));
+}

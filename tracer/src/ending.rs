@@ -1,0 +1,132 @@
+//! The task that waits for what ends a trace: the command's end, the time given, or a signal.
+
+use std::{
+    io::IsTerminal,
+    process::{Child, ExitStatus},
+    time::Duration,
+};
+
+use rustix::process::{Pid, Signal, kill_process};
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    sync::watch,
+    task::spawn_blocking,
+};
+
+/// How long a command may take to end after SIGTERM.
+const GRACE: Duration = Duration::from_secs(3);
+
+/// What may end the trace.
+pub struct Ending {
+    /// The command, if one was started.
+    pub child: Option<Child>,
+    /// The time given.
+    pub duration: Option<Duration>,
+    /// Set to true to end the trace.
+    pub stop: watch::Sender<bool>,
+}
+
+/// Waits. Returns the command's exit status.
+///
+/// A signal ends a trace of running processes at once. A command gets the signal itself (from the terminal it has it
+/// already) and is traced to its end; a second signal kills it.
+///
+/// # Errors
+/// If signals cannot be waited for, or the command.
+pub async fn wait(ending: Ending) -> anyhow::Result<Option<ExitStatus>> {
+    let status = match ending.child {
+        None => {
+            end_of_trace(ending.duration, &ending.stop).await?;
+            None
+        }
+        Some(child) => Some(end_of_command(child, ending.duration).await?),
+    };
+    if status.is_some() {
+        // The command's last records are on their way; the pump ends when it has seen its threads end. Children that
+        // are followed may live on.
+        wait_for_threads(&ending.stop).await?;
+    }
+    let _ = ending.stop.send(true);
+    Ok(status)
+}
+
+/// Ends when the pump has dropped its receiver, or at a signal.
+async fn wait_for_threads(stop: &watch::Sender<bool>) -> anyhow::Result<()> {
+    let mut signals = Signals::new()?;
+    tokio::select! {
+        () = stop.closed() => {}
+        _ = signals.next() => {}
+    }
+    Ok(())
+}
+
+async fn end_of_trace(duration: Option<Duration>, stop: &watch::Sender<bool>) -> anyhow::Result<()> {
+    let mut signals = Signals::new()?;
+    tokio::select! {
+        () = stop.closed() => {}
+        _ = signals.next() => {}
+        () = sleep(duration) => {}
+    }
+    Ok(())
+}
+
+async fn sleep(duration: Option<Duration>) {
+    match duration {
+        Some(duration) => tokio::time::sleep(duration).await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn end_of_command(mut child: Child, duration: Option<Duration>) -> anyhow::Result<ExitStatus> {
+    let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
+    let mut ended = spawn_blocking(move || child.wait());
+    let mut signals = Signals::new()?;
+    let signal = tokio::select! {
+        status = &mut ended => return Ok(status??),
+        signal = signals.next() => signal,
+        () = sleep(duration) => Signal::TERM,
+    };
+    let by_terminal = signal == Signal::INT && std::io::stdin().is_terminal();
+    if !by_terminal {
+        send(pid, signal);
+    }
+    tokio::select! {
+        status = &mut ended => return Ok(status??),
+        _ = signals.next() => {}
+        () = tokio::time::sleep(GRACE), if signal == Signal::TERM => {}
+    }
+    send(pid, Signal::KILL);
+    Ok(ended.await??)
+}
+
+/// The command may have ended meanwhile: that is what was wanted.
+fn send(pid: Option<Pid>, signal: Signal) {
+    if let Some(pid) = pid {
+        let _ = kill_process(pid, signal);
+    }
+}
+
+/// The signals that end a trace.
+struct Signals {
+    interrupt: tokio::signal::unix::Signal,
+    terminate: tokio::signal::unix::Signal,
+    hang_up: tokio::signal::unix::Signal,
+}
+
+impl Signals {
+    fn new() -> std::io::Result<Self> {
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+            hang_up: signal(SignalKind::hangup())?,
+        })
+    }
+
+    async fn next(&mut self) -> Signal {
+        tokio::select! {
+            _ = self.interrupt.recv() => Signal::INT,
+            _ = self.terminate.recv() => Signal::TERM,
+            _ = self.hang_up.recv() => Signal::HUP,
+        }
+    }
+}

@@ -1,0 +1,56 @@
+//! Where each quantity comes from on this kernel, as the document and `doctor` tell it.
+
+use std::collections::BTreeMap;
+
+use crate::{
+    export::document::EvidenceSource,
+    model::evidence::Evidence::{self, Derived, Measured, Modelled, Unknown},
+    probe::Probe,
+};
+
+/// By quantity.
+pub fn sources(probe: &Probe) -> BTreeMap<String, EvidenceSource> {
+    let mut sources = BTreeMap::new();
+    let mut put = |quantity: &str, source: &str, evidence: Evidence| {
+        sources.insert(quantity.to_owned(), EvidenceSource { source: source.to_owned(), evidence });
+    };
+    put("operations", "tp_btf:sys_enter, tp_btf:sys_exit", Measured);
+    put("read_bytes", "return values of calls at tp_btf:sys_exit", Measured);
+    put("written_bytes", "return values of calls at tp_btf:sys_exit", Measured);
+    put("cpu_copied_bytes", "return values of calls, by the copy table", Derived);
+    put("context_switches", "task_struct.nvcsw, .nivcsw at tp_btf:sched_switch", Measured);
+    put("page_faults", "task_struct.min_flt, .maj_flt", Measured);
+    put("transitions.syscall", "tp_btf:sys_enter, tp_btf:sys_exit", Measured);
+    let accounts = probe.storage_accounts();
+    put_if(
+        &mut sources,
+        "dma_bytes",
+        "task_struct.ioac.read_bytes around each call; the copy table for the rest",
+        accounts,
+        Modelled,
+    );
+    put_if(&mut sources, "kernel_accounts", "task_struct.ioac", accounts, Measured);
+    let missing = |names: &[&str]| probe.missing().iter().any(|(hook, _)| names.contains(&hook.name));
+    put_if(
+        &mut sources,
+        "transitions.exception",
+        "tp_btf:page_fault_user",
+        !missing(&["page_fault_user"]),
+        Measured,
+    );
+    let interrupts = !missing(&["irq_handler_entry", "local_timer_entry"]);
+    let source = "tp_btf:irq_handler_entry and irq_vectors; from user mode by the saved registers";
+    put_if(&mut sources, "transitions.interrupt", source, interrupts, Derived);
+    sources
+}
+
+fn put_if(
+    sources: &mut BTreeMap<String, EvidenceSource>,
+    quantity: &str,
+    source: &str,
+    known: bool,
+    evidence: Evidence,
+) {
+    let (source, evidence) = if known { (source, evidence) } else { ("not on this kernel", Unknown) };
+    sources.insert(quantity.to_owned(), EvidenceSource { source: source.to_owned(), evidence });
+}

@@ -1,0 +1,141 @@
+//! The room in which the model lives: batches of events come in through a bounded channel; lines of text and of JSON go
+//! out. Nothing goes back to the probe.
+
+use std::{collections::HashMap, io::Write, time::Duration};
+
+use tokio::sync::mpsc::Receiver;
+
+use crate::{
+    export::{
+        file::OutputError,
+        ndjson::{Line, LineStream, OperationLine},
+    },
+    model::{
+        Model,
+        endpoint::Endpoint,
+        event::{Event, Serial},
+        snapshot::{FlowEnd, Totals},
+    },
+    view::live::Live,
+};
+
+/// What comes in.
+pub enum Message {
+    /// Events, in order.
+    Events(Vec<Event>),
+    /// An interval is over: show where things stand.
+    Tick {
+        /// Since tracing began.
+        elapsed: Duration,
+    },
+}
+
+/// The model with the exporters that follow it live.
+pub struct Room {
+    model: Model,
+    stream: Option<LineStream>,
+    ends: HashMap<Serial, FlowEnd>,
+    live: Option<LiveLines>,
+    failure: Option<OutputError>,
+}
+
+/// Live lines and where they go.
+pub struct LiveLines {
+    /// Makes them.
+    pub live: Live,
+    /// Takes them.
+    pub out: Box<dyn Write + Send>,
+    /// The totals at the last one.
+    pub before: Totals,
+    /// When that was.
+    pub at: Duration,
+}
+
+/// What is left when tracing has ended.
+pub struct Finished {
+    /// The model with everything in it.
+    pub model: Model,
+    /// The stream, to be ended with the document.
+    pub stream: Option<LineStream>,
+    /// What went wrong with it.
+    pub failure: Option<OutputError>,
+}
+
+impl Room {
+    /// An empty room.
+    pub fn new(model: Model, stream: Option<LineStream>, live: Option<LiveLines>) -> Self {
+        Self { model, stream, ends: HashMap::new(), live, failure: None }
+    }
+
+    /// Takes messages until the sender is gone. Blocks; meant for a thread of its own.
+    pub fn run(mut self, mut messages: Receiver<Message>) -> Finished {
+        while let Some(message) = messages.blocking_recv() {
+            match message {
+                Message::Events(events) => self.take(events),
+                Message::Tick { elapsed } => self.tick(elapsed),
+            }
+        }
+        Finished { model: self.model, stream: self.stream, failure: self.failure }
+    }
+
+    fn take(&mut self, events: Vec<Event>) {
+        if self.stream.is_some() {
+            self.stream_operations(&events);
+        }
+        self.model.apply(&events);
+        for transfer in self.model.take_transfers() {
+            self.write(&Line::Transfer(transfer));
+        }
+    }
+
+    fn stream_operations(&mut self, events: &[Event]) {
+        for event in events {
+            match event {
+                Event::Endpoint(serial, endpoint) => {
+                    self.ends.insert(*serial, flow_end(endpoint));
+                }
+                Event::Operation(operation) => {
+                    let line = OperationLine::new(operation, |serial| self.ends.get(&serial).cloned());
+                    self.write(&Line::Operation(line));
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// The first failure ends the stream; tracing goes on.
+    fn write(&mut self, line: &Line) {
+        let Some(stream) = &mut self.stream else { return };
+        if let Err(error) = stream.write(line) {
+            self.failure.get_or_insert(error);
+            self.stream = None;
+        }
+    }
+
+    fn tick(&mut self, elapsed: Duration) {
+        if let Some(stream) = &mut self.stream
+            && let Err(error) = stream.flush()
+        {
+            self.failure.get_or_insert(error);
+            self.stream = None;
+        }
+        let Some(lines) = &mut self.live else { return };
+        let now = self.model.totals();
+        let interval = elapsed.saturating_sub(lines.at);
+        let text = lines.live.line(nanoseconds(elapsed), nanoseconds(interval), &lines.before, &now);
+        lines.before = now;
+        lines.at = elapsed;
+        // A reader that has gone away ends the lines, not the trace.
+        if writeln!(lines.out, "{text}").and_then(|()| lines.out.flush()).is_err() {
+            self.live = None;
+        }
+    }
+}
+
+fn flow_end(endpoint: &Endpoint) -> FlowEnd {
+    FlowEnd::from(endpoint)
+}
+
+fn nanoseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,234 @@
+//! From the command line to what is to be done: checked, with one clear sentence for what cannot be.
+
+use std::{ffi::OsString, path::PathBuf, time::Duration};
+
+use crate::{
+    cli::TraceArgs,
+    error::{Failure, Fatal},
+};
+
+/// What to trace.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Subject {
+    /// Processes that run already.
+    Processes(Vec<u32>),
+    /// A command to start.
+    Command(Vec<OsString>),
+}
+
+/// A trace to be made.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Plan {
+    /// What to trace.
+    pub subject: Subject,
+    /// Children too.
+    pub follow: bool,
+    /// For how long at most.
+    pub duration: Option<Duration>,
+    /// Between live lines; `None` for no lines.
+    pub interval: Option<Duration>,
+    /// Where the document goes.
+    pub json: Option<PathBuf>,
+    /// Where the lines go.
+    pub ndjson: Option<PathBuf>,
+    /// No report.
+    pub quiet: bool,
+    /// Ring buffer, bytes.
+    pub ring_bytes: u32,
+    /// Diagnostics of the kernel programs.
+    pub debug_ebpf: bool,
+}
+
+impl Plan {
+    /// Checks what was asked for.
+    ///
+    /// # Errors
+    /// A usage error that says what to change.
+    pub fn new(args: TraceArgs) -> Result<Self, Fatal> {
+        let subject = subject(args.pids, args.command)?;
+        let default_interval = if matches!(subject, Subject::Command(_)) { 0.0 } else { 1.0 };
+        check_outputs(args.json.as_ref(), args.ndjson.as_ref())?;
+        Ok(Self {
+            subject,
+            follow: args.follow,
+            duration: args.duration.map(|seconds| positive("--duration", seconds)).transpose()?,
+            interval: interval(args.interval.unwrap_or(default_interval), args.quiet)?,
+            json: args.json,
+            ndjson: args.ndjson,
+            quiet: args.quiet,
+            ring_bytes: ring_bytes(&args.ring_size)?,
+            debug_ebpf: args.debug_ebpf,
+        })
+    }
+}
+
+impl Plan {
+    /// A command traced for its numbers only: nothing is shown or written.
+    pub fn quiet_command(command: Vec<OsString>) -> Self {
+        Self {
+            subject: Subject::Command(command),
+            follow: false,
+            duration: None,
+            interval: None,
+            json: None,
+            ndjson: None,
+            quiet: true,
+            ring_bytes: DEFAULT_RING_BYTES,
+            debug_ebpf: false,
+        }
+    }
+}
+
+/// What `--ring-size` says when it is not given.
+const DEFAULT_RING_BYTES: u32 = 4 << 20;
+
+fn usage(what: impl Into<String>, hint: impl Into<String>) -> Fatal {
+    Fatal::new(Failure::Usage, what, hint)
+}
+
+fn subject(pids: Vec<u32>, command: Vec<OsString>) -> Result<Subject, Fatal> {
+    match (pids.is_empty(), command.is_empty()) {
+        (false, true) => Ok(Subject::Processes(distinct(pids))),
+        (true, false) => Ok(Subject::Command(command)),
+        (false, false) => Err(usage(
+            "-p PID and a command were both given, and only one of them can be traced",
+            "leave one out; to trace a command's children too, use -f",
+        )),
+        (true, true) => Err(usage(
+            "nothing to trace was given",
+            "name a process with -p PID, or a command after --; zc-trace --help has examples",
+        )),
+    }
+}
+
+fn distinct(pids: Vec<u32>) -> Vec<u32> {
+    let mut seen = Vec::new();
+    for pid in pids {
+        if !seen.contains(&pid) {
+            seen.push(pid);
+        }
+    }
+    seen
+}
+
+fn positive(option: &str, seconds: f64) -> Result<Duration, Fatal> {
+    match Duration::try_from_secs_f64(seconds) {
+        Ok(duration) if !duration.is_zero() => Ok(duration),
+        _ => Err(usage(
+            format!("{option} {seconds} is not a length of time"),
+            "give seconds above 0, such as 10 or 0.5",
+        )),
+    }
+}
+
+fn interval(seconds: f64, quiet: bool) -> Result<Option<Duration>, Fatal> {
+    if seconds == 0.0 || quiet { Ok(None) } else { positive("--interval", seconds).map(Some) }
+}
+
+fn check_outputs(json: Option<&PathBuf>, ndjson: Option<&PathBuf>) -> Result<(), Fatal> {
+    if json.is_some() && json == ndjson {
+        return Err(usage(
+            "--json and --ndjson name the same file, and each would overwrite the other",
+            "give them different names",
+        ));
+    }
+    Ok(())
+}
+
+/// Smallest ring buffer: a page (kernel/bpf/ringbuf.c, `ringbuf_map_alloc`), but a page holds too few records to be of
+/// use. Largest: 1 GiB.
+const RING_RANGE: std::ops::RangeInclusive<u64> = 16 << 10..=1 << 30;
+
+fn ring_bytes(text: &str) -> Result<u32, Fatal> {
+    let bytes = size("--ring-size", text)?;
+    let hint = "give a power of two between 16K and 1G, such as 4M";
+    if !bytes.is_power_of_two() || !RING_RANGE.contains(&bytes) {
+        return Err(usage(format!("--ring-size {text} is not a size that a ring buffer can have"), hint));
+    }
+    u32::try_from(bytes).map_err(|_| usage(format!("--ring-size {text} is too large"), hint))
+}
+
+/// Reads a size: bytes, or with a suffix K, M, G (powers of 1024).
+///
+/// # Errors
+/// A usage error if it is none, or zero.
+pub fn size(option: &str, text: &str) -> Result<u64, Fatal> {
+    let text = text.trim();
+    let digits = text.trim_end_matches(|c: char| !c.is_ascii_digit());
+    let unit: u64 = match text[digits.len()..].to_ascii_lowercase().as_str() {
+        "" | "b" => 1,
+        "k" | "kb" | "kib" => 1 << 10,
+        "m" | "mb" | "mib" => 1 << 20,
+        "g" | "gb" | "gib" => 1 << 30,
+        _ => 0,
+    };
+    match digits.parse::<u64>().ok().and_then(|number| number.checked_mul(unit)) {
+        Some(bytes) if bytes > 0 => Ok(bytes),
+        _ => Err(usage(
+            format!("{option} {text} is not a size"),
+            "give bytes above 0, or a number with K, M or G, such as 64K",
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::cli::Cli;
+
+    fn plan(args: &[&str]) -> Result<Plan, Fatal> {
+        let all = std::iter::once("zc-trace").chain(args.iter().copied());
+        Plan::new(Cli::try_parse_from(all).unwrap().trace)
+    }
+
+    #[test]
+    fn a_process_and_a_command_exclude_each_other() {
+        let error = plan(&["-p", "1", "--", "true"]).unwrap_err();
+        assert_eq!(error.failure, Failure::Usage);
+        assert_eq!(plan(&[]).unwrap_err().failure, Failure::Usage);
+    }
+
+    #[test]
+    fn repeated_pids_are_traced_once() {
+        let plan = plan(&["-p", "7", "-p", "9", "-p", "7"]).unwrap();
+        assert_eq!(plan.subject, Subject::Processes(vec![7, 9]));
+        assert_eq!(plan.interval, Some(Duration::from_secs(1)));
+    }
+
+    #[test]
+    fn a_command_keeps_its_options_and_has_no_live_lines() {
+        let plan = plan(&["-d", "0.5", "--", "ls", "-p", "-d"]).unwrap();
+        assert_eq!(plan.subject, Subject::Command(vec!["ls".into(), "-p".into(), "-d".into()]));
+        assert_eq!((plan.duration, plan.interval), (Some(Duration::from_millis(500)), None));
+    }
+
+    #[test]
+    fn nonsense_is_refused() {
+        for args in [
+            ["-d", "0"],
+            ["-d", "nan"],
+            ["-d", "inf"],
+            ["-i", "1e300"],
+            ["--ring-size", "5M"],
+            ["--ring-size", "4K"],
+            ["--ring-size", "x"],
+            ["--ring-size", "99999999999G"],
+        ] {
+            assert_eq!(
+                plan(&[&args[..], &["-p", "1"]].concat()).unwrap_err().failure,
+                Failure::Usage,
+                "{args:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn sizes_have_units() {
+        assert_eq!(size("", "64K").unwrap(), 65_536);
+        assert_eq!(size("", "12").unwrap(), 12);
+        assert_eq!(size("", "1GiB").unwrap(), 1 << 30);
+        assert!(size("", "").is_err() && size("", "K").is_err() && size("", "0").is_err());
+    }
+}

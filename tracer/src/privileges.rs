@@ -1,0 +1,78 @@
+//! Whether this process may trace, told before anything is loaded.
+
+use std::fs;
+
+use crate::error::{Failure, Fatal};
+
+/// include/uapi/linux/capability.h
+const CAP_SYS_PTRACE: u64 = 1 << 19;
+const CAP_SYS_ADMIN: u64 = 1 << 21;
+const CAP_PERFMON: u64 = 1 << 38;
+const CAP_BPF: u64 = 1 << 39;
+
+/// The capabilities in effect.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Capabilities(u64);
+
+impl Capabilities {
+    /// Those of this process; none if they cannot be read.
+    pub fn of_self() -> Self {
+        let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+        Self::parse(&status)
+    }
+
+    fn parse(status: &str) -> Self {
+        let line = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
+        Self(line.and_then(|hex| u64::from_str_radix(hex.trim(), 16).ok()).unwrap_or(0))
+    }
+
+    /// Names of those that are missing for loading programs.
+    pub fn missing_to_load(self) -> Vec<&'static str> {
+        if self.0 & CAP_SYS_ADMIN != 0 {
+            return Vec::new();
+        }
+        [(CAP_BPF, "CAP_BPF"), (CAP_PERFMON, "CAP_PERFMON")]
+            .into_iter()
+            .filter(|(bit, _)| self.0 & bit == 0)
+            .map(|(_, name)| name)
+            .collect()
+    }
+
+    /// Whether processes of others may be traced.
+    pub fn may_trace_others(self) -> bool {
+        self.0 & CAP_SYS_PTRACE != 0
+    }
+}
+
+/// What to do about missing rights.
+pub const HINT: &str = "run it with sudo, or give the binary the rights: \
+     sudo setcap cap_bpf,cap_perfmon,cap_sys_ptrace=ep $(command -v zc-trace)";
+
+/// Checks the rights to load kernel programs.
+///
+/// # Errors
+/// Names what is missing.
+pub fn check() -> Result<(), Fatal> {
+    let missing = Capabilities::of_self().missing_to_load();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let what = format!("zc-trace may not load kernel programs: {} missing", missing.join(" and "));
+    Err(Fatal::new(Failure::Privileges, what, HINT))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn root_and_the_two_capabilities_suffice() {
+        let status = |hex: &str| Capabilities::parse(&format!("Name:\tx\nCapEff:\t{hex}\n"));
+        assert!(status("000001ffffffffff").missing_to_load().is_empty());
+        assert!(status("000000c000000000").missing_to_load().is_empty());
+        assert_eq!(status("0000000000000000").missing_to_load(), ["CAP_BPF", "CAP_PERFMON"]);
+        assert_eq!(status("0000008000000000").missing_to_load(), ["CAP_PERFMON"]);
+        assert!(!status("000000c000000000").may_trace_others());
+        assert_eq!(Capabilities::parse("").missing_to_load().len(), 2);
+    }
+}

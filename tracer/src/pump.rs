@@ -1,0 +1,109 @@
+//! The task that moves what the kernel reports to the model, until it is told to stop or every traced thread has ended.
+
+use std::{
+    pin::pin,
+    time::{Duration, Instant},
+};
+
+use tokio::{
+    io::unix::AsyncFd,
+    sync::{mpsc::Sender, watch},
+    time::{MissedTickBehavior, interval_at},
+};
+
+use crate::{
+    machine,
+    model::event::Event,
+    model_room::Message,
+    probe::{Probe, Reader},
+};
+
+/// Records in one batch.
+const BATCH: usize = 4096;
+/// How long records may lie in the ring buffer when there are few of them: the programs wake the reader only past a
+/// quarter of the buffer, because a wake-up costs the target more than the call it tells of.
+const POLL: Duration = Duration::from_millis(10);
+/// How often counters are read when no lines are shown.
+const COUNTERS: Duration = Duration::from_secs(1);
+/// After detaching, programs that are under way on other CPUs finish within this.
+const SETTLE: Duration = Duration::from_millis(5);
+
+/// How it went.
+pub struct Pumped {
+    /// When tracing ended.
+    pub ended: Instant,
+}
+
+/// Runs until `stopped` says so or nothing is left to trace; then detaches, and reads what is left.
+///
+/// # Errors
+/// If the kernel refuses a map or the programs cannot be detached.
+pub async fn run(
+    mut probe: Probe,
+    reader: Reader,
+    sender: Sender<Message>,
+    mut stopped: watch::Receiver<bool>,
+    interval: Option<Duration>,
+    began: Instant,
+) -> anyhow::Result<Pumped> {
+    let mut reader = AsyncFd::new(reader)?;
+    let period = interval.unwrap_or(COUNTERS);
+    let mut ticks = interval_at(tokio::time::Instant::now() + period, period);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    let mut seen_any = false;
+    loop {
+        let drained = drain(reader.get_mut(), &sender).await;
+        seen_any |= reader.get_ref().live_threads() > 0;
+        if *stopped.borrow() || (seen_any && reader.get_ref().live_threads() == 0) {
+            break;
+        }
+        if drained == BATCH {
+            // More is waiting; let the other tasks have their turn.
+            tokio::task::yield_now().await;
+            if ticks_due(&mut ticks).await {
+                tick(reader.get_mut(), &sender, began).await;
+            }
+            continue;
+        }
+        tokio::select! {
+            _ = stopped.changed() => {}
+            _ = ticks.tick() => tick(reader.get_mut(), &sender, began).await,
+            ready = reader.readable_mut() => ready?.clear_ready(),
+            () = tokio::time::sleep(POLL) => {}
+        }
+    }
+    let ended = Instant::now();
+    probe.detach().map_err(|error| machine::explain(&error))?;
+    tokio::time::sleep(SETTLE).await;
+    let reader = reader.get_mut();
+    while drain(reader, &sender).await > 0 {}
+    send_counters(reader, &sender).await;
+    Ok(Pumped { ended })
+}
+
+async fn drain(reader: &mut Reader, sender: &Sender<Message>) -> usize {
+    let mut events = Vec::with_capacity(BATCH);
+    let drained = reader.drain(BATCH, &mut events);
+    if !events.is_empty() {
+        // The receiver is gone only when its thread has died; the session then reports that.
+        let _ = sender.send(Message::Events(events)).await;
+    }
+    drained
+}
+
+/// Whether the interval is over, without waiting for it.
+async fn ticks_due(ticks: &mut tokio::time::Interval) -> bool {
+    let mut tick = pin!(ticks.tick());
+    std::future::poll_fn(|context| std::task::Poll::Ready(tick.as_mut().poll(context).is_ready())).await
+}
+
+async fn tick(reader: &mut Reader, sender: &Sender<Message>, began: Instant) {
+    send_counters(reader, sender).await;
+    let _ = sender.send(Message::Tick { elapsed: began.elapsed() }).await;
+}
+
+async fn send_counters(reader: &mut Reader, sender: &Sender<Message>) {
+    let mut events: Vec<Event> = Vec::new();
+    reader.counters(&mut events);
+    let _ = sender.send(Message::Events(events)).await;
+}

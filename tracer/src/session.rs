@@ -1,0 +1,253 @@
+//! One trace from beginning to end: bring the kernel side up, attach or start the target, run the tasks, and tell.
+
+use std::{
+    io::{self, Write},
+    path::Path,
+    process::Child,
+    time::{Duration, Instant, SystemTime},
+};
+
+use tokio::{sync::mpsc, task::spawn_blocking};
+
+use crate::{
+    ending::{self, Ending},
+    error::{Failure, Fatal},
+    evidence,
+    export::{
+        document::{Document, SCHEMA_VERSION, Target, Tool},
+        file::OutputError,
+        json::JsonOutput,
+        ndjson::{LineStream, NdjsonOutput, StreamHeader},
+    },
+    machine,
+    model::{Model, ModelConfig, event::Event},
+    model_room::{Finished, LiveLines, Message, Room},
+    options::{Plan, Subject},
+    privileges,
+    probe::{Options, Probe, Reader},
+    pump::{self, Pumped},
+    spawn, target,
+    view::{live::Live, report, style::Style},
+};
+
+/// Batches of events that may wait for the model: bounded, so that a slow model makes the reader wait, and a full ring
+/// buffer folds in the kernel, where nothing is lost.
+const WAITING_BATCHES: usize = 64;
+
+/// What a trace came to.
+pub struct Traced {
+    /// All that was found.
+    pub document: Document,
+    /// With a command: its exit code.
+    pub exit_code: u8,
+}
+
+/// Where the document and the lines go, opened before anything is traced.
+struct Outputs {
+    json: Option<JsonOutput>,
+    ndjson: Option<NdjsonOutput>,
+}
+
+fn cannot_write(error: &OutputError) -> Fatal {
+    let text = error.to_string();
+    let (what, hint) = text.rsplit_once(" Hint: ").unwrap_or((&text, "name another file"));
+    Fatal::new(Failure::Output, what, hint)
+}
+
+impl Outputs {
+    fn prepare(plan: &Plan) -> Result<Self, Fatal> {
+        let json = plan.json.as_deref().map(JsonOutput::prepare).transpose();
+        let ndjson = plan.ndjson.as_deref().map(NdjsonOutput::prepare).transpose();
+        Ok(Self {
+            json: json.map_err(|error| cannot_write(&error))?,
+            ndjson: ndjson.map_err(|error| cannot_write(&error))?,
+        })
+    }
+
+    fn take_stdout(plan: &Plan) -> bool {
+        let is_stdout = |path: &Option<std::path::PathBuf>| path.as_deref() == Some(Path::new("-"));
+        is_stdout(&plan.json) || is_stdout(&plan.ndjson)
+    }
+}
+
+/// Makes the trace, shows it and writes it. Returns the exit code.
+///
+/// # Errors
+/// What could not be done, in one sentence with a hint.
+pub fn run(plan: Plan) -> anyhow::Result<u8> {
+    // Text for people goes where the command's own output does not.
+    let to_stderr = matches!(plan.subject, Subject::Command(_)) || Outputs::take_stdout(&plan);
+    let outputs = Outputs::prepare(&plan)?;
+    let quiet = plan.quiet;
+    let (traced, stream, failure) = trace(plan, outputs.ndjson, to_stderr)?;
+    let style = if to_stderr { Style::for_stderr() } else { Style::for_stdout() };
+    if !quiet {
+        write_text(&report::report(&traced.document, style), to_stderr);
+    }
+    let mut failure = failure;
+    if let Some(stream) = stream
+        && let Err(error) = stream.finish(traced.document.clone())
+    {
+        failure.get_or_insert(error);
+    }
+    if let Some(json) = outputs.json
+        && let Err(error) = json.write(&traced.document)
+    {
+        failure.get_or_insert(error);
+    }
+    failure.map_or(Ok(traced.exit_code), |error| Err(cannot_write(&error).into()))
+}
+
+fn write_text(text: &str, to_stderr: bool) {
+    // A reader that has gone away (head, less) is not an error.
+    let _ = if to_stderr {
+        io::stderr().lock().write_all(text.as_bytes())
+    } else {
+        io::stdout().lock().write_all(text.as_bytes())
+    };
+}
+
+/// Makes the trace of a command without showing anything, for the demonstration.
+///
+/// # Errors
+/// As [`run`].
+pub fn trace_command(command: Vec<std::ffi::OsString>) -> anyhow::Result<Traced> {
+    let plan = Plan::quiet_command(command);
+    trace(plan, None, true).map(|(traced, ..)| traced)
+}
+
+type Outcome = (Traced, Option<LineStream>, Option<OutputError>);
+
+fn trace(plan: Plan, ndjson: Option<NdjsonOutput>, to_stderr: bool) -> anyhow::Result<Outcome> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(trace_on_runtime(plan, ndjson, to_stderr))
+}
+
+async fn trace_on_runtime(
+    plan: Plan,
+    ndjson: Option<NdjsonOutput>,
+    to_stderr: bool,
+) -> anyhow::Result<Outcome> {
+    let found = find_targets(&plan.subject)?;
+    let (mut probe, mut reader) = bring_up(&plan)?;
+    let started_at = SystemTime::now();
+    let began = Instant::now();
+    let mut first = Vec::new();
+    let child = begin(&plan, &found, &mut probe, &mut reader, &mut first)?;
+    let pids = child
+        .as_ref()
+        .map_or_else(|| found.iter().map(|found| found.pid).collect(), |child| vec![child.id()]);
+    let target = target::describe(&pids, child.is_some());
+    let evidence = evidence::sources(&probe);
+    let mut document = Document {
+        schema_version: SCHEMA_VERSION,
+        tool: Tool::this(),
+        machine: machine::describe(),
+        target,
+        evidence,
+        started_at_unix_ns: unix_ns(started_at),
+        duration_ns: 0,
+        snapshot: crate::model::snapshot::Snapshot::default(),
+    };
+    let stream = ndjson
+        .map(|output| output.start(StreamHeader::of(&document)))
+        .transpose()
+        .map_err(|error| cannot_write(&error))?;
+    announce(&plan, &document.target, probe.missing().len());
+
+    let room = Room::new(
+        Model::new(ModelConfig { record_transfers: stream.is_some(), ..ModelConfig::default() }),
+        stream,
+        live_lines(&plan, to_stderr),
+    );
+    let (sender, receiver) = mpsc::channel(WAITING_BATCHES);
+    let room = spawn_blocking(move || room.run(receiver));
+    sender.send(Message::Events(first)).await.ok();
+    let (stop, stopped) = tokio::sync::watch::channel(false);
+    let pump = tokio::spawn(pump::run(probe, reader, sender, stopped, plan.interval, began));
+    let ending = tokio::spawn(ending::wait(Ending { child, duration: plan.duration, stop }));
+
+    let Pumped { ended } = pump.await??;
+    let exit_status = ending.await??;
+    let Finished { model, stream, failure } = room.await?;
+    document.snapshot = model.snapshot();
+    document.duration_ns = u64::try_from(ended.duration_since(began).as_nanos()).unwrap_or(u64::MAX);
+    document.target.exit_code = exit_status.map(|status| i32::from(spawn::exit_code(status)));
+    refresh_target(&mut document);
+    let exit_code = exit_status.map_or(0, spawn::exit_code);
+    Ok((Traced { document, exit_code }, stream, failure))
+}
+
+fn find_targets(subject: &Subject) -> Result<Vec<target::Found>, Fatal> {
+    match subject {
+        Subject::Processes(pids) => pids.iter().map(|pid| target::find(*pid)).collect(),
+        Subject::Command(_) => Ok(Vec::new()),
+    }
+}
+
+fn bring_up(plan: &Plan) -> Result<(Probe, Reader), Fatal> {
+    privileges::check()?;
+    machine::check()?;
+    let options = Options { follow: plan.follow, ring_bytes: plan.ring_bytes, debug: plan.debug_ebpf };
+    let mut probe = Probe::load(&options).map_err(|error| machine::explain(&error))?;
+    probe.attach().map_err(|error| machine::explain(&error))?;
+    let reader = probe.reader().map_err(|error| machine::explain(&error))?;
+    Ok((probe, reader))
+}
+
+/// From here on the target is traced.
+fn begin(
+    plan: &Plan,
+    found: &[target::Found],
+    probe: &mut Probe,
+    reader: &mut Reader,
+    first: &mut Vec<Event>,
+) -> anyhow::Result<Option<Child>> {
+    match &plan.subject {
+        Subject::Command(command) => spawn::spawn(probe, command).map(Some),
+        Subject::Processes(pids) => {
+            probe.trace_processes(pids).map_err(|error| machine::explain(&error))?;
+            for pid in pids {
+                first.extend(reader.mappings_of(*pid));
+            }
+            match found.iter().find(|found| !found.still_there()) {
+                Some(gone) => Err(gone.vanished().into()),
+                None => Ok(None),
+            }
+        }
+    }
+}
+
+fn announce(plan: &Plan, target: &Target, missing: usize) {
+    if matches!(plan.subject, Subject::Command(_)) {
+        return;
+    }
+    let pids: Vec<String> = target.pids.iter().map(u32::to_string).collect();
+    let comm = crate::view::format::escape(&target.comm);
+    let note =
+        if missing == 0 { String::new() } else { format!(" ({missing} hooks missing: zc-trace doctor)") };
+    let _ = writeln!(io::stderr(), "zc-trace: attached to {} ({comm}){note}; Ctrl-C ends", pids.join(", "));
+}
+
+fn live_lines(plan: &Plan, to_stderr: bool) -> Option<LiveLines> {
+    plan.interval?;
+    let (style, out): (Style, Box<dyn Write + Send>) = if to_stderr {
+        (Style::for_stderr(), Box::new(io::stderr()))
+    } else {
+        (Style::for_stdout(), Box::new(io::stdout()))
+    };
+    Some(LiveLines { live: Live::new(style), out, before: Default::default(), at: Duration::ZERO })
+}
+
+/// What the target turned out to be: a command's name is known only once it has been executed.
+fn refresh_target(document: &mut Document) {
+    let pid = document.target.pid;
+    if let Some(process) = document.snapshot.processes.iter().find(|process| process.pid == pid) {
+        document.target.comm.clone_from(&process.comm);
+    }
+}
+
+fn unix_ns(time: SystemTime) -> u64 {
+    let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
+}

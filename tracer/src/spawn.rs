@@ -1,0 +1,47 @@
+//! Starting a command under trace from its birth.
+
+use std::{
+    ffi::OsString,
+    io,
+    os::unix::process::ExitStatusExt,
+    process::{Child, Command, ExitStatus},
+};
+
+use crate::{
+    error::{Failure, Fatal},
+    machine,
+    probe::Probe,
+};
+
+/// Starts the command. Its calls count from its `execve` on, the kernel's accounts from its birth.
+///
+/// # Errors
+/// If it cannot be found or executed.
+pub fn spawn(probe: &mut Probe, command: &[OsString]) -> anyhow::Result<Child> {
+    let (program, args) = command.split_first().ok_or_else(|| {
+        Fatal::new(Failure::Usage, "no command was given", "write it after --, such as zc-trace -- ls")
+    })?;
+    probe.trace_own_children(true).map_err(|error| machine::explain(&error))?;
+    let outcome = Command::new(program).args(args).spawn();
+    probe.trace_own_children(false).map_err(|error| machine::explain(&error))?;
+    Ok(outcome.map_err(|error| cannot_start(program, &error))?)
+}
+
+fn cannot_start(program: &OsString, error: &io::Error) -> Fatal {
+    let name = crate::view::format::escape_bytes(program.as_encoded_bytes());
+    if error.kind() == io::ErrorKind::NotFound {
+        let hint = "check the spelling, or give its path; built-ins of a shell need sh -c '...'";
+        return Fatal::new(Failure::NotFound, format!("the command {name} was not found"), hint);
+    }
+    Fatal::new(
+        Failure::NotExecutable,
+        format!("the command {name} could not be executed: {error}"),
+        "check that it is a program for this machine and that its x permission is set",
+    )
+}
+
+/// An exit status as a shell shows it: 128 + signal for a command that was killed.
+pub fn exit_code(status: ExitStatus) -> u8 {
+    let code = status.code().or_else(|| status.signal().map(|signal| 128 + signal)).unwrap_or(1);
+    u8::try_from(code & 0xff).unwrap_or(1)
+}
