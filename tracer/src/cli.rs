@@ -1,6 +1,6 @@
 //! The command line: types only. What they mean is checked in `options`.
 
-use std::{ffi::OsString, path::PathBuf};
+use std::{ffi::OsString, net::SocketAddr, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand};
 
@@ -108,7 +108,19 @@ pub struct DemoArgs {
 /// The hidden workload of the demonstration.
 #[derive(Args, Debug)]
 pub struct WorkloadArgs {
-    /// Everything is read by the workload itself
-    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
-    pub args: Vec<OsString>,
+    /// How to send
+    #[arg(long)]
+    pub method: crate::demo::Method,
+    /// Bytes of the file
+    #[arg(long)]
+    pub size: u64,
+    /// Most bytes of one call
+    #[arg(long)]
+    pub chunk: u64,
+    /// The file
+    #[arg(long)]
+    pub file: PathBuf,
+    /// Where to
+    #[arg(long)]
+    pub address: SocketAddr,
 }

@@ -1,19 +1,78 @@
 //! `zc-trace demo`: the built-in workload, each method under trace.
 
-use crate::cli::{DemoArgs, WorkloadArgs};
+use std::{
+    ffi::OsString,
+    io::{self, Write},
+    path::Path,
+};
+
+use crate::{
+    cli::{DemoArgs, WorkloadArgs},
+    demo::{self, Method, Options, Traced, workload},
+    export::json::DocumentOutput,
+    options, session,
+    view::{self, style::Style},
+};
 
 /// Runs the demonstration and prints what it found. Returns the exit code.
 ///
 /// # Errors
 /// What could not be done, in one sentence with a hint.
-pub fn run(_args: &DemoArgs) -> anyhow::Result<u8> {
-    anyhow::bail!("not yet")
+pub fn run(args: &DemoArgs) -> anyhow::Result<u8> {
+    let options = Options {
+        size_bytes: options::size("--size", &args.size)?,
+        chunk_bytes: options::size("--chunk", &args.chunk)?,
+    };
+    let prepared = args.json.as_deref().map(DocumentOutput::prepare).transpose();
+    let output = prepared.map_err(|error| session::cannot_write(&error))?;
+    let document = demo::run(options, trace)?;
+    let to_stderr = args.json.as_deref() == Some(Path::new("-"));
+    let style = if to_stderr { Style::for_stderr() } else { Style::for_stdout() };
+    session::write_text(&view::demo::demo(&document, style), to_stderr);
+    if let Some(output) = output {
+        output.write(&document).map_err(|error| session::cannot_write(&error))?;
+    }
+    Ok(0)
+}
+
+/// One method, traced from its first instruction.
+fn trace(method: Method, args: Vec<OsString>) -> anyhow::Result<Traced> {
+    // Each takes a second or two, most of it for the hooks.
+    let _ = writeln!(io::stderr(), "zc-trace: tracing {} …", method.name());
+    let program = std::env::current_exe()?;
+    let command = std::iter::once(program.into_os_string()).chain(args).collect();
+    let before = cpu_seconds_of_children();
+    let traced = session::trace_command(command)?;
+    Ok(Traced {
+        document: traced.document,
+        cpu_seconds: cpu_seconds_of_children() - before,
+        exit_code: i32::from(traced.exit_code),
+    })
+}
+
+/// User and system time of the children that have been waited for, s (getrusage(2)).
+fn cpu_seconds_of_children() -> f64 {
+    let mut usage = std::mem::MaybeUninit::<libc::rusage>::zeroed();
+    // SAFETY: the kernel fills the structure; it is plain integers, so zeros are a value too.
+    let usage = unsafe {
+        libc::getrusage(libc::RUSAGE_CHILDREN, usage.as_mut_ptr());
+        usage.assume_init()
+    };
+    let seconds = |time: libc::timeval| time.tv_sec as f64 + time.tv_usec as f64 / 1e6;
+    seconds(usage.ru_utime) + seconds(usage.ru_stime)
 }
 
 /// The workload itself, in a process of its own.
 ///
 /// # Errors
 /// What the workload could not do.
-pub fn run_workload(_args: &WorkloadArgs) -> anyhow::Result<u8> {
-    anyhow::bail!("not yet")
+pub fn run_workload(args: &WorkloadArgs) -> anyhow::Result<u8> {
+    workload::send_file(&workload::Options {
+        method: args.method,
+        size_bytes: args.size,
+        chunk_bytes: args.chunk,
+        file: args.file.clone(),
+        address: args.address,
+    })?;
+    Ok(0)
 }

@@ -82,7 +82,7 @@ impl Room {
         if self.stream.is_some() {
             self.stream_operations(&events);
         }
-        self.model.apply(&events);
+        self.model.apply(events);
         for transfer in self.model.take_transfers() {
             self.write(&Line::Transfer(transfer));
         }

@@ -46,7 +46,7 @@ pub async fn run(
     interval: Option<Duration>,
     began: Instant,
 ) -> anyhow::Result<Pumped> {
-    let mut reader = AsyncFd::new(reader)?;
+    let mut reader = AsyncFd::register(reader)?;
     let period = interval.unwrap_or(COUNTERS);
     let mut ticks = interval_at(tokio::time::Instant::now() + period, period);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);

@@ -16,8 +16,8 @@ use crate::{
     export::{
         document::{Document, SCHEMA_VERSION, Target, Tool},
         file::OutputError,
-        json::JsonOutput,
-        ndjson::{LineStream, NdjsonOutput, StreamHeader},
+        json::DocumentOutput,
+        ndjson::{LineStream, StreamHeader, StreamOutput},
     },
     machine,
     model::{Model, ModelConfig, event::Event},
@@ -44,11 +44,11 @@ pub struct Traced {
 
 /// Where the document and the lines go, opened before anything is traced.
 struct Outputs {
-    json: Option<JsonOutput>,
-    ndjson: Option<NdjsonOutput>,
+    json: Option<DocumentOutput>,
+    ndjson: Option<StreamOutput>,
 }
 
-fn cannot_write(error: &OutputError) -> Fatal {
+pub(crate) fn cannot_write(error: &OutputError) -> Fatal {
     let text = error.to_string();
     let (what, hint) = text.rsplit_once(" Hint: ").unwrap_or((&text, "name another file"));
     Fatal::new(Failure::Output, what, hint)
@@ -56,8 +56,8 @@ fn cannot_write(error: &OutputError) -> Fatal {
 
 impl Outputs {
     fn prepare(plan: &Plan) -> Result<Self, Fatal> {
-        let json = plan.json.as_deref().map(JsonOutput::prepare).transpose();
-        let ndjson = plan.ndjson.as_deref().map(NdjsonOutput::prepare).transpose();
+        let json = plan.json.as_deref().map(DocumentOutput::prepare).transpose();
+        let ndjson = plan.ndjson.as_deref().map(StreamOutput::prepare).transpose();
         Ok(Self {
             json: json.map_err(|error| cannot_write(&error))?,
             ndjson: ndjson.map_err(|error| cannot_write(&error))?,
@@ -98,7 +98,7 @@ pub fn run(plan: Plan) -> anyhow::Result<u8> {
     failure.map_or(Ok(traced.exit_code), |error| Err(cannot_write(&error).into()))
 }
 
-fn write_text(text: &str, to_stderr: bool) {
+pub(crate) fn write_text(text: &str, to_stderr: bool) {
     // A reader that has gone away (head, less) is not an error.
     let _ = if to_stderr {
         io::stderr().lock().write_all(text.as_bytes())
@@ -118,14 +118,14 @@ pub fn trace_command(command: Vec<std::ffi::OsString>) -> anyhow::Result<Traced>
 
 type Outcome = (Traced, Option<LineStream>, Option<OutputError>);
 
-fn trace(plan: Plan, ndjson: Option<NdjsonOutput>, to_stderr: bool) -> anyhow::Result<Outcome> {
+fn trace(plan: Plan, ndjson: Option<StreamOutput>, to_stderr: bool) -> anyhow::Result<Outcome> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(trace_on_runtime(plan, ndjson, to_stderr))
 }
 
 async fn trace_on_runtime(
     plan: Plan,
-    ndjson: Option<NdjsonOutput>,
+    ndjson: Option<StreamOutput>,
     to_stderr: bool,
 ) -> anyhow::Result<Outcome> {
     let found = find_targets(&plan.subject)?;
