@@ -21,8 +21,37 @@ macro_rules! call {
     ($number:ident $(, $argument:expr)* $(,)?) => {
         // SAFETY: the pointers among the arguments are valid for the lengths given with them, or deliberately lead
         // nowhere and are checked by the kernel.
-        returned(unsafe { libc::syscall(libc::$number $(, $argument)*) })
+        returned(unsafe { libc::syscall(libc::$number $(, $argument.word())*) })
     };
+}
+
+/// What can be an argument. Each fills a whole register: of a narrower one, handed to a function of variable
+/// arguments, the upper half would be left to chance.
+trait Argument {
+    fn word(self) -> c_long;
+}
+
+macro_rules! integer_argument {
+    ($($integer:ty),*) => { $(impl Argument for $integer {
+        #[expect(clippy::cast_lossless, reason = "one body for all widths")]
+        fn word(self) -> c_long {
+            self as c_long
+        }
+    })* };
+}
+
+integer_argument!(i32, u32, i64, usize);
+
+impl<T> Argument for *const T {
+    fn word(self) -> c_long {
+        self as c_long
+    }
+}
+
+impl<T> Argument for *mut T {
+    fn word(self) -> c_long {
+        self as c_long
+    }
 }
 
 /// `read`.
