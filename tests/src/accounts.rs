@@ -130,8 +130,9 @@ impl Accounts {
 
     /// What a workload printed.
     pub fn from_json(value: &Value) -> Result<Self> {
-        let number =
-            |name: &str| value.get(name).and_then(Value::as_u64).with_context(|| format!("no {name} in {value}"));
+        let number = |name: &str| {
+            value.get(name).and_then(Value::as_u64).with_context(|| format!("no {name} in {value}"))
+        };
         Ok(Self {
             io: Io {
                 rchar: number("rchar")?,

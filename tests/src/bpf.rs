@@ -46,9 +46,7 @@ pub fn exists(object: Object) -> Result<bool> {
     // The id, next_id and open_flags of `union bpf_attr`.
     let attributes: [u32; 3] = [id, 0, 0];
     // SAFETY: the kernel reads as many bytes of the attributes as it is told.
-    let fd = unsafe {
-        libc::syscall(libc::SYS_bpf, command, attributes.as_ptr(), size_of_val(&attributes))
-    };
+    let fd = unsafe { libc::syscall(libc::SYS_bpf, command, attributes.as_ptr(), size_of_val(&attributes)) };
     if fd >= 0 {
         // SAFETY: the kernel just made this descriptor for us.
         drop(unsafe { <std::os::fd::OwnedFd as std::os::fd::FromRawFd>::from_raw_fd(fd as i32) });

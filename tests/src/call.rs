@@ -31,16 +31,29 @@ trait Argument {
     fn word(self) -> c_long;
 }
 
-macro_rules! integer_argument {
-    ($($integer:ty),*) => { $(impl Argument for $integer {
-        #[expect(clippy::cast_lossless, reason = "one body for all widths")]
-        fn word(self) -> c_long {
-            self as c_long
-        }
-    })* };
+impl Argument for i32 {
+    fn word(self) -> c_long {
+        self.into()
+    }
 }
 
-integer_argument!(i32, u32, i64, usize);
+impl Argument for u32 {
+    fn word(self) -> c_long {
+        self.into()
+    }
+}
+
+impl Argument for loff_t {
+    fn word(self) -> c_long {
+        self
+    }
+}
+
+impl Argument for usize {
+    fn word(self) -> c_long {
+        self as c_long
+    }
+}
 
 impl<T> Argument for *const T {
     fn word(self) -> c_long {

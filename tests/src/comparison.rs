@@ -26,7 +26,8 @@ impl Comparison {
     pub fn between<T: PartialOrd + Debug>(&mut self, what: &str, least: T, measured: T, most: T) {
         self.compared += 1;
         if measured < least || measured > most {
-            self.differences.push(format!("{what}: zc-trace says {measured:?}, true is {least:?} to {most:?}"));
+            self.differences
+                .push(format!("{what}: zc-trace says {measured:?}, true is {least:?} to {most:?}"));
         }
     }
 
@@ -49,8 +50,16 @@ impl Comparison {
 
     /// Page faults of the totals against `/proc/PID/stat`.
     pub fn faults(&mut self, document: &Document, truth: &Accounts) -> Result<()> {
-        self.equal("totals.page_faults.minor", document.number("totals.page_faults.minor")?, truth.faults.minor);
-        self.equal("totals.page_faults.major", document.number("totals.page_faults.major")?, truth.faults.major);
+        self.equal(
+            "totals.page_faults.minor",
+            document.number("totals.page_faults.minor")?,
+            truth.faults.minor,
+        );
+        self.equal(
+            "totals.page_faults.major",
+            document.number("totals.page_faults.major")?,
+            truth.faults.major,
+        );
         Ok(())
     }
 
@@ -112,7 +121,12 @@ impl Comparison {
             bail!("nothing was compared");
         }
         if !self.differences.is_empty() {
-            bail!("{} of {} comparisons:\n  {}", self.differences.len(), self.compared, self.differences.join("\n  "));
+            bail!(
+                "{} of {} comparisons:\n  {}",
+                self.differences.len(),
+                self.compared,
+                self.differences.join("\n  ")
+            );
         }
         Ok(())
     }

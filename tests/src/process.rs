@@ -83,7 +83,8 @@ impl Process {
 
     /// Sends it a signal.
     pub fn signal(&self, signal: Signal) -> Result<()> {
-        pidfd_send_signal(self.pidfd.as_fd(), signal).with_context(|| format!("signalling process {}", self.pid()))
+        pidfd_send_signal(self.pidfd.as_fd(), signal)
+            .with_context(|| format!("signalling process {}", self.pid()))
     }
 
     /// Whether it has ended, reaped or not.
@@ -92,7 +93,8 @@ impl Process {
     }
 
     fn ended_within(&self, limit: Duration) -> Result<bool> {
-        let timeout = Timespec { tv_sec: limit.as_secs().cast_signed(), tv_nsec: limit.subsec_nanos().into() };
+        let timeout =
+            Timespec { tv_sec: limit.as_secs().cast_signed(), tv_nsec: limit.subsec_nanos().into() };
         let mut fds = [PollFd::new(&self.pidfd, PollFlags::IN)];
         loop {
             match poll(&mut fds, Some(&timeout)) {

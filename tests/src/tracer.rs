@@ -39,7 +39,10 @@ pub fn binary() -> Result<PathBuf> {
         .max();
     match newest {
         Some((_, path)) => Ok(path),
-        None => skip!("zc-trace is not built in {} (cargo xtask build), and ZC_TRACE is not set", target.display()),
+        None => skip!(
+            "zc-trace is not built in {} (cargo xtask build), and ZC_TRACE is not set",
+            target.display()
+        ),
     }
 }
 
@@ -73,9 +76,20 @@ impl<'s> Tracer<'s> {
     pub fn of(scenario: &'s Scenario, command: Command) -> Self {
         let number = (0..).find(|number| !scenario.path(&format!("zc-trace-{number}.stderr")).exists());
         let stderr = scenario.path(&format!("zc-trace-{}.stderr", number.unwrap_or(0)));
-        let mut tracer =
-            Self { scenario, command, json: None, stdout: stderr.with_extension("stdout"), stderr, waits_for_ready: false };
-        tracer.command.stdin(Stdio::null()).env_remove("RUST_BACKTRACE").env_remove("SUDO_UID").env_remove("SUDO_GID");
+        let mut tracer = Self {
+            scenario,
+            command,
+            json: None,
+            stdout: stderr.with_extension("stdout"),
+            stderr,
+            waits_for_ready: false,
+        };
+        tracer
+            .command
+            .stdin(Stdio::null())
+            .env_remove("RUST_BACKTRACE")
+            .env_remove("SUDO_UID")
+            .env_remove("SUDO_GID");
         tracer
     }
 
@@ -244,7 +258,12 @@ impl Ended {
 
     /// That it ended with that code and did not crash.
     pub fn ended_with(&self, code: i32) -> Result<()> {
-        ensure!(self.code == code, "exit code {} instead of {code}; standard error: {}", self.code, self.stderr);
+        ensure!(
+            self.code == code,
+            "exit code {} instead of {code}; standard error: {}",
+            self.code,
+            self.stderr
+        );
         self.did_not_crash()
     }
 

@@ -50,7 +50,9 @@ pub fn number(arguments: &[OsString], index: usize, name: &str) -> Result<usize>
 
 /// An argument as a path.
 pub fn path<'a>(arguments: &'a [OsString], index: usize, name: &str) -> Result<&'a Path> {
-    Ok(Path::new(arguments.get(index).with_context(|| format!("argument {} ({name}) is missing", index + 1))?))
+    Ok(Path::new(
+        arguments.get(index).with_context(|| format!("argument {} ({name}) is missing", index + 1))?,
+    ))
 }
 
 /// Waits until somebody opens the FIFO for writing and closes it: by `ppoll`, since reading would be in the accounts.
@@ -94,7 +96,12 @@ impl Ledger {
     }
 
     /// One call that must move some bytes, as many as it likes up to a limit; how many.
-    pub fn moved_some(&mut self, name: &'static str, result: io::Result<usize>, most: usize) -> Result<usize> {
+    pub fn moved_some(
+        &mut self,
+        name: &'static str,
+        result: io::Result<usize>,
+        most: usize,
+    ) -> Result<usize> {
         let bytes = result.with_context(|| name.to_owned())?;
         if bytes == 0 || bytes > most {
             bail!("{name}: {bytes} bytes instead of 1 to {most}");
@@ -119,7 +126,12 @@ impl Ledger {
     }
 
     /// One call that must fail so.
-    pub fn failed<T: std::fmt::Debug>(&mut self, name: &'static str, result: io::Result<T>, errno: i32) -> Result<()> {
+    pub fn failed<T: std::fmt::Debug>(
+        &mut self,
+        name: &'static str,
+        result: io::Result<T>,
+        errno: i32,
+    ) -> Result<()> {
         match result {
             Err(error) if error.raw_os_error() == Some(errno) => {
                 self.0.entry(name).or_default().add(1, Some(0));

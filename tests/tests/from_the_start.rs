@@ -164,7 +164,9 @@ fn every_call_started() -> Result<()> {
 #[test]
 fn exit_codes_are_passed_on() -> Result<()> {
     scenario("started/exit codes", |s| {
-        for (script, code) in [("exit 0", 0), ("exit 3", 3), ("exit 127", 127), ("kill -TERM $$", 143), ("kill -KILL $$", 137)] {
+        for (script, code) in
+            [("exit 0", 0), ("exit 3", 3), ("exit 127", 127), ("kill -TERM $$", 143), ("kill -KILL $$", 137)]
+        {
             let document = Tracer::new(s)?.traced("/bin/sh", &["-c", script]).run()?.document_after(code)?;
             let process = document.list("processes")?.into_iter().next().context("no process")?;
             ensure!(process.number("exit_code")? == u64::try_from(code)?, "{script}: {process:?}");
@@ -201,7 +203,8 @@ fn the_environment_and_folder_are_the_callers() -> Result<()> {
     scenario("started/environment", |s| {
         let script = "echo $ZC_TRACE_TEST; pwd";
         let untraced = Command::new("/bin/sh").args(["-c", script]).env("ZC_TRACE_TEST", "kept").output()?;
-        let ended = Tracer::new(s)?.environment("ZC_TRACE_TEST", "kept").traced("/bin/sh", &["-c", script]).run()?;
+        let ended =
+            Tracer::new(s)?.environment("ZC_TRACE_TEST", "kept").traced("/bin/sh", &["-c", script]).run()?;
         ended.ended_with(0)?;
         ensure!(ended.stdout == untraced.stdout, "{}", String::from_utf8_lossy(&ended.stdout));
         Ok(())

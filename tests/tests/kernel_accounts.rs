@@ -46,9 +46,15 @@ fn page_faults() -> Result<()> {
         let traced = traced(s, workload!("faults"), &[file.as_os_str(), "500".as_ref()], &[])?;
         let mut comparison = Comparison::default();
         comparison.accounts(&traced.document, &traced.done)?;
-        comparison.holds("each touched page is a fault", traced.document.number("totals.page_faults.minor")? >= 500);
+        comparison.holds(
+            "each touched page is a fault",
+            traced.document.number("totals.page_faults.minor")? >= 500,
+        );
         // A fault in user mode enters and leaves the kernel.
-        comparison.holds("each touched page is two transitions", traced.document.number("totals.transitions.exception")? >= 1000);
+        comparison.holds(
+            "each touched page is two transitions",
+            traced.document.number("totals.transitions.exception")? >= 1000,
+        );
         comparison.finish()
     })
 }
@@ -76,7 +82,8 @@ fn threads_old_and_new() -> Result<()> {
         // The main thread, four from the beginning, four later.
         comparison.equal("threads of the process", process.number("threads")?, 9);
         let readers = traced.document.list("threads")?;
-        let readers = readers.iter().filter(|thread| thread.number("read_bytes").is_ok_and(|bytes| bytes == 100_000));
+        let readers =
+            readers.iter().filter(|thread| thread.number("read_bytes").is_ok_and(|bytes| bytes == 100_000));
         comparison.equal("threads that read 100,000 bytes", readers.count(), 8);
         comparison.some_calls(&traced.document, &reported_calls(&traced.report)?)?;
         comparison.finish()
@@ -94,13 +101,15 @@ fn children_with_follow() -> Result<()> {
         for child in children {
             let (pid, mut accounts) = (pid_of(child)?, Accounts::from_json(&child["accounts"])?);
             if child["how"] == "fork twice" {
-                accounts.io.rchar -= traced.report["more"]["grandchild_reads"].as_u64().context("no grandchild")?;
+                accounts.io.rchar -=
+                    traced.report["more"]["grandchild_reads"].as_u64().context("no grandchild")?;
             }
             comparison.process(&traced.document, pid, &accounts)?;
         }
         let processes = traced.document.list("processes")?;
         comparison.equal("processes (parent, children, grandchild)", processes.len(), children.len() + 2);
-        let grandchild = processes.iter().find(|process| process.number("read_bytes").is_ok_and(|bytes| bytes == 5000));
+        let grandchild =
+            processes.iter().find(|process| process.number("read_bytes").is_ok_and(|bytes| bytes == 5000));
         comparison.holds("the grandchild read 5000 bytes", grandchild.is_some());
         comparison.finish()
     })
@@ -140,9 +149,17 @@ fn full_ring(name: &str, workload: &str, arguments: &[&str]) -> Result<()> {
         let flows = document.flows_from(Path::new("/dev/zero"))?;
         let in_flows: u64 = flows.iter().map(|flow| flow.operations).sum();
         let in_none = document.number("totals.losses.unattributed_operations")?;
-        comparison.between("operations from /dev/zero, in flows or in none", reads, in_flows + in_none, reads + in_none);
+        comparison.between(
+            "operations from /dev/zero, in flows or in none",
+            reads,
+            in_flows + in_none,
+            reads + in_none,
+        );
         let payload: u64 = flows.iter().map(|flow| flow.payload_bytes).sum();
-        comparison.holds("without unattributed operations every byte is in a flow", in_none > 0 || payload == calls["read"].bytes.unwrap_or(0));
+        comparison.holds(
+            "without unattributed operations every byte is in a flow",
+            in_none > 0 || payload == calls["read"].bytes.unwrap_or(0),
+        );
         comparison.finish()
     })
 }

@@ -23,7 +23,9 @@ pub(crate) struct Inputs {
 impl Inputs {
     pub(crate) fn new(scenario: &Scenario) -> Result<Self> {
         let tree = scenario.make_folder("tree")?;
-        for (name, bytes) in [("tree/empty", 0), ("tree/small", 17), ("tree/page", 4096), ("tree/large", 300_001)] {
+        for (name, bytes) in
+            [("tree/empty", 0), ("tree/small", 17), ("tree/page", 4096), ("tree/large", 300_001)]
+        {
             scenario.file(name, bytes)?;
         }
         let inputs = Self { file: scenario.file("file", (1 << 20) + 512)?, tree, out: scenario.path("out") };

@@ -147,7 +147,10 @@ fn descriptors_read_what_they_tell() -> Result<()> {
     scenario("referees/descriptors", |s| {
         let stdin = s.file("stdin", 8192)?;
         let mut command = Command::new(workload!("descriptors"));
-        command.arg(s.folder()).stdin(std::fs::File::open(stdin)?).stdout(std::fs::File::create(s.path("output"))?);
+        command
+            .arg(s.folder())
+            .stdin(std::fs::File::open(stdin)?)
+            .stdout(std::fs::File::create(s.path("output"))?);
         ensure!(s.run(&mut command)? == 0, "the workload failed");
         let report = last_line(&std::fs::read_to_string(s.path("output"))?)?;
         let read = report["more"]["read"].as_object().map_or(0, serde_json::Map::len);

@@ -23,8 +23,8 @@ use anyhow::{Context as _, Result, bail, ensure};
 use rustix::{
     io::{FdFlags, fcntl_dupfd_cloexec, fcntl_setfd},
     net::{
-        RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags,
-        recvmsg, sendmsg,
+        RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
+        SendFlags, recvmsg, sendmsg,
     },
     process::{Pid, PidfdFlags, WaitOptions, getpid, pidfd_open, waitpid},
 };
@@ -36,8 +36,21 @@ use zc_trace_tests::{
 
 /// The names of the files, each of [`FILE_BYTES`].
 const NAMES: [&str; 15] = [
-    "duplicated", "replaced", "first", "second", "forked", "kept", "closed", "reopened", "low", "high", "ranged",
-    "passed", "taken", "written", "appended",
+    "duplicated",
+    "replaced",
+    "first",
+    "second",
+    "forked",
+    "kept",
+    "closed",
+    "reopened",
+    "low",
+    "high",
+    "ranged",
+    "passed",
+    "taken",
+    "written",
+    "appended",
 ];
 const FILE_BYTES: usize = 8192;
 

@@ -117,10 +117,12 @@ fn vectors(ledger: &mut Ledger, world: &World) -> Result<()> {
     let (file, out) = (world.file.as_raw_fd(), world.out.as_raw_fd());
     let bytes = vec![b'v'; 4096];
     // Twelve: more than fit a record.
-    let twelve = |length: usize| -> Vec<IoSlice<'_>> { bytes.chunks(length).take(12).map(IoSlice::new).collect() };
+    let twelve =
+        |length: usize| -> Vec<IoSlice<'_>> { bytes.chunks(length).take(12).map(IoSlice::new).collect() };
     let mut buffer = vec![0; 4096];
     let mut into = |length: usize, work: &mut dyn FnMut(&mut [IoSliceMut<'_>]) -> Result<()>| {
-        let mut slices: Vec<IoSliceMut<'_>> = buffer.chunks_mut(length).take(12).map(IoSliceMut::new).collect();
+        let mut slices: Vec<IoSliceMut<'_>> =
+            buffer.chunks_mut(length).take(12).map(IoSliceMut::new).collect();
         work(&mut slices)
     };
     into(11, &mut |slices| ledger.moved("readv", call::readv(file, slices), 132))?;
@@ -142,7 +144,11 @@ fn inside_the_kernel(ledger: &mut Ledger, world: &World) -> Result<()> {
     let mut buffer = vec![0; 8192];
     let mut offset = 1000;
     ledger.moved("sendfile", call::sendfile_at(world.tcp.0.as_raw_fd(), file, &mut offset, 3000), 3000)?;
-    ledger.moved("recvfrom", call::recvfrom(world.tcp.1.as_raw_fd(), &mut buffer[..3000], libc::MSG_WAITALL), 3000)?;
+    ledger.moved(
+        "recvfrom",
+        call::recvfrom(world.tcp.1.as_raw_fd(), &mut buffer[..3000], libc::MSG_WAITALL),
+        3000,
+    )?;
     ledger.moved("sendfile", call::sendfile(out, file, 5001), 5001)?;
     ledger.moved("sendfile", call::sendfile(world.pipe.1.as_raw_fd(), file, 501), 501)?;
     ledger.moved("read", call::read(world.pipe.0.as_raw_fd(), &mut buffer), 501)?;
@@ -185,7 +191,11 @@ fn sockets(ledger: &mut Ledger, world: &World) -> Result<()> {
         ledger.moved("recvmsg", call::recvmsg(b, &mut slices, libc::MSG_WAITALL), 310)?;
     }
     let (a, b) = (world.datagrams.0.as_raw_fd(), world.datagrams.1.as_raw_fd());
-    ledger.messages("sendmmsg", call::sendmmsg(a, &[&bytes[..10], &bytes[..20], &bytes[..30]], 0), &[10, 20, 30])?;
+    ledger.messages(
+        "sendmmsg",
+        call::sendmmsg(a, &[&bytes[..10], &bytes[..20], &bytes[..30]], 0),
+        &[10, 20, 30],
+    )?;
     let (first, rest) = buffer.split_at_mut(100);
     let (second, third) = rest.split_at_mut(100);
     ledger.messages("recvmmsg", call::recvmmsg(b, &mut [first, second, third], 0), &[10, 20, 30])
@@ -235,7 +245,11 @@ fn failures(ledger: &mut Ledger, world: &World) -> Result<()> {
     ledger.failed("sendfile", call::sendfile(BAD, file, 10), libc::EBADF)?;
     ledger.failed("splice", call::splice(file, out, 10, 0), libc::EINVAL)?;
     ledger.failed("splice", call::splice(reader, out, 10, libc::SPLICE_F_NONBLOCK), libc::EAGAIN)?;
-    ledger.failed("tee", call::tee(reader, world.other_pipe.1.as_raw_fd(), 10, libc::SPLICE_F_NONBLOCK), libc::EAGAIN)?;
+    ledger.failed(
+        "tee",
+        call::tee(reader, world.other_pipe.1.as_raw_fd(), 10, libc::SPLICE_F_NONBLOCK),
+        libc::EAGAIN,
+    )?;
     ledger.failed("vmsplice", call::vmsplice(file, &[IoSlice::new(&buffer)], 0), libc::EBADF)?;
     ledger.failed("copy_file_range", call::copy_file_range(BAD, &mut 0, out, &mut 0, 10), libc::EBADF)?;
     ledger.failed("read", call::read(silent, &mut buffer), libc::EAGAIN)?;

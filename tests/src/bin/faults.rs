@@ -17,7 +17,8 @@ fn main() -> Result<()> {
     rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed)?;
 
     workload::begin(gate.as_ref())?;
-    let memory = map(pages * page, libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS, -1)?;
+    let memory =
+        map(pages * page, libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS, -1)?;
     // One fault per page, not per huge page.
     // SAFETY: advice on our own mapping.
     let advised = unsafe { libc::madvise(memory.cast(), pages * page, libc::MADV_NOHUGEPAGE) };

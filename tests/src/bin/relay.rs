@@ -93,10 +93,12 @@ fn splice(ledger: &mut Ledger, from: RawFd, to: RawFd, size: usize, chunk: usize
     let (reader, writer) = io::pipe()?;
     let mut left = size;
     while left > 0 {
-        let mut in_pipe = ledger.moved_some("splice", call::splice(from, writer.as_raw_fd(), chunk.min(left), 0), left)?;
+        let mut in_pipe =
+            ledger.moved_some("splice", call::splice(from, writer.as_raw_fd(), chunk.min(left), 0), left)?;
         left -= in_pipe;
         while in_pipe > 0 {
-            in_pipe -= ledger.moved_some("splice", call::splice(reader.as_raw_fd(), to, in_pipe, 0), in_pipe)?;
+            in_pipe -=
+                ledger.moved_some("splice", call::splice(reader.as_raw_fd(), to, in_pipe, 0), in_pipe)?;
         }
     }
     Ok(())
@@ -104,8 +106,7 @@ fn splice(ledger: &mut Ledger, from: RawFd, to: RawFd, size: usize, chunk: usize
 
 fn mmap_write(ledger: &mut Ledger, from: RawFd, to: RawFd, size: usize, chunk: usize) -> Result<()> {
     // SAFETY: a new mapping, at an address of the kernel's choice.
-    let address =
-        unsafe { libc::mmap(ptr::null_mut(), size, libc::PROT_READ, libc::MAP_SHARED, from, 0) };
+    let address = unsafe { libc::mmap(ptr::null_mut(), size, libc::PROT_READ, libc::MAP_SHARED, from, 0) };
     ensure!(address != libc::MAP_FAILED, "mmap: {}", io::Error::last_os_error());
     // SAFETY: the mapping is that long, readable, and nobody writes to the file or cuts it off.
     let bytes = unsafe { std::slice::from_raw_parts(address.cast::<u8>(), size) };

@@ -1,12 +1,7 @@
 //! `threads COUNT READS BYTES [--gate FIFO]`: COUNT threads that exist from the beginning and, after the gate, COUNT
 //! more each make READS reads of BYTES from /dev/zero. With READS 0 they read until the process is ended.
 
-use std::{
-    fs::File,
-    os::fd::AsRawFd as _,
-    sync::Barrier,
-    thread,
-};
+use std::{fs::File, os::fd::AsRawFd as _, sync::Barrier, thread};
 
 use anyhow::{Result, anyhow};
 use serde_json::json;
