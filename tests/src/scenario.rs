@@ -46,6 +46,18 @@ macro_rules! skip {
     };
 }
 
+/// Why a scenario failed: shown as it is, where an `anyhow::Error` would add a backtrace that leads into the harness.
+pub struct Failure(String);
+
+impl fmt::Debug for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// What a test function returns.
+pub type Outcome = Result<(), Failure>;
+
 /// What a scenario works with.
 pub struct Scenario {
     name: String,
@@ -56,51 +68,56 @@ pub struct Scenario {
 }
 
 /// Runs one scenario. A [`Skip`] is said on standard error as `skipped: NAME: reason` and passes.
-pub fn scenario(name: &str, body: impl FnOnce(&Scenario) -> Result<()>) -> Result<()> {
+pub fn scenario(name: &str, body: impl FnOnce(&Scenario) -> Result<()>) -> Outcome {
     let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
-    let scenario = Scenario {
-        name: name.to_owned(),
-        folder: tempfile::Builder::new().prefix("zc-trace-test-").tempdir()?,
-        started: Started::default(),
-        notes: RefCell::default(),
-    };
-    // Programs that are run as another user must get in.
-    fs::set_permissions(scenario.folder(), std::os::unix::fs::PermissionsExt::from_mode(0o755))?;
-    let expired = AtomicBool::new(false);
-    let (done, is_done) = mpsc::channel::<()>();
-    let started = scenario.started.clone();
-    let result = thread::scope(|scope| {
-        let expired = &expired;
-        scope.spawn(move || {
-            if is_done.recv_timeout(LIMIT) == Err(RecvTimeoutError::Timeout) {
-                expired.store(true, Ordering::Relaxed);
-                started.end_all();
-            }
-        });
-        let result = body(&scenario);
-        drop(done);
-        result
-    });
-    match result {
+    match Scenario::new(name).and_then(|scenario| scenario.play(body)) {
         Ok(()) => Ok(()),
-        Err(error) if error.is::<Skip>() => {
-            // Past libtest's capture of printed text, which would hide it.
-            let _ = writeln!(std::io::stderr(), "skipped: {name}: {}", error.downcast::<Skip>()?.0);
-            Ok(())
-        }
-        Err(error) => {
-            let limit = if expired.into_inner() {
-                format!("the scenario ran longer than {LIMIT:?} and its processes were ended\n")
-            } else {
-                String::new()
-            };
-            let notes = scenario.notes.take().join("\n");
-            bail!("{name}: {error:#}\n{limit}{notes}")
-        }
+        Err(error) => match error.downcast_ref::<Skip>() {
+            Some(skip) => {
+                // In one piece, and past libtest's capture of printed text, which would hide it.
+                let _ = std::io::stderr().write_all(format!("skipped: {name}: {}\n", skip.0).as_bytes());
+                Ok(())
+            }
+            None => Err(Failure(format!("{name}: {error:#}"))),
+        },
     }
 }
 
 impl Scenario {
+    fn new(name: &str) -> Result<Self> {
+        let folder = tempfile::Builder::new().prefix("zc-trace-test-").tempdir()?;
+        // Programs that are run as another user must get in.
+        fs::set_permissions(folder.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755))?;
+        Ok(Self { name: name.to_owned(), folder, started: Started::default(), notes: RefCell::default() })
+    }
+
+    /// Plays it under the eyes of a watchdog.
+    fn play(self, body: impl FnOnce(&Self) -> Result<()>) -> Result<()> {
+        let expired = AtomicBool::new(false);
+        let (done, is_done) = mpsc::channel::<()>();
+        let started = self.started.clone();
+        let result = thread::scope(|scope| {
+            let expired = &expired;
+            scope.spawn(move || {
+                if is_done.recv_timeout(LIMIT) == Err(RecvTimeoutError::Timeout) {
+                    expired.store(true, Ordering::Relaxed);
+                    started.end_all();
+                }
+            });
+            // Dropped at the end of this closure, also if the body panics: that is how the watchdog learns of it.
+            let _done = done;
+            body(&self)
+        });
+        match result {
+            Err(error) if !error.is::<Skip>() => {
+                let late =
+                    if expired.into_inner() { "\nit ran too long and its processes were ended" } else { "" };
+                bail!("{error:#}{late}\n{}", self.notes.take().join("\n"))
+            }
+            result => result,
+        }
+    }
+
     /// Its name.
     pub fn name(&self) -> &str {
         &self.name

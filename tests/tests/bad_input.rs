@@ -11,7 +11,7 @@ use anyhow::{Context as _, Result, ensure};
 use zc_trace_tests::{
     gate::Gate,
     process::STEP,
-    scenario::{Scenario, require_program, require_root, scenario},
+    scenario::{Outcome, Scenario, require_program, require_root, scenario},
     skip,
     tracer::{Tracer, binary},
 };
@@ -30,7 +30,7 @@ fn refused(scenario: &Scenario, code: i32, arguments: &[&str]) -> Result<()> {
 }
 
 #[test]
-fn no_such_process() -> Result<()> {
+fn no_such_process() -> Outcome {
     scenario("bad input/no such PID", |s| {
         let mut process = s.spawn(&mut Command::new("/bin/true"))?;
         process.reap(STEP)?;
@@ -39,7 +39,7 @@ fn no_such_process() -> Result<()> {
 }
 
 #[test]
-fn kernel_thread() -> Result<()> {
+fn kernel_thread() -> Outcome {
     scenario("bad input/kernel thread", |s| {
         // In a container there is none.
         if fs::read_to_string("/proc/2/comm").ok().as_deref() != Some("kthreadd\n") {
@@ -50,7 +50,7 @@ fn kernel_thread() -> Result<()> {
 }
 
 #[test]
-fn zombie() -> Result<()> {
+fn zombie() -> Outcome {
     scenario("bad input/zombie", |s| {
         let process = s.spawn(&mut Command::new("/bin/true"))?;
         process.wait_for_end(STEP)?;
@@ -59,7 +59,7 @@ fn zombie() -> Result<()> {
 }
 
 #[test]
-fn one_of_two_targets_is_missing() -> Result<()> {
+fn one_of_two_targets_is_missing() -> Outcome {
     scenario("bad input/one of two targets is missing", |s| {
         let mut gone = s.spawn(&mut Command::new("/bin/true"))?;
         gone.reap(STEP)?;
@@ -69,7 +69,7 @@ fn one_of_two_targets_is_missing() -> Result<()> {
 }
 
 #[test]
-fn nonsense() -> Result<()> {
+fn nonsense() -> Outcome {
     scenario("bad input/nonsense", |s| {
         let me = std::process::id().to_string();
         for arguments in [
@@ -97,7 +97,7 @@ fn nonsense() -> Result<()> {
 }
 
 #[test]
-fn commands_that_cannot_be_run() -> Result<()> {
+fn commands_that_cannot_be_run() -> Outcome {
     scenario("bad input/commands that cannot be run", |s| {
         refused(s, 127, &["--", "/no/such/program"])?;
         refused(s, 127, &["--", "no-such-program-anywhere"])?;
@@ -123,7 +123,7 @@ fn as_nobody<'s>(scenario: &'s Scenario, arguments: &[&str]) -> Result<Tracer<'s
 }
 
 #[test]
-fn no_privileges() -> Result<()> {
+fn no_privileges() -> Outcome {
     scenario("bad input/no privileges", |s| {
         let pid = std::process::id().to_string();
         as_nobody(s, &["-p", &pid])?.run()?.refused_with(PRIVILEGES)?;
@@ -140,7 +140,7 @@ fn no_privileges() -> Result<()> {
 }
 
 #[test]
-fn outputs_that_cannot_be_written() -> Result<()> {
+fn outputs_that_cannot_be_written() -> Outcome {
     scenario("bad input/unwritable outputs", |s| {
         require_root()?;
         let mark = s.path("mark");
@@ -160,7 +160,7 @@ fn outputs_that_cannot_be_written() -> Result<()> {
 }
 
 #[test]
-fn a_full_disk() -> Result<()> {
+fn a_full_disk() -> Outcome {
     scenario("bad input/full disk", |s| {
         require_root()?;
         for option in ["--json", "--ndjson"] {
@@ -186,7 +186,7 @@ fn traced_or_refused(tracer: Tracer<'_>, gate: &mut Gate) -> Result<()> {
 }
 
 #[test]
-fn target_ends_or_execs_during_attach() -> Result<()> {
+fn target_ends_or_execs_during_attach() -> Outcome {
     for (name, script) in [
         ("ends", "exit 0"),
         ("execs", "exec /bin/sh -c 'exec /bin/true'"),
@@ -206,7 +206,7 @@ fn target_ends_or_execs_during_attach() -> Result<()> {
 }
 
 #[test]
-fn target_execs_in_mid_trace() -> Result<()> {
+fn target_execs_in_mid_trace() -> Outcome {
     scenario("bad input/target execs", |s| {
         let file = s.file("file", 50_000)?;
         let script = format!("exec /bin/cat '{}'", file.display());
@@ -226,7 +226,7 @@ fn target_execs_in_mid_trace() -> Result<()> {
 }
 
 #[test]
-fn nothing_to_do() -> Result<()> {
+fn nothing_to_do() -> Outcome {
     scenario("bad input/nothing to do", |s| {
         let ended = Tracer::bare(s)?.run()?;
         ended.ended_with(USAGE)?;
@@ -255,7 +255,7 @@ fn reads_one_line_of(scenario: &Scenario, tracer: Tracer<'_>) -> Result<()> {
 }
 
 #[test]
-fn closed_pipe() -> Result<()> {
+fn closed_pipe() -> Outcome {
     scenario("bad input/closed pipe", |s| {
         let idle = Path::new("/bin/true");
         reads_one_line_of(s, Tracer::bare(s)?.arg("--help"))?;

@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result, ensure};
 use zc_trace_tests::{
     comparison::Comparison,
     document::{Document, Flow},
-    scenario::{EXT4, Scenario, last_line, require_file_system, require_program, scenario},
+    scenario::{EXT4, Outcome, Scenario, last_line, require_file_system, require_program, scenario},
     strace,
     tracer::Tracer,
     workload::reported_calls,
@@ -54,7 +54,7 @@ fn compare(flow: &Flow, method: &str, amplification: f64, transitions: u64) -> C
 }
 
 #[test]
-fn classical_relay() -> Result<()> {
+fn classical_relay() -> Outcome {
     scenario("copies/read+write", |s| {
         let (flow, reads) = relay(s, "read+write", "read")?;
         let mut comparison = compare(&flow, "read+write", 2.0, 4 * (SIZE / CHUNK));
@@ -66,7 +66,7 @@ fn classical_relay() -> Result<()> {
 }
 
 #[test]
-fn sendfile() -> Result<()> {
+fn sendfile() -> Outcome {
     scenario("copies/sendfile", |s| {
         let (flow, calls) = relay(s, "sendfile", "sendfile")?;
         compare(&flow, "sendfile", 0.0, 2 * calls).finish()
@@ -74,7 +74,7 @@ fn sendfile() -> Result<()> {
 }
 
 #[test]
-fn mapped() -> Result<()> {
+fn mapped() -> Outcome {
     scenario("copies/mmap+write", |s| {
         let (flow, _) = relay(s, "mmap+write", "write")?;
         compare(&flow, "mmap+write", 1.0, 2 * (SIZE / CHUNK)).finish()
@@ -82,7 +82,7 @@ fn mapped() -> Result<()> {
 }
 
 #[test]
-fn spliced() -> Result<()> {
+fn spliced() -> Outcome {
     scenario("copies/splice", |s| {
         let (flow, calls) = relay(s, "splice", "splice")?;
         compare(&flow, "splice", 0.0, 2 * calls).finish()
@@ -90,7 +90,7 @@ fn spliced() -> Result<()> {
 }
 
 #[test]
-fn cp_on_ext4() -> Result<()> {
+fn cp_on_ext4() -> Outcome {
     scenario("copies/cp on ext4", |s| {
         require_file_system(s.folder(), "ext4", EXT4)?;
         let cp = require_program("cp")?;
@@ -126,7 +126,7 @@ fn dd(scenario: &Scenario, flag: &str) -> Result<(Document, Flow)> {
 }
 
 #[test]
-fn direct_reads() -> Result<()> {
+fn direct_reads() -> Outcome {
     scenario("copies/dd iflag=direct", |s| {
         require_file_system(s.folder(), "ext4", EXT4)?;
         let (_, flow) = dd(s, "iflag=direct")?;
@@ -143,7 +143,7 @@ fn direct_reads() -> Result<()> {
 }
 
 #[test]
-fn buffered_reads_are_the_counterpart() -> Result<()> {
+fn buffered_reads_are_the_counterpart() -> Outcome {
     scenario("copies/dd iflag=fullblock", |s| {
         let (document, flow) = dd(s, "iflag=fullblock")?;
         let mut comparison = Comparison::default();

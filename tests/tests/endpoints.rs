@@ -8,7 +8,7 @@ use zc_trace_tests::{
     document::{Document, Flow},
     gate::Gate,
     process::STEP,
-    scenario::{last_line, require_program, scenario},
+    scenario::{Outcome, last_line, require_program, scenario},
     tracer::Tracer,
 };
 
@@ -33,7 +33,7 @@ fn compare(document: &Document, report: &serde_json::Value) -> Result<()> {
 }
 
 #[test]
-fn descriptors_attached() -> Result<()> {
+fn descriptors_attached() -> Outcome {
     scenario("endpoints/attached", |s| {
         let stdin = s.file("stdin", 8192)?;
         // Through two gates: the outer so that standard input is open since before the workload's exec.
@@ -53,7 +53,7 @@ fn descriptors_attached() -> Result<()> {
 }
 
 #[test]
-fn descriptors_started() -> Result<()> {
+fn descriptors_started() -> Outcome {
     scenario("endpoints/started", |s| {
         let stdin = s.file("stdin", 8192)?;
         let tracer = Tracer::new(s)?.arg("-f").stdin(File::open(stdin)?);
@@ -80,7 +80,7 @@ fn obeyed(text: &str) -> Option<char> {
 }
 
 #[test]
-fn hostile_names() -> Result<()> {
+fn hostile_names() -> Outcome {
     for (index, name) in HOSTILE.into_iter().enumerate() {
         scenario(&format!("endpoints/hostile name {index}"), |s| {
             let name = OsStr::from_bytes(name);

@@ -6,13 +6,13 @@ use std::{
     process::Command,
 };
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, ensure};
 use zc_trace_tests::{
     accounts::{Accounts, Io},
     comparison::Comparison,
     gate::{Gate, WAITING_CALL},
     process::STEP,
-    scenario::{last_line, scenario},
+    scenario::{Outcome, last_line, scenario},
     strace,
     tracer::Tracer,
     workload::{REPORT_BYTES, reported_calls},
@@ -21,7 +21,7 @@ use zc_trace_tests::{
 use crate::programs::{CAT, CP, DD, DD_DIRECT, GZIP, Inputs, Program, TAR, nothing};
 
 /// By `-p`, before the exec: everything against `/proc` and the calls against strace.
-fn attached(name: &str, program: &Program) -> Result<()> {
+fn attached(name: &str, program: &Program) -> Outcome {
     scenario(&format!("attached from the start/{name}"), |s| {
         let inputs = Inputs::new(s)?;
         let (path, arguments) = (program.path()?, (program.arguments)(&inputs));
@@ -50,7 +50,7 @@ fn attached(name: &str, program: &Program) -> Result<()> {
 }
 
 /// By `--`: the calls against strace, and the program's output untouched.
-fn started(name: &str, program: &Program) -> Result<()> {
+fn started(name: &str, program: &Program) -> Outcome {
     scenario(&format!("started/{name}"), |s| {
         let inputs = Inputs::new(s)?;
         let (path, arguments) = (program.path()?, (program.arguments)(&inputs));
@@ -68,7 +68,7 @@ fn started(name: &str, program: &Program) -> Result<()> {
 }
 
 /// By `-f -- reaper FILE`, which knows the closing accounts of the program that it ran.
-fn reaped(name: &str, program: &Program) -> Result<()> {
+fn reaped(name: &str, program: &Program) -> Outcome {
     scenario(&format!("started by a child/{name}"), |s| {
         let inputs = Inputs::new(s)?;
         let report = s.path("accounts");
@@ -91,17 +91,17 @@ macro_rules! for_each_program {
             use super::*;
 
             #[test]
-            fn attached_equals_proc_and_strace() -> Result<()> {
+            fn attached_equals_proc_and_strace() -> Outcome {
                 attached($name, &$program)
             }
 
             #[test]
-            fn started_equals_strace() -> Result<()> {
+            fn started_equals_strace() -> Outcome {
                 started($name, &$program)
             }
 
             #[test]
-            fn started_by_a_child_equals_proc() -> Result<()> {
+            fn started_by_a_child_equals_proc() -> Outcome {
                 reaped($name, &$program)
             }
         }
@@ -118,7 +118,7 @@ for_each_program! {
 }
 
 #[test]
-fn every_call_attached() -> Result<()> {
+fn every_call_attached() -> Outcome {
     scenario("attached from the start/every-call", |s| {
         let mut gate = Gate::inside(s, workload!("every-call"), &[s.folder()])?;
         let trace = Tracer::new(s)?.pid(gate.pid()).start()?;
@@ -136,7 +136,7 @@ fn every_call_attached() -> Result<()> {
 }
 
 #[test]
-fn every_call_started() -> Result<()> {
+fn every_call_started() -> Outcome {
     scenario("started/every-call", |s| {
         let arguments = [s.folder()];
         let (log, _) = strace::run(s, workload!("every-call"), &arguments, nothing(), &s.path("output"))?;
@@ -162,7 +162,7 @@ fn every_call_started() -> Result<()> {
 }
 
 #[test]
-fn exit_codes_are_passed_on() -> Result<()> {
+fn exit_codes_are_passed_on() -> Outcome {
     scenario("started/exit codes", |s| {
         for (script, code) in
             [("exit 0", 0), ("exit 3", 3), ("exit 127", 127), ("kill -TERM $$", 143), ("kill -KILL $$", 137)]
@@ -176,7 +176,7 @@ fn exit_codes_are_passed_on() -> Result<()> {
 }
 
 #[test]
-fn a_command_is_found_by_path_variable() -> Result<()> {
+fn a_command_is_found_by_path_variable() -> Outcome {
     scenario("started/by PATH", |s| {
         let ended = Tracer::new(s)?.traced("echo", &["found"]).run()?;
         ended.document()?;
@@ -186,7 +186,7 @@ fn a_command_is_found_by_path_variable() -> Result<()> {
 }
 
 #[test]
-fn standard_input_passes_untouched() -> Result<()> {
+fn standard_input_passes_untouched() -> Outcome {
     scenario("started/stdin", |s| {
         let file = s.file("input", 300_000)?;
         let ended = Tracer::new(s)?.stdin(File::open(&file)?).traced("/bin/cat", &[] as &[&str]).run()?;
@@ -199,7 +199,7 @@ fn standard_input_passes_untouched() -> Result<()> {
 }
 
 #[test]
-fn the_environment_and_folder_are_the_callers() -> Result<()> {
+fn the_environment_and_folder_are_the_callers() -> Outcome {
     scenario("started/environment", |s| {
         let script = "echo $ZC_TRACE_TEST; pwd";
         let untraced = Command::new("/bin/sh").args(["-c", script]).env("ZC_TRACE_TEST", "kept").output()?;

@@ -9,7 +9,7 @@ use zc_trace_tests::{
     document::Document,
     gate::Gate,
     process::STEP,
-    scenario::{Scenario, last_line, scenario},
+    scenario::{Outcome, Scenario, last_line, scenario},
     tracer::Tracer,
     workload::reported_calls,
 };
@@ -40,7 +40,7 @@ fn traced(
 }
 
 #[test]
-fn page_faults() -> Result<()> {
+fn page_faults() -> Outcome {
     scenario("kernel accounts/page faults", |s| {
         let file = s.file("mapped", 1 << 20)?;
         let traced = traced(s, workload!("faults"), &[file.as_os_str(), "500".as_ref()], &[])?;
@@ -60,19 +60,22 @@ fn page_faults() -> Result<()> {
 }
 
 #[test]
-fn context_switches() -> Result<()> {
+fn context_switches() -> Outcome {
     scenario("kernel accounts/context switches", |s| {
         let traced = traced(s, workload!("switches"), &["500"], &[])?;
         let mut comparison = Comparison::default();
         comparison.switches(&traced.document, &traced.done)?;
-        comparison.holds("it waited every round", traced.done.switches.voluntary >= 500);
+        // Whoever is woken may take the CPU at once: then it was preemption, not waiting, that made the turn.
+        let switches = traced.done.switches;
+        comparison.holds("it lost the CPU every round", switches.voluntary + switches.involuntary >= 500);
+        comparison.holds("it waited", switches.voluntary >= 2);
         comparison.holds("it was preempted", traced.done.switches.involuntary >= 1);
         comparison.finish()
     })
 }
 
 #[test]
-fn threads_old_and_new() -> Result<()> {
+fn threads_old_and_new() -> Outcome {
     scenario("kernel accounts/threads", |s| {
         let traced = traced(s, workload!("threads"), &["4", "1000", "100"], &[])?;
         let mut comparison = Comparison::default();
@@ -92,7 +95,7 @@ fn threads_old_and_new() -> Result<()> {
 
 /// The kernel adds the I/O of a child that was reaped to its parent's: with `-f` the parent's accounts are the whole.
 #[test]
-fn children_with_follow() -> Result<()> {
+fn children_with_follow() -> Outcome {
     scenario("kernel accounts/children with -f", |s| {
         let traced = traced(s, workload!("forker"), &[] as &[&str], &["-f"])?;
         let mut comparison = Comparison::default();
@@ -116,7 +119,7 @@ fn children_with_follow() -> Result<()> {
 }
 
 #[test]
-fn children_without_follow() -> Result<()> {
+fn children_without_follow() -> Outcome {
     scenario("kernel accounts/children without -f", |s| {
         let traced = traced(s, workload!("forker"), &[] as &[&str], &[])?;
         let mut truth = traced.done;
@@ -136,7 +139,7 @@ fn pid_of(child: &serde_json::Value) -> Result<u32> {
 }
 
 /// More operations than a small ring holds: detail may be folded, totals may not.
-fn full_ring(name: &str, workload: &str, arguments: &[&str]) -> Result<()> {
+fn full_ring(name: &str, workload: &str, arguments: &[&str]) -> Outcome {
     scenario(&format!("kernel accounts/full ring, {name}"), |s| {
         let traced = traced(s, workload, arguments, &["--ring-size", "64K"])?;
         let document = &traced.document;
@@ -165,11 +168,11 @@ fn full_ring(name: &str, workload: &str, arguments: &[&str]) -> Result<()> {
 }
 
 #[test]
-fn storm_on_a_full_ring() -> Result<()> {
+fn storm_on_a_full_ring() -> Outcome {
     full_ring("one thread", workload!("storm"), &["300000"])
 }
 
 #[test]
-fn threads_on_a_full_ring() -> Result<()> {
+fn threads_on_a_full_ring() -> Outcome {
     full_ring("eight threads", workload!("threads"), &["4", "40000", "10"])
 }

@@ -15,7 +15,7 @@ use zc_trace_tests::{
     accounts::{Accounts, Io, is_blocked_in, state, threads},
     comparison::Comparison,
     process::{Process, STEP, wait_until},
-    scenario::{Scenario, require_program, require_root, scenario},
+    scenario::{Outcome, Scenario, require_program, require_root, scenario},
     tracer::Tracer,
 };
 
@@ -56,7 +56,7 @@ fn stop(process: &Process) -> Result<()> {
 }
 
 #[test]
-fn between_two_stops() -> Result<()> {
+fn between_two_stops() -> Outcome {
     scenario("midway/between two stops", |s| {
         let process = busy(s)?;
         stop(&process)?;
@@ -76,7 +76,7 @@ fn between_two_stops() -> Result<()> {
 }
 
 #[test]
-fn while_it_runs() -> Result<()> {
+fn while_it_runs() -> Outcome {
     scenario("midway/while it runs", |s| {
         let process = busy(s)?;
         let pid = process.pid();
@@ -118,7 +118,7 @@ fn while_it_runs() -> Result<()> {
 }
 
 #[test]
-fn blocked_at_both_ends() -> Result<()> {
+fn blocked_at_both_ends() -> Outcome {
     scenario("midway/blocked at both ends", |s| {
         require_root()?;
         let mut command = Command::new(require_program("cat")?);
@@ -151,7 +151,7 @@ fn blocked_at_both_ends() -> Result<()> {
 }
 
 #[test]
-fn a_web_server() -> Result<()> {
+fn a_web_server() -> Outcome {
     scenario("midway/Python's http.server and curl", |s| {
         require_root()?;
         let curl = require_program("curl")?;
@@ -206,7 +206,7 @@ fn a_web_server() -> Result<()> {
 }
 
 #[test]
-fn two_processes_at_once() -> Result<()> {
+fn two_processes_at_once() -> Outcome {
     scenario("midway/two processes", |s| {
         require_root()?;
         let mut processes = Vec::new();

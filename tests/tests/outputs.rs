@@ -9,7 +9,7 @@ use zc_trace_tests::{
     bpf,
     document::Document,
     process::{Process, STEP, wait_until},
-    scenario::{Scenario, require_root, scenario},
+    scenario::{Outcome, Scenario, require_root, scenario},
     tracer::{Trace, Tracer},
 };
 
@@ -67,7 +67,7 @@ fn all_gone(objects: &[bpf::Object]) -> Result<()> {
 }
 
 #[test]
-fn ended_by_signals() -> Result<()> {
+fn ended_by_signals() -> Outcome {
     for signal in [Signal::INT, Signal::TERM] {
         scenario(&format!("outputs/ended by {signal:?}"), |s| {
             let target = busy(s)?;
@@ -88,7 +88,7 @@ fn ended_by_signals() -> Result<()> {
 }
 
 #[test]
-fn killed() -> Result<()> {
+fn killed() -> Outcome {
     scenario("outputs/killed", |s| {
         let target = busy(s)?;
         let ndjson = s.path("stream.ndjson");
@@ -110,7 +110,7 @@ fn killed() -> Result<()> {
 }
 
 #[test]
-fn a_command_ends_with_its_tracer() -> Result<()> {
+fn a_command_ends_with_its_tracer() -> Outcome {
     scenario("outputs/command and SIGTERM", |s| {
         let pid_file = s.path("pid");
         let script =
@@ -130,7 +130,7 @@ fn a_command_ends_with_its_tracer() -> Result<()> {
 }
 
 #[test]
-fn a_document_replaces_the_old_one() -> Result<()> {
+fn a_document_replaces_the_old_one() -> Outcome {
     scenario("outputs/replaced", |s| {
         require_root()?;
         let json = s.path("document.json");
@@ -155,7 +155,7 @@ fn a_document_replaces_the_old_one() -> Result<()> {
 }
 
 #[test]
-fn the_document_on_standard_output() -> Result<()> {
+fn the_document_on_standard_output() -> Outcome {
     scenario("outputs/standard output", |s| {
         let target = busy(s)?;
         let trace = Tracer::bare(s)?.args(&["--json", "-"]).pid(target.pid()).start()?;
@@ -168,7 +168,7 @@ fn the_document_on_standard_output() -> Result<()> {
 }
 
 #[test]
-fn files_belong_to_who_called_sudo() -> Result<()> {
+fn files_belong_to_who_called_sudo() -> Outcome {
     scenario("outputs/sudo", |s| {
         require_root()?;
         let (json, ndjson) = (s.path("a.json"), s.path("a.ndjson"));
@@ -184,7 +184,7 @@ fn files_belong_to_who_called_sudo() -> Result<()> {
 }
 
 #[test]
-fn the_stream_and_the_document_agree() -> Result<()> {
+fn the_stream_and_the_document_agree() -> Outcome {
     scenario("outputs/stream", |s| {
         let ndjson = s.path("stream.ndjson");
         let tracer = Tracer::new(s)?.arg("--ndjson").arg(&ndjson);
@@ -203,7 +203,7 @@ fn the_stream_and_the_document_agree() -> Result<()> {
 }
 
 #[test]
-fn live_lines_and_a_report() -> Result<()> {
+fn live_lines_and_a_report() -> Outcome {
     scenario("outputs/summary", |s| {
         let target = busy(s)?;
         let trace = Tracer::bare(s)?

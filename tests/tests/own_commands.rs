@@ -2,16 +2,16 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, ensure};
 use zc_trace_tests::{
     comparison::Comparison,
     document::Document,
-    scenario::{require_root, scenario},
+    scenario::{Outcome, require_root, scenario},
     tracer::Tracer,
 };
 
 #[test]
-fn demo() -> Result<()> {
+fn demo() -> Outcome {
     scenario("own commands/demo", |s| {
         require_root()?;
         let json = s.path("demo.json");
@@ -54,7 +54,7 @@ fn demo() -> Result<()> {
 }
 
 #[test]
-fn doctor() -> Result<()> {
+fn doctor() -> Outcome {
     scenario("own commands/doctor", |s| {
         require_root()?;
         let ended = Tracer::bare(s)?.arg("doctor").run()?;
@@ -70,7 +70,7 @@ fn doctor() -> Result<()> {
 }
 
 #[test]
-fn help_and_version() -> Result<()> {
+fn help_and_version() -> Outcome {
     scenario("own commands/help", |s| {
         let ended = Tracer::bare(s)?.arg("--help").run()?;
         ended.ended_with(0)?;
