@@ -87,10 +87,15 @@ fn nonsense() -> Outcome {
             vec!["-p", &me, "--ring-size", "0"],
             vec!["-p", &me, "--ring-size", "much"],
             vec!["-p", &me, "--no-such-option"],
-            vec!["demo", "--size", "0"],
-            vec!["demo", "--chunk", "0"],
         ] {
             refused(s, USAGE, &arguments)?;
+        }
+        for arguments in [["demo", "--size", "0"], ["demo", "--chunk", "0"], ["demo", "--size", "x"]] {
+            Tracer::bare(s)?
+                .args(&arguments)
+                .run()?
+                .refused_with(USAGE)
+                .with_context(|| format!("{arguments:?}"))?;
         }
         Ok(())
     })
