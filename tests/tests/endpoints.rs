@@ -36,7 +36,7 @@ fn compare(document: &Document, report: &serde_json::Value) -> Result<()> {
 fn descriptors_attached() -> Outcome {
     scenario("endpoints/attached", |s| {
         let stdin = s.file("stdin", 8192)?;
-        // Through two gates: the outer so that standard input is open since before the workload's exec.
+        // At the gate standard input is open already: by no call that zc-trace could have seen.
         let mut gate = Gate::before(
             s,
             workload!("gate"),

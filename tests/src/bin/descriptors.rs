@@ -54,6 +54,9 @@ const NAMES: [&str; 15] = [
 ];
 const FILE_BYTES: usize = 8192;
 
+/// What is written. Nothing is ever read to there, so that no write could be taken for sending on what was read.
+static WRITTEN: [u8; 2048] = [b'w'; 2048];
+
 /// Bytes per path.
 #[derive(Default)]
 struct Truth {
@@ -79,7 +82,7 @@ impl Truth {
     }
 
     fn writes(&mut self, name: &str, fd: RawFd, bytes: usize) -> Result<()> {
-        ensure!(call::write(fd, &vec![b'w'; bytes])? == bytes, "{name}: not everything was written");
+        ensure!(call::write(fd, &WRITTEN[..bytes])? == bytes, "{name}: not everything was written");
         *self.written.entry(self.key(name)).or_default() += bytes;
         Ok(())
     }
@@ -89,7 +92,6 @@ impl Truth {
     }
 }
 
-/// Into fresh memory each time, so that no write of this program could be taken for sending it on.
 fn read_exactly(fd: RawFd, bytes: usize) -> Result<()> {
     let read = call::read(fd, &mut vec![0; bytes])?;
     ensure!(read == bytes, "descriptor {fd} gave {read} bytes instead of {bytes}");
