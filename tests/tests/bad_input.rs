@@ -1,0 +1,271 @@
+//! Every wrong request: a clear sentence with a hint, the documented exit code, nothing started, nothing left behind.
+
+use std::{
+    fs, io,
+    os::unix::fs::PermissionsExt as _,
+    path::Path,
+    process::{Command, Stdio},
+};
+
+use anyhow::{Context as _, Result, ensure};
+use zc_trace_tests::{
+    gate::Gate,
+    process::STEP,
+    scenario::{Outcome, Scenario, require_program, require_root, scenario},
+    skip,
+    tracer::{Tracer, binary},
+};
+
+const USAGE: i32 = 2;
+const TARGET: i32 = 3;
+const PRIVILEGES: i32 = 4;
+const OUTPUT: i32 = 6;
+
+/// Refused on the spot, with that code and a message in the promised form, and nothing written.
+fn refused(scenario: &Scenario, code: i32, arguments: &[&str]) -> Result<()> {
+    let ended = Tracer::new(scenario)?.args(arguments).run()?;
+    ended.refused_with(code).with_context(|| format!("{arguments:?}"))?;
+    ensure!(ended.json().is_some_and(|json| !json.exists()), "{arguments:?}: a document was written");
+    Ok(())
+}
+
+#[test]
+fn no_such_process() -> Outcome {
+    scenario("bad input/no such PID", |s| {
+        let mut process = s.spawn(&mut Command::new("/bin/true"))?;
+        process.reap(STEP)?;
+        refused(s, TARGET, &["-p", &process.pid().to_string()])
+    })
+}
+
+#[test]
+fn kernel_thread() -> Outcome {
+    scenario("bad input/kernel thread", |s| {
+        // In a container there is none.
+        if fs::read_to_string("/proc/2/comm").ok().as_deref() != Some("kthreadd\n") {
+            skip!("process 2 is no kernel thread here");
+        }
+        refused(s, TARGET, &["-p", "2"])
+    })
+}
+
+#[test]
+fn zombie() -> Outcome {
+    scenario("bad input/zombie", |s| {
+        let process = s.spawn(&mut Command::new("/bin/true"))?;
+        process.wait_for_end(STEP)?;
+        refused(s, TARGET, &["-p", &process.pid().to_string()])
+    })
+}
+
+#[test]
+fn one_of_two_targets_is_missing() -> Outcome {
+    scenario("bad input/one of two targets is missing", |s| {
+        let mut gone = s.spawn(&mut Command::new("/bin/true"))?;
+        gone.reap(STEP)?;
+        let here = Gate::before(s, workload!("gate"), "/bin/true", &[] as &[&str], Stdio::null())?;
+        refused(s, TARGET, &["-p", &here.pid().to_string(), "-p", &gone.pid().to_string()])
+    })
+}
+
+#[test]
+fn nonsense() -> Outcome {
+    scenario("bad input/nonsense", |s| {
+        let me = std::process::id().to_string();
+        for arguments in [
+            vec!["-p", "abc"],
+            vec!["-p", ""],
+            vec!["-p", "-5"],
+            vec!["-p", "99999999999999999999"],
+            vec!["-p", &me, "--", "/bin/true"],
+            vec!["-p", &me, "-d", "0"],
+            vec!["-p", &me, "-d", "-1"],
+            vec!["-p", &me, "-d", "soon"],
+            vec!["-p", &me, "-d", "NaN"],
+            vec!["-p", &me, "--interval", "0"],
+            vec!["-p", &me, "--interval", "x"],
+            vec!["-p", &me, "--ring-size", "0"],
+            vec!["-p", &me, "--ring-size", "much"],
+            vec!["-p", &me, "--no-such-option"],
+        ] {
+            refused(s, USAGE, &arguments)?;
+        }
+        for arguments in [["demo", "--size", "0"], ["demo", "--chunk", "0"], ["demo", "--size", "x"]] {
+            Tracer::bare(s)?
+                .args(&arguments)
+                .run()?
+                .refused_with(USAGE)
+                .with_context(|| format!("{arguments:?}"))?;
+        }
+        Ok(())
+    })
+}
+
+#[test]
+fn commands_that_cannot_be_run() -> Outcome {
+    scenario("bad input/commands that cannot be run", |s| {
+        refused(s, 127, &["--", "/no/such/program"])?;
+        refused(s, 127, &["--", "no-such-program-anywhere"])?;
+        let file = s.file("not-executable", 10)?;
+        refused(s, 126, &["--", &file.to_string_lossy()])?;
+        refused(s, 126, &["--", &s.folder().to_string_lossy()])?;
+        // Executable by its mode, but no program.
+        let garbage = s.file("garbage", 100)?;
+        fs::set_permissions(&garbage, fs::Permissions::from_mode(0o755))?;
+        refused(s, 126, &["--", &garbage.to_string_lossy()])
+    })
+}
+
+/// Runs zc-trace as nobody, from a copy that nobody may read.
+fn as_nobody<'s>(scenario: &'s Scenario, arguments: &[&str]) -> Result<Tracer<'s>> {
+    require_root()?;
+    let copy = scenario.path("zc-trace");
+    fs::copy(binary()?, &copy)?;
+    let mut command = Command::new(require_program("setpriv")?);
+    command.args(["--reuid=65534", "--regid=65534", "--clear-groups", "--inh-caps=-all", "--"]);
+    command.arg(copy).args(arguments);
+    Ok(Tracer::of(scenario, command))
+}
+
+#[test]
+fn no_privileges() -> Outcome {
+    scenario("bad input/no privileges", |s| {
+        let pid = std::process::id().to_string();
+        as_nobody(s, &["-p", &pid])?.run()?.refused_with(PRIVILEGES)?;
+        let mark = s.path("mark");
+        as_nobody(s, &["--", "/bin/touch", &mark.to_string_lossy()])?.run()?.refused_with(PRIVILEGES)?;
+        ensure!(!mark.exists(), "the command was run all the same");
+        as_nobody(s, &["demo"])?.run()?.refused_with(PRIVILEGES)?;
+        // The doctor is who tells what is missing.
+        let doctor = as_nobody(s, &["doctor"])?.run()?;
+        doctor.did_not_crash()?;
+        ensure!(!doctor.stdout.is_empty(), "the doctor says nothing to nobody");
+        Ok(())
+    })
+}
+
+#[test]
+fn outputs_that_cannot_be_written() -> Outcome {
+    scenario("bad input/unwritable outputs", |s| {
+        require_root()?;
+        let mark = s.path("mark");
+        let folder = s.folder().to_string_lossy().into_owned();
+        let in_a_file = format!("{}/json", s.file("file", 1)?.display());
+        // sysfs lets nobody make files, root neither.
+        for path in ["/no/such/folder/json", folder.as_str(), in_a_file.as_str(), "/sys/kernel/zc-trace.json"]
+        {
+            for option in ["--json", "--ndjson"] {
+                let tracer = Tracer::bare(s)?.args(&[option, path]).traced("/bin/touch", &[&mark]);
+                tracer.run()?.refused_with(OUTPUT).with_context(|| format!("{option} {path}"))?;
+                ensure!(!mark.exists(), "{option} {path}: the command was run all the same");
+            }
+        }
+        Ok(())
+    })
+}
+
+#[test]
+fn a_full_disk() -> Outcome {
+    scenario("bad input/full disk", |s| {
+        require_root()?;
+        for option in ["--json", "--ndjson"] {
+            let ended =
+                Tracer::bare(s)?.args(&[option, "/dev/full"]).traced("/bin/echo", &["through"]).run()?;
+            ended.refused_with(OUTPUT).with_context(|| option.to_owned())?;
+        }
+        Ok(())
+    })
+}
+
+/// Ends as a trace or as a refusal, but as one of them.
+fn traced_or_refused(tracer: Tracer<'_>, gate: &mut Gate) -> Result<()> {
+    let trace = tracer.start_unready()?;
+    gate.open()?;
+    gate.process().reap(STEP)?;
+    let ended = trace.end()?;
+    if ended.code == 0 {
+        ended.document()?;
+        return Ok(());
+    }
+    ended.refused_with(TARGET)
+}
+
+#[test]
+fn target_ends_or_execs_during_attach() -> Outcome {
+    for (name, script) in [
+        ("ends", "exit 0"),
+        ("execs", "exec /bin/sh -c 'exec /bin/true'"),
+        ("execs from a second thread's program", "exec /bin/sh -c 'exec /bin/cat /proc/self/status'"),
+    ] {
+        scenario(&format!("bad input/target {name} during attach"), |s| {
+            // At a different moment each time, as the machine will have it.
+            for _ in 0..5 {
+                let mut gate = Gate::before(s, workload!("gate"), "/bin/sh", &["-c", script], Stdio::null())?;
+                let tracer = Tracer::new(s)?.arg("-p").arg(gate.pid().to_string());
+                traced_or_refused(tracer, &mut gate)?;
+            }
+            Ok(())
+        })?;
+    }
+    Ok(())
+}
+
+#[test]
+fn target_execs_in_mid_trace() -> Outcome {
+    scenario("bad input/target execs", |s| {
+        let file = s.file("file", 50_000)?;
+        let script = format!("exec /bin/cat '{}'", file.display());
+        let mut gate = Gate::before(s, workload!("gate"), "/bin/sh", &["-c", &script], Stdio::null())?;
+        let trace = Tracer::new(s)?.pid(gate.pid()).start()?;
+        gate.open()?;
+        gate.process().reap(STEP)?;
+        let document = trace.end()?.document()?;
+        let process = document.process(gate.pid())?;
+        ensure!(process.text("comm")? == "cat", "{process:?}");
+        let calls = document.calls()?;
+        ensure!(calls.get("execve").is_some_and(|call| call.count == 2), "{calls:?}");
+        let read: u64 = document.flows_from(&file)?.iter().map(|flow| flow.payload_bytes).sum();
+        ensure!(read == 50_000, "{read} bytes after the exec");
+        Ok(())
+    })
+}
+
+#[test]
+fn nothing_to_do() -> Outcome {
+    scenario("bad input/nothing to do", |s| {
+        let ended = Tracer::bare(s)?.run()?;
+        ended.ended_with(USAGE)?;
+        let said = String::from_utf8_lossy(&ended.stdout).into_owned() + &ended.stderr;
+        ensure!(
+            said.contains("zc-trace -p") || said.contains("--pid"),
+            "it does not say how to use it: {said}"
+        );
+        Ok(())
+    })
+}
+
+/// A reader that has seen enough is no error.
+fn reads_one_line_of(scenario: &Scenario, tracer: Tracer<'_>) -> Result<()> {
+    require_root()?;
+    let mut trace = tracer.start_piped()?;
+    let mut stdout = trace.process().child().stdout.take().context("no pipe")?;
+    let mut byte = [0];
+    io::Read::read(&mut stdout, &mut byte)?;
+    drop(stdout);
+    let ended = trace.end()?;
+    scenario.note(ended.stderr.clone());
+    ended.ended_with(0)?;
+    ensure!(!ended.stderr.to_lowercase().contains("broken pipe"), "it complains: {}", ended.stderr);
+    Ok(())
+}
+
+#[test]
+fn closed_pipe() -> Outcome {
+    scenario("bad input/closed pipe", |s| {
+        let idle = Path::new("/bin/true");
+        reads_one_line_of(s, Tracer::bare(s)?.arg("--help"))?;
+        reads_one_line_of(s, Tracer::bare(s)?.arg("doctor"))?;
+        reads_one_line_of(s, Tracer::bare(s)?.args(&["--json", "-"]).traced(idle, &[] as &[&str]))?;
+        reads_one_line_of(s, Tracer::bare(s)?.args(&["--ndjson", "-"]).traced(workload!("storm"), &["20000"]))
+    })
+}

@@ -1,0 +1,22 @@
+//! All scenarios, in one binary. They run one at a time, each within a time limit.
+//!
+//! zc-trace is `$ZC_TRACE`, or the newest of `target/{debug,release}/zc-trace`. What cannot run here says so on standard
+//! error, as `skipped: NAME: reason`.
+
+/// The path of a workload of this package.
+macro_rules! workload {
+    ($name:literal) => {
+        env!(concat!("CARGO_BIN_EXE_", $name))
+    };
+}
+
+mod bad_input;
+mod copies;
+mod endpoints;
+mod from_the_start;
+mod kernel_accounts;
+mod midway;
+mod outputs;
+mod own_commands;
+mod programs;
+mod referees;

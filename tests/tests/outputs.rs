@@ -1,0 +1,223 @@
+//! The files that zc-trace writes, and what it leaves behind when it is ended in the middle.
+
+use std::{fs, os::unix::fs::MetadataExt as _, path::Path, process::Command, time::Duration};
+
+use anyhow::{Context as _, Result, ensure};
+use rustix::process::Signal;
+use zc_trace_tests::{
+    accounts::{Io, threads},
+    bpf,
+    document::Document,
+    process::{Process, STEP, wait_until},
+    scenario::{Outcome, Scenario, require_root, scenario},
+    tracer::{Trace, Tracer},
+};
+
+/// Reads without end.
+fn busy(scenario: &Scenario) -> Result<Process> {
+    require_root()?;
+    let mut command = Command::new(workload!("threads"));
+    command.args(["1", "0", "100"]).stdin(std::process::Stdio::null()).stdout(std::process::Stdio::null());
+    let process = scenario.spawn(&mut command)?;
+    wait_until(STEP, "its threads", || Ok(threads(process.pid())?.len() == 3))?;
+    Ok(process)
+}
+
+fn reads_on(process: &Process, reads: u64) -> Result<()> {
+    let start = Io::of(process.pid())?.syscr;
+    wait_until(STEP, "more reads", || Ok(Io::of(process.pid())?.syscr >= start + reads))
+}
+
+/// Every whole line is a JSON object; how many there are.
+fn whole_lines(path: &Path) -> Result<usize> {
+    let text = fs::read_to_string(path)?;
+    let mut lines = 0;
+    for line in text.split_inclusive('\n').filter(|line| line.ends_with('\n')) {
+        let value: serde_json::Value =
+            serde_json::from_str(line).with_context(|| format!("line {}: {line}", lines + 1))?;
+        ensure!(value.is_object(), "line {} is no object: {line}", lines + 1);
+        lines += 1;
+    }
+    Ok(lines)
+}
+
+fn bpf_objects(trace: &mut Trace) -> Result<Vec<bpf::Object>> {
+    let held = bpf::held_by(trace.process().pid())?;
+    ensure!(
+        held.iter().any(|object| matches!(object, bpf::Object::Program(_))),
+        "it holds no programs: {held:?}"
+    );
+    ensure!(held.iter().any(|object| matches!(object, bpf::Object::Map(_))), "it holds no maps: {held:?}");
+    for object in &held {
+        ensure!(bpf::exists(*object)?, "{object:?} does not exist");
+    }
+    Ok(held)
+}
+
+/// The kernel frees them a moment after their last user is gone.
+fn all_gone(objects: &[bpf::Object]) -> Result<()> {
+    wait_until(STEP, "the kernel to free programs and maps", || {
+        for object in objects {
+            if bpf::exists(*object)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    })
+}
+
+#[test]
+fn ended_by_signals() -> Outcome {
+    for signal in [Signal::INT, Signal::TERM] {
+        scenario(&format!("outputs/ended by {signal:?}"), |s| {
+            let target = busy(s)?;
+            let ndjson = s.path("stream.ndjson");
+            let mut trace = Tracer::new(s)?.arg("--ndjson").arg(&ndjson).pid(target.pid()).start()?;
+            let objects = bpf_objects(&mut trace)?;
+            reads_on(&target, 5000)?;
+            let document = trace.stop_by(signal)?.document()?;
+            ensure!(document.number("totals.read_bytes")? > 0, "nothing was traced");
+            ensure!(whole_lines(&ndjson)? > 0, "the stream is empty");
+            ensure!(fs::read_to_string(&ndjson)?.ends_with('\n'), "the stream's last line is cut off");
+            all_gone(&objects)?;
+            ensure!(!target.has_ended()?, "the target ended too");
+            reads_on(&target, 1000)
+        })?;
+    }
+    Ok(())
+}
+
+#[test]
+fn killed() -> Outcome {
+    scenario("outputs/killed", |s| {
+        let target = busy(s)?;
+        let ndjson = s.path("stream.ndjson");
+        let old = s.path("zc-trace-0.json");
+        fs::write(&old, "{\"old\": true}\n")?;
+        let mut trace = Tracer::new(s)?.arg("--ndjson").arg(&ndjson).pid(target.pid()).start()?;
+        let objects = bpf_objects(&mut trace)?;
+        wait_until(STEP, "lines in the stream", || {
+            Ok(fs::metadata(&ndjson).is_ok_and(|file| file.len() > 100_000))
+        })?;
+        let ended = trace.stop_by(Signal::KILL)?;
+        ensure!(ended.code == 137, "{ended:?}");
+        ensure!(whole_lines(&ndjson)? > 0, "no whole line was left");
+        ensure!(ended.json() == Some(&*old), "the old document is not in the way: {:?}", ended.json());
+        ensure!(fs::read_to_string(&old)? == "{\"old\": true}\n", "the old document is spoilt");
+        all_gone(&objects)?;
+        reads_on(&target, 1000)
+    })
+}
+
+#[test]
+fn a_command_ends_with_its_tracer() -> Outcome {
+    scenario("outputs/command and SIGTERM", |s| {
+        let pid_file = s.path("pid");
+        let script =
+            format!("echo $$ > '{}.new'; mv '{0}.new' '{0}'; exec /bin/sleep 100", pid_file.display());
+        let trace = Tracer::new(s)?.traced("/bin/sh", &["-c", &script]).start()?;
+        wait_until(STEP, "the command to run", || Ok(pid_file.exists()))?;
+        let pid: u32 = fs::read_to_string(&pid_file)?.trim().parse()?;
+        let started =
+            || fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| stat.contains("(sleep)"));
+        wait_until(STEP, "sleep", || Ok(started()))?;
+        let ended = trace.stop_by(Signal::TERM)?;
+        ended.did_not_crash()?;
+        wait_until(STEP, "the command to end with its tracer", || Ok(!started()))?;
+        let json = ended.json().context("no json")?;
+        Document::read(json)?.is_coherent()
+    })
+}
+
+#[test]
+fn a_document_replaces_the_old_one() -> Outcome {
+    scenario("outputs/replaced", |s| {
+        require_root()?;
+        let json = s.path("document.json");
+        fs::write(&json, "x".repeat(1_000_000))?;
+        Tracer::bare(s)?.arg("--json").arg(&json).traced("/bin/true", &[] as &[&str]).run()?.ended_with(0)?;
+        let document = Document::read(&json)?;
+        document.is_coherent()?;
+        ensure!(document.number("schema_version")? >= 1, "{document:?}");
+        ensure!(document.text("tool.name")? == "zc-trace", "{document:?}");
+        let release = rustix::system::uname().release().to_string_lossy().into_owned();
+        ensure!(document.text("machine.kernel")?.contains(&release), "{document:?}");
+        ensure!(document.number("machine.cpus")? >= 1, "{document:?}");
+        ensure!(document.get("evidence")?.is_object(), "{document:?}");
+        ensure!(document.get("target")?.is_object(), "{document:?}");
+        let left: Vec<_> = fs::read_dir(s.folder())?
+            .map(|entry| entry.map(|entry| entry.file_name()))
+            .collect::<Result<_, _>>()?;
+        let left = left.iter().filter(|name| name.to_string_lossy().contains("document")).count();
+        ensure!(left == 1, "a half-written file was left");
+        Ok(())
+    })
+}
+
+#[test]
+fn the_document_on_standard_output() -> Outcome {
+    scenario("outputs/standard output", |s| {
+        let target = busy(s)?;
+        let trace = Tracer::bare(s)?.args(&["--json", "-"]).pid(target.pid()).start()?;
+        reads_on(&target, 1000)?;
+        let ended = trace.stop()?;
+        ended.ended_with(0)?;
+        // Nothing but the document, so that it can be piped on.
+        Document::parse(std::str::from_utf8(&ended.stdout)?)?.is_coherent()
+    })
+}
+
+#[test]
+fn files_belong_to_who_called_sudo() -> Outcome {
+    scenario("outputs/sudo", |s| {
+        require_root()?;
+        let (json, ndjson) = (s.path("a.json"), s.path("a.ndjson"));
+        let tracer = Tracer::bare(s)?.environment("SUDO_UID", "65534").environment("SUDO_GID", "65534");
+        let tracer = tracer.arg("--json").arg(&json).arg("--ndjson").arg(&ndjson);
+        tracer.traced("/bin/true", &[] as &[&str]).run()?.ended_with(0)?;
+        for path in [json, ndjson] {
+            let owner = fs::metadata(&path)?;
+            ensure!((owner.uid(), owner.gid()) == (65534, 65534), "{}: {}", path.display(), owner.uid());
+        }
+        Ok(())
+    })
+}
+
+#[test]
+fn the_stream_and_the_document_agree() -> Outcome {
+    scenario("outputs/stream", |s| {
+        let ndjson = s.path("stream.ndjson");
+        let tracer = Tracer::new(s)?.arg("--ndjson").arg(&ndjson);
+        let ended = tracer.traced(workload!("storm"), &["2000"]).run()?;
+        let document = ended.document()?;
+        let lines = whole_lines(&ndjson)? as u64;
+        let folded = document.number("totals.losses.folded_operations")?;
+        let operations = document.number("totals.operations")?;
+        ensure!(operations >= 2000, "{operations} operations");
+        ensure!(
+            lines + folded >= operations,
+            "{lines} lines and {folded} folded for {operations} operations"
+        );
+        Ok(())
+    })
+}
+
+#[test]
+fn live_lines_and_a_report() -> Outcome {
+    scenario("outputs/summary", |s| {
+        let target = busy(s)?;
+        let trace = Tracer::bare(s)?
+            .args(&["--summary", "--interval", "0.1", "-d", "1"])
+            .pid(target.pid())
+            .start()?;
+        ensure!(trace.ends_within(Duration::from_secs(20))?, "-d 1 did not end it");
+        let ended = trace.end()?;
+        ended.ended_with(0)?;
+        let text = String::from_utf8(ended.stdout)? + &ended.stderr;
+        for word in ["read", "/dev/zero", "transitions"] {
+            ensure!(text.contains(word), "the report does not speak of {word}: {text}");
+        }
+        ensure!(text.lines().count() >= 8, "no live lines: {text}");
+        Ok(())
+    })
+}
