@@ -53,7 +53,7 @@ pub struct TraceArgs {
     /// End after this many seconds (a command is then ended with SIGTERM)
     #[arg(short, long, value_name = "SECONDS")]
     pub duration: Option<f64>,
-    /// Seconds between live lines; 0 for none [default: 1, with a command 0]
+    /// Seconds between live lines [default: 1; with a command no lines]
     #[arg(short, long, value_name = "SECONDS")]
     pub interval: Option<f64>,
     /// Live lines and a report, also on a terminal

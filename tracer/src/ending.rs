@@ -17,13 +17,13 @@ use tokio::{
 const GRACE: Duration = Duration::from_secs(3);
 
 /// What may end the trace.
-pub struct Ending {
+pub(crate) struct Ending {
     /// The command, if one was started.
-    pub child: Option<Child>,
+    pub(crate) child: Option<Child>,
     /// The time given.
-    pub duration: Option<Duration>,
+    pub(crate) duration: Option<Duration>,
     /// Set to true to end the trace.
-    pub stop: watch::Sender<bool>,
+    pub(crate) stop: watch::Sender<bool>,
 }
 
 /// Waits. Returns the command's exit status.
@@ -33,7 +33,7 @@ pub struct Ending {
 ///
 /// # Errors
 /// If signals cannot be waited for, or the command.
-pub async fn wait(ending: Ending) -> anyhow::Result<Option<ExitStatus>> {
+pub(crate) async fn wait(ending: Ending) -> anyhow::Result<Option<ExitStatus>> {
     let status = match ending.child {
         None => {
             end_of_trace(ending.duration, &ending.stop).await?;

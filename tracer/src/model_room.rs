@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// What comes in.
-pub enum Message {
+pub(crate) enum Message {
     /// Events, in order.
     Events(Vec<Event>),
     /// An interval is over: show where things stand.
@@ -31,7 +31,7 @@ pub enum Message {
 }
 
 /// The model with the exporters that follow it live.
-pub struct Room {
+pub(crate) struct Room {
     model: Model,
     stream: Option<LineStream>,
     ends: HashMap<Serial, FlowEnd>,
@@ -40,35 +40,35 @@ pub struct Room {
 }
 
 /// Live lines and where they go.
-pub struct LiveLines {
+pub(crate) struct LiveLines {
     /// Makes them.
-    pub live: Live,
+    pub(crate) live: Live,
     /// Takes them.
-    pub out: Box<dyn Write + Send>,
+    pub(crate) out: Box<dyn Write + Send>,
     /// The totals at the last one.
-    pub before: Totals,
+    pub(crate) before: Totals,
     /// When that was.
-    pub at: Duration,
+    pub(crate) at: Duration,
 }
 
 /// What is left when tracing has ended.
-pub struct Finished {
+pub(crate) struct Finished {
     /// The model with everything in it.
-    pub model: Model,
+    pub(crate) model: Model,
     /// The stream, to be ended with the document.
-    pub stream: Option<LineStream>,
+    pub(crate) stream: Option<LineStream>,
     /// What went wrong with it.
-    pub failure: Option<OutputError>,
+    pub(crate) failure: Option<OutputError>,
 }
 
 impl Room {
     /// An empty room.
-    pub fn new(model: Model, stream: Option<LineStream>, live: Option<LiveLines>) -> Self {
+    pub(crate) fn new(model: Model, stream: Option<LineStream>, live: Option<LiveLines>) -> Self {
         Self { model, stream, ends: HashMap::new(), live, failure: None }
     }
 
     /// Takes messages until the sender is gone. Blocks; meant for a thread of its own.
-    pub fn run(mut self, mut messages: Receiver<Message>) -> Finished {
+    pub(crate) fn run(mut self, mut messages: Receiver<Message>) -> Finished {
         while let Some(message) = messages.blocking_recv() {
             match message {
                 Message::Events(events) => self.take(events),

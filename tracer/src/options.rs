@@ -46,13 +46,14 @@ impl Plan {
     /// A usage error that says what to change.
     pub fn new(args: TraceArgs) -> Result<Self, Fatal> {
         let subject = subject(args.pids, args.command)?;
-        let default_interval = if matches!(subject, Subject::Command(_)) { 0.0 } else { 1.0 };
+        // A command's own output is not interrupted unless that is asked for.
+        let default_interval = matches!(subject, Subject::Processes(_)).then_some(1.0);
         check_outputs(args.json.as_ref(), args.ndjson.as_ref())?;
         Ok(Self {
             subject,
             follow: args.follow,
             duration: args.duration.map(|seconds| positive("--duration", seconds)).transpose()?,
-            interval: interval(args.interval.unwrap_or(default_interval), args.quiet)?,
+            interval: interval(args.interval.or(default_interval), args.quiet)?,
             json: args.json,
             ndjson: args.ndjson,
             quiet: args.quiet,
@@ -121,8 +122,9 @@ fn positive(option: &str, seconds: f64) -> Result<Duration, Fatal> {
     }
 }
 
-fn interval(seconds: f64, quiet: bool) -> Result<Option<Duration>, Fatal> {
-    if seconds == 0.0 || quiet { Ok(None) } else { positive("--interval", seconds).map(Some) }
+fn interval(seconds: Option<f64>, quiet: bool) -> Result<Option<Duration>, Fatal> {
+    let interval = seconds.map(|seconds| positive("--interval", seconds)).transpose()?;
+    Ok(interval.filter(|_| !quiet))
 }
 
 fn check_outputs(json: Option<&PathBuf>, ndjson: Option<&PathBuf>) -> Result<(), Fatal> {

@@ -12,11 +12,11 @@ const CAP_BPF: u64 = 1 << 39;
 
 /// The capabilities in effect.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Capabilities(u64);
+pub(crate) struct Capabilities(u64);
 
 impl Capabilities {
     /// Those of this process; none if they cannot be read.
-    pub fn of_self() -> Self {
+    pub(crate) fn of_self() -> Self {
         let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
         Self::parse(&status)
     }
@@ -27,7 +27,7 @@ impl Capabilities {
     }
 
     /// Names of those that are missing for loading programs.
-    pub fn missing_to_load(self) -> Vec<&'static str> {
+    pub(crate) fn missing_to_load(self) -> Vec<&'static str> {
         if self.0 & CAP_SYS_ADMIN != 0 {
             return Vec::new();
         }
@@ -39,20 +39,20 @@ impl Capabilities {
     }
 
     /// Whether processes of others may be traced.
-    pub fn may_trace_others(self) -> bool {
+    pub(crate) fn may_trace_others(self) -> bool {
         self.0 & CAP_SYS_PTRACE != 0
     }
 }
 
 /// What to do about missing rights.
-pub const HINT: &str = "run it with sudo, or give the binary the rights: \
+pub(crate) const HINT: &str = "run it with sudo, or give the binary the rights: \
      sudo setcap cap_bpf,cap_perfmon,cap_sys_ptrace=ep $(command -v zc-trace)";
 
 /// Checks the rights to load kernel programs.
 ///
 /// # Errors
 /// Names what is missing.
-pub fn check() -> Result<(), Fatal> {
+pub(crate) fn check() -> Result<(), Fatal> {
     let missing = Capabilities::of_self().missing_to_load();
     if missing.is_empty() {
         return Ok(());

@@ -29,16 +29,16 @@ const COUNTERS: Duration = Duration::from_secs(1);
 const SETTLE: Duration = Duration::from_millis(5);
 
 /// How it went.
-pub struct Pumped {
+pub(crate) struct Pumped {
     /// When tracing ended.
-    pub ended: Instant,
+    pub(crate) ended: Instant,
 }
 
 /// Runs until `stopped` says so or nothing is left to trace; then detaches, and reads what is left.
 ///
 /// # Errors
 /// If the kernel refuses a map or the programs cannot be detached.
-pub async fn run(
+pub(crate) async fn run(
     mut probe: Probe,
     reader: Reader,
     sender: Sender<Message>,
@@ -46,7 +46,8 @@ pub async fn run(
     interval: Option<Duration>,
     began: Instant,
 ) -> anyhow::Result<Pumped> {
-    let mut reader = AsyncFd::register(reader)?;
+    // SAFETY: the reader owns the ring buffer's descriptor and keeps the same one for its whole life.
+    let mut reader = unsafe { AsyncFd::register(reader) }?;
     let period = interval.unwrap_or(COUNTERS);
     let mut ticks = interval_at(tokio::time::Instant::now() + period, period);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);

@@ -17,7 +17,7 @@ use crate::{
 ///
 /// # Errors
 /// If it cannot be found or executed.
-pub fn spawn(probe: &mut Probe, command: &[OsString]) -> anyhow::Result<Child> {
+pub(crate) fn spawn(probe: &mut Probe, command: &[OsString]) -> anyhow::Result<Child> {
     let (program, args) = command.split_first().ok_or_else(|| {
         Fatal::new(Failure::Usage, "no command was given", "write it after --, such as zc-trace -- ls")
     })?;
@@ -41,7 +41,7 @@ fn cannot_start(program: &OsString, error: &io::Error) -> Fatal {
 }
 
 /// An exit status as a shell shows it: 128 + signal for a command that was killed.
-pub fn exit_code(status: ExitStatus) -> u8 {
+pub(crate) fn exit_code(status: ExitStatus) -> u8 {
     let code = status.code().or_else(|| status.signal().map(|signal| 128 + signal)).unwrap_or(1);
     u8::try_from(code & 0xff).unwrap_or(1)
 }

@@ -15,9 +15,9 @@ use crate::{
 
 /// A process as it was found: the start time tells it from a later one with the same number.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Found {
+pub(crate) struct Found {
     /// Its id.
-    pub pid: u32,
+    pub(crate) pid: u32,
     start_ticks: u64,
 }
 
@@ -29,7 +29,7 @@ fn target_error(what: String, hint: &str) -> Fatal {
 ///
 /// # Errors
 /// If there is none, or it is a thread, a kernel thread, a zombie, this program itself, or out of reach.
-pub fn find(pid: u32) -> Result<Found, Fatal> {
+pub(crate) fn find(pid: u32) -> Result<Found, Fatal> {
     if pid == std::process::id() {
         return Err(target_error(
             format!("process {pid} is zc-trace itself, and tracing that would trace the tracing"),
@@ -109,7 +109,7 @@ fn check_access(pid: u32) -> Result<(), Fatal> {
 
 impl Found {
     /// Whether the process is still the one that was found. A program that it executes meanwhile does not change that.
-    pub fn still_there(&self) -> bool {
+    pub(crate) fn still_there(&self) -> bool {
         let stat = i32::try_from(self.pid).ok().and_then(|pid| Process::new(pid).ok()?.stat().ok());
         stat.is_some_and(|stat| {
             stat.starttime == self.start_ticks
@@ -118,7 +118,7 @@ impl Found {
     }
 
     /// The error for a process that went away while zc-trace attached.
-    pub fn vanished(&self) -> Fatal {
+    pub(crate) fn vanished(&self) -> Fatal {
         target_error(
             format!("process {} ended while zc-trace attached to it", self.pid),
             "name a process that lives longer, or start it under trace: zc-trace -- COMMAND",
@@ -127,7 +127,7 @@ impl Found {
 }
 
 /// What the document says of a process; unknown parts stay empty.
-pub fn describe(pids: &[u32], command: bool) -> Target {
+pub(crate) fn describe(pids: &[u32], command: bool) -> Target {
     let pid = pids.first().copied().unwrap_or(0);
     let process = i32::try_from(pid).ok().and_then(|pid| Process::new(pid).ok());
     let stat = process.as_ref().and_then(|process| process.stat().ok());

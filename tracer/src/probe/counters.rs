@@ -1,6 +1,6 @@
 //! Reading the exact counters that the kernel side keeps beside the stream.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use aya::maps::{MapData, PerCpuArray, PerCpuHashMap};
 use tracer_common::slot::{Accounts, CallCounters, LossCounters, SpillCounters, SpillKey, ThreadSlot, state};
@@ -107,7 +107,7 @@ fn difference(now: &Accounts, then: &Accounts) -> Accounts {
 /// that is taken away could take an addition with it. `seen` keeps what was collected before.
 pub(super) fn folded(
     spill: &PerCpuHashMap<MapData, SpillKey, SpillCounters>,
-    seen: &mut BTreeMap<(u32, u32, u64, u64, u32, u32, u32), SpillCounters>,
+    seen: &mut HashMap<SpillKey, SpillCounters>,
     table: &CallTable,
     storage_known: bool,
 ) -> Vec<Event> {
@@ -123,8 +123,7 @@ pub(super) fn folded(
             sum.preempted_ns += cpu.preempted_ns;
             sum.storage_read_bytes += cpu.storage_read_bytes;
         }
-        let id = (key.tgid, key.call, key.source, key.sink, key.source_flags, key.sink_flags, key.call_flags);
-        let before = seen.insert(id, sum).unwrap_or_default();
+        let before = seen.insert(key, sum).unwrap_or_default();
         let Some(kind) = table.kind(key.call) else { continue };
         if sum.operations == before.operations {
             continue;

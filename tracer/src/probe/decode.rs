@@ -14,6 +14,10 @@ use super::call_table::CallTable;
 use crate::model::event::{Call, Event, Mapping, Operation, Serial, Side, ThreadStarted};
 
 /// A record, as far as the reader itself has to act on it.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "lives for one record; boxing it would allocate for every call"
+)]
 pub(super) enum Decoded {
     /// A finished call, with the event on mappings that may follow from it.
     Call(Event, Option<Event>),

@@ -1,7 +1,7 @@
 //! Reading what the kernel side reports: records from the ring buffer, identities and counters from maps.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     os::fd::{AsRawFd, RawFd},
 };
 
@@ -24,8 +24,6 @@ use super::{
 };
 use crate::model::event::{Counters, Event, Operation, Serial, Side, ThreadTotals, Tid};
 
-type SpillSeen = BTreeMap<(u32, u32, u64, u64, u32, u32, u32), SpillCounters>;
-
 /// The reading half of the probe.
 pub struct Reader {
     ring: RingBuf<MapData>,
@@ -39,9 +37,9 @@ pub struct Reader {
     describer: Describer,
     storage_known: bool,
     /// Slots of threads that live.
-    live: BTreeMap<u32, ()>,
+    live: BTreeSet<u32>,
     ended: BTreeMap<(Tid, u64), ThreadTotals>,
-    spill_seen: SpillSeen,
+    spill_seen: std::collections::HashMap<SpillKey, SpillCounters>,
     /// Serials whose identity has been handed on, so that each is looked up once.
     told: std::collections::HashSet<u64>,
     undecodable: u64,
@@ -61,9 +59,9 @@ impl Reader {
             table: CallTable::native(),
             describer: Describer::default(),
             storage_known: probe.storage_accounts(),
-            live: BTreeMap::new(),
+            live: BTreeSet::new(),
             ended: BTreeMap::new(),
-            spill_seen: SpillSeen::new(),
+            spill_seen: std::collections::HashMap::new(),
             told: std::collections::HashSet::new(),
             undecodable: 0,
             own_serials: 0,
@@ -121,7 +119,7 @@ impl Reader {
             self.find_slots();
         }
         let mut threads = self.ended.clone();
-        for number in self.live.keys() {
+        for number in &self.live {
             if let Ok(slot) = self.slots.get(number, 0) {
                 let totals = counters::thread(&slot, time_ns, &self.table);
                 threads.insert((slot.tid, slot.start_ns), totals);
@@ -145,7 +143,7 @@ impl Reader {
             if slot.state & state::DEAD != 0 {
                 self.retire(number, &slot);
             } else {
-                self.live.insert(number, ());
+                self.live.insert(number);
             }
         }
     }
@@ -153,7 +151,7 @@ impl Reader {
     fn thread(&mut self, kind: RecordKind, record: &ThreadRecord, events: &mut Vec<Event>) {
         match kind {
             RecordKind::THREAD_START => {
-                self.live.insert(record.slot, ());
+                self.live.insert(record.slot);
                 let attached =
                     self.slots.get(&record.slot, 0).is_ok_and(|slot| slot.state & state::ATTACHED != 0);
                 events.push(decode::started(record, attached));
