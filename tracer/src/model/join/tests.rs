@@ -349,7 +349,7 @@ fn an_unknown_endpoint_is_not_nothing() {
 #[test]
 fn what_is_remembered_is_bounded() {
     let mut model = model();
-    for turn in 0..200_000u64 {
+    for turn in 0..40_000u64 {
         let at = (turn * 7919) % (1 << 20);
         model.apply([Event::Operation(read(FILE, at..at + 3))]);
         model.apply([Event::Operation(operation(CallKind::Splice, FILE, PIPE, 1))]);
