@@ -107,8 +107,11 @@ impl Calls {
 
     /// How people see them, most time first.
     pub(crate) fn snapshot(&self) -> Vec<CallStatistics> {
-        let mut calls: Vec<_> =
-            self.known().into_iter().filter(|(_, totals)| totals.count > 0 || totals.unfinished > 0).collect();
+        let mut calls: Vec<_> = self
+            .known()
+            .into_iter()
+            .filter(|(_, totals)| totals.count > 0 || totals.unfinished > 0)
+            .collect();
         calls.sort_by_key(|&(name, totals)| (std::cmp::Reverse((totals.duration_ns, totals.count)), name));
         let shown = |(name, totals): (CallName, CallTotals)| CallStatistics {
             name: shown_name(name),

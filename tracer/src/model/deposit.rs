@@ -1,6 +1,11 @@
 //! Deposits: payload that an operation brought somewhere (memory, a pipe) from where another may take it on.
 
-use super::{endpoints::EndpointId, flow::{FlowId, Stats}, method::Origin, part::Parts};
+use super::{
+    endpoints::EndpointId,
+    flow::{FlowId, Stats},
+    method::Origin,
+    part::Parts,
+};
 
 /// What one operation brought.
 #[derive(Clone, Copy, Debug)]

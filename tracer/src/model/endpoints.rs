@@ -34,11 +34,7 @@ struct Identity {
 impl Identity {
     fn of(endpoint: &Endpoint) -> Self {
         let by_name = endpoint.kind == EndpointKind::Anonymous || endpoint.key == EndpointKey::Unknown;
-        Self {
-            key: endpoint.key,
-            kind: endpoint.kind,
-            name: endpoint.path.clone().filter(|_| by_name),
-        }
+        Self { key: endpoint.key, kind: endpoint.kind, name: endpoint.path.clone().filter(|_| by_name) }
     }
 }
 
@@ -63,8 +59,7 @@ pub(crate) struct Endpoints {
 impl Endpoints {
     /// Tells at most `most` endpoints apart, and remembers as many serials.
     pub(crate) fn new(most: usize) -> Self {
-        let nameless =
-            |kind| FlowEnd { kind, path: None, address: None, id: None, file_system: None };
+        let nameless = |kind| FlowEnd { kind, path: None, address: None, id: None, file_system: None };
         let others = FlowEnd { path: Some("(others)".to_owned()), ..nameless(EndpointKind::Unknown) };
         Self {
             ends: vec![nameless(EndpointKind::User), nameless(EndpointKind::Unknown), others],
@@ -90,13 +85,8 @@ impl Endpoints {
             None => {
                 // `most` bounds it far below 2^32.
                 let id = EndpointId(u32::try_from(self.ends.len()).unwrap_or(EndpointId::OTHERS.0));
-                let mut end = FlowEnd {
-                    kind: endpoint.kind,
-                    path: None,
-                    address: None,
-                    id: None,
-                    file_system: None,
-                };
+                let mut end =
+                    FlowEnd { kind: endpoint.kind, path: None, address: None, id: None, file_system: None };
                 describe(&mut end, endpoint);
                 self.ends.push(end);
                 self.by_identity.insert(identity, id);

@@ -11,8 +11,8 @@ use super::{
     Model, ModelConfig,
     endpoint::{Endpoint, EndpointKey, EndpointKind},
     event::{
-        Call, CallKind, CallName, CallTotals, Counters, Event, Folded, Losses, Mapping, Operation, Serial, Side,
-        ThreadStarted, ThreadTotals,
+        Call, CallKind, CallName, CallTotals, Counters, Event, Folded, Losses, Mapping, Operation, Serial,
+        Side, ThreadStarted, ThreadTotals,
     },
     method::is_operation,
     part::Step,
@@ -98,8 +98,8 @@ fn endpoint() -> impl Strategy<Value = Endpoint> {
 }
 
 fn call() -> impl Strategy<Value = Call> {
-    (pid(), 1u32..6, name(), prop::option::weighted(0.9, number()), number(), any::<i64>(), any::<u32>()).prop_map(
-        |(pid, tid, name, duration_ns, other_ns, result, count)| Call {
+    (pid(), 1u32..6, name(), prop::option::weighted(0.9, number()), number(), any::<i64>(), any::<u32>())
+        .prop_map(|(pid, tid, name, duration_ns, other_ns, result, count)| Call {
             pid,
             tid,
             name,
@@ -113,8 +113,7 @@ fn call() -> impl Strategy<Value = Call> {
             minor_faults: count,
             major_faults: count,
             interrupts: count,
-        },
-    )
+        })
 }
 
 fn operation() -> impl Strategy<Value = Operation> {
@@ -128,21 +127,23 @@ fn operation() -> impl Strategy<Value = Operation> {
         (bytes(), number(), bytes()),
         flags,
     )
-        .prop_map(|(call, kind, (source, sink), buffers, (asked_bytes, bytes, storage_read_bytes), flags)| {
-            Operation {
-                call,
-                kind,
-                source,
-                sink,
-                buffers,
-                buffers_complete: false,
-                asked_bytes,
-                bytes,
-                storage_read_bytes,
-                storage_written_bytes: storage_read_bytes,
-                flags,
-            }
-        })
+        .prop_map(
+            |(call, kind, (source, sink), buffers, (asked_bytes, bytes, storage_read_bytes), flags)| {
+                Operation {
+                    call,
+                    kind,
+                    source,
+                    sink,
+                    buffers,
+                    buffers_complete: false,
+                    asked_bytes,
+                    bytes,
+                    storage_read_bytes,
+                    storage_written_bytes: storage_read_bytes,
+                    flags,
+                }
+            },
+        )
 }
 
 fn folded() -> impl Strategy<Value = Folded> {
@@ -289,14 +290,16 @@ fn check_document(snapshot: &Snapshot) {
 /// Where bytes come from and by what, to where, and how many: the flows in short.
 type Ledger = BTreeMap<(String, String, String), u64>;
 
+/// What spliced a byte into a pipe, through which pipe, and whether the byte is a duplicate; `None`: it was written.
+type Byte = Option<(String, String, bool)>;
+
 /// The bytes of a plausible program one by one.
 #[derive(Default)]
 struct Reckoning {
     ledger: BTreeMap<(String, String, String), i64>,
     memory: BTreeMap<u64, (String, bool)>,
     mapped: BTreeMap<u64, String>,
-    /// Per pipe: what spliced each byte in, through which pipe, and whether it is a duplicate.
-    pipes: BTreeMap<String, VecDeque<Option<(String, String, bool)>>>,
+    pipes: BTreeMap<String, VecDeque<Byte>>,
 }
 
 impl Reckoning {
@@ -304,7 +307,7 @@ impl Reckoning {
         *self.ledger.entry((source.into(), sink.into(), method.into())).or_default() += bytes;
     }
 
-    fn pop(&mut self, pipe: &str, bytes: u64) -> Vec<Option<(String, String, bool)>> {
+    fn pop(&mut self, pipe: &str, bytes: u64) -> Vec<Byte> {
         let content = self.pipes.entry(pipe.into()).or_default();
         (0..bytes).map(|_| content.pop_front().flatten()).collect()
     }
@@ -476,7 +479,9 @@ fn ledger(snapshot: &Snapshot) -> Ledger {
         _ => "user".to_owned(),
     };
     let flows = snapshot.flows.iter().filter(|flow| flow.payload_bytes > 0);
-    flows.map(|flow| ((name(&flow.source), name(&flow.sink), flow.method.clone()), flow.payload_bytes)).collect()
+    flows
+        .map(|flow| ((name(&flow.source), name(&flow.sink), flow.method.clone()), flow.payload_bytes))
+        .collect()
 }
 
 proptest! {

@@ -115,8 +115,8 @@ fn storage(kind: EndpointKind, file_system: Option<&str>) -> Storage {
         // Those with `remap_file_range` in their file_operations; overlayfs passes it on to what lies below.
         Some("btrfs" | "xfs" | "bcachefs" | "ocfs2" | "overlay" | "overlayfs") => Storage::Reflinking,
         Some(
-            "nfs" | "nfs4" | "cifs" | "smb" | "smb2" | "smb3" | "9p" | "v9fs" | "ceph" | "afs" | "fuse" | "virtiofs"
-            | "zfs",
+            "nfs" | "nfs4" | "cifs" | "smb" | "smb2" | "smb3" | "9p" | "v9fs" | "ceph" | "afs" | "fuse"
+            | "virtiofs" | "zfs",
         ) => Storage::Remote,
         _ => Storage::Block,
     }

@@ -131,7 +131,8 @@ fn direct_io() {
     check(with(Some(4096)), &[(Device, User, DMA, Some(N), Modelled)]);
     check(with(Some(0)), &[(PageCache, User, CPU, Some(N), Modelled)]);
     check(writing(direct(disk())), &[(User, Device, DMA, Some(N), Derived)]);
-    let block = party(&Endpoint { dma: Some(true), ..testing::endpoint(EndpointKind::BlockDevice, 9) }, O_DIRECT);
+    let block =
+        party(&Endpoint { dma: Some(true), ..testing::endpoint(EndpointKind::BlockDevice, 9) }, O_DIRECT);
     check(writing(block), &[(User, Device, DMA, Some(N), Derived)]);
     // Accepted and without effect on tmpfs; packet mode on a pipe.
     check(reading(direct(tmpfs())), &[(PageCache, User, CPU, Some(N), Derived)]);
@@ -220,10 +221,7 @@ fn sendfile_to_a_socket_copies_nothing() {
     let out = (PageCache, Device, DMA, Some(N), Modelled);
     check(Act { sink: card(), ..cold }, &[fetched, moved, out]);
     let udp = party(&testing::socket(9, "inet", "udp", Some(true), None), 0);
-    check(
-        act(CallKind::Sendfile, tmpfs(), udp),
-        &[(PageCache, Socket, BY_REFERENCE, Some(N), Modelled)],
-    );
+    check(act(CallKind::Sendfile, tmpfs(), udp), &[(PageCache, Socket, BY_REFERENCE, Some(N), Modelled)]);
     // HOOKS: sendfile of /dev/zero to TCP works, where it does, by a bounce copy of all bytes.
     check(act(CallKind::Sendfile, device(5), loopback()), &[(Device, Socket, CPU, Some(N), Modelled)]);
 }
@@ -276,10 +274,7 @@ fn other_memory() {
     }
     // A write of mapped pages that were not there: the copy loop faults them in.
     let faulting = Act { storage_read: Some(N), ..writing(loopback()) };
-    check(
-        faulting,
-        &[(Device, PageCache, DMA, Some(N), Modelled), (User, Socket, CPU, Some(N), Derived)],
-    );
+    check(faulting, &[(Device, PageCache, DMA, Some(N), Modelled), (User, Socket, CPU, Some(N), Derived)]);
 }
 
 #[test]
@@ -312,7 +307,8 @@ fn an_unknown_endpoint_gives_no_number() {
 /// bytes than the call moved, storage aside.
 #[test]
 fn all_of_the_table_is_sane() {
-    let mut parties = vec![Party::USER, unknown(), pipe(), loopback(), card(), device(3), device(5), device(9)];
+    let mut parties =
+        vec![Party::USER, unknown(), pipe(), loopback(), card(), device(3), device(5), device(9)];
     for kind in [EndpointKind::Directory, EndpointKind::PseudoFile, EndpointKind::Anonymous] {
         parties.push(party(&testing::endpoint(kind, 9), 0));
     }

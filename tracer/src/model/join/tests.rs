@@ -3,7 +3,8 @@
 use super::*;
 use crate::model::{
     Model, ModelConfig,
-    event::{Call, CallName, Event, Serial, ThreadStarted},
+    endpoint::EndpointKind,
+    event::{Call, CallName, Event, Serial, Side, ThreadStarted},
     testing::{
         FILE, OTHER_FILE, OTHER_PIPE, OTHER_SOCKET, PID, PIPE, SOCKET, after, flow, loopback, mapped, model,
         operation, payloads, read, write,
@@ -23,7 +24,10 @@ fn the_classical_relay() {
     assert_eq!(relayed.payload_bytes, size);
     assert_eq!(relayed.cpu_copied_bytes, Some(2 * size));
     assert_eq!(relayed.copy_amplification, Some(2.0));
-    assert_eq!((relayed.transitions, relayed.operations, relayed.transfers), (4 * CHUNKS, 2 * CHUNKS, CHUNKS));
+    assert_eq!(
+        (relayed.transitions, relayed.operations, relayed.transfers),
+        (4 * CHUNKS, 2 * CHUNKS, CHUNKS)
+    );
     assert_eq!(relayed.dma_bytes, Some(0));
     assert_eq!(relayed.evidence, crate::model::evidence::Evidence::Derived);
     assert_eq!((relayed.time_ns, relayed.on_cpu_ns), (2 * CHUNKS * 1000, 2 * CHUNKS * 600));
@@ -33,11 +37,7 @@ fn the_classical_relay() {
     use crate::model::endpoint::Place::{Device, PageCache, Socket, User};
     assert_eq!(
         order,
-        [
-            (Device, PageCache, Some(0)),
-            (PageCache, User, Some(size)),
-            (User, Socket, Some(size)),
-        ]
+        [(Device, PageCache, Some(0)), (PageCache, User, Some(size)), (User, Socket, Some(size)),]
     );
     // The read that found the end is no part of it.
     let rest = flow(&snapshot, "read");
@@ -76,18 +76,15 @@ fn a_part_that_is_never_sent_on_stays_where_it_was() {
 #[test]
 fn several_reads_per_write_and_vectors() {
     let header = 1000..1020;
-    let two = Operation {
-        buffers: vec![header, 0..100, 200..250],
-        bytes: 165,
-        ..write(SOCKET, 0..170)
-    };
+    let two = Operation { buffers: vec![header, 0..100, 200..250], bytes: 165, ..write(SOCKET, 0..170) };
     let snapshot = after([read(FILE, 0..100), read(OTHER_FILE, 200..250), two]);
     // 20 bytes of its own, 100 and 45 that were read.
     assert_eq!(payloads(&snapshot), [("read", 5), ("read+write", 45), ("read+write", 100), ("write", 20)]);
     let of = |path: &str| {
-        let found = snapshot.flows.iter().find(|flow| {
-            flow.method == "read+write" && flow.source.path.as_deref() == Some(path)
-        });
+        let found = snapshot
+            .flows
+            .iter()
+            .find(|flow| flow.method == "read+write" && flow.source.path.as_deref() == Some(path));
         found.unwrap()
     };
     // What the write cost goes to the largest part, and its copies by bytes.
@@ -207,9 +204,8 @@ fn sendfile_is_a_transfer_by_itself() {
 
 #[test]
 fn splice_through_a_pipe_is_one_transfer() {
-    let chunk = || {
-        [operation(CallKind::Splice, FILE, PIPE, CHUNK), operation(CallKind::Splice, PIPE, SOCKET, CHUNK)]
-    };
+    let chunk =
+        || [operation(CallKind::Splice, FILE, PIPE, CHUNK), operation(CallKind::Splice, PIPE, SOCKET, CHUNK)];
     let snapshot = after((0..CHUNKS).flat_map(|_| chunk()));
     assert_eq!(payloads(&snapshot), [("splice", CHUNK * CHUNKS)]);
     let flow = snapshot.flows.iter().find(|flow| flow.payload_bytes > 0).unwrap();
@@ -224,10 +220,8 @@ fn splice_through_a_pipe_is_one_transfer() {
 
 #[test]
 fn what_rests_in_a_pipe_and_what_was_there_before() {
-    let snapshot = after([
-        operation(CallKind::Splice, FILE, PIPE, 100),
-        operation(CallKind::Splice, PIPE, SOCKET, 60),
-    ]);
+    let snapshot =
+        after([operation(CallKind::Splice, FILE, PIPE, 100), operation(CallKind::Splice, PIPE, SOCKET, 60)]);
     assert_eq!(payloads(&snapshot), [("splice", 40), ("splice", 60)]);
     let snapshot = after([operation(CallKind::Splice, PIPE, SOCKET, 60)]);
     assert_eq!(flow(&snapshot, "splice").source.kind, EndpointKind::Pipe);
@@ -272,7 +266,7 @@ fn vmsplice_goes_by_the_end_of_the_pipe() {
 
 #[test]
 fn process_vm_readv_overwrites_what_was_read() {
-    let other = Operation { buffers: vec![0..100], ..operation(CallKind::ProcessVmRead, 0, 0, 100) };
+    let other = Operation { kind: CallKind::ProcessVmRead, source: None, ..read(FILE, 0..100) };
     let snapshot = after([read(FILE, 0..100), other, write(SOCKET, 0..100)]);
     assert_eq!(payloads(&snapshot), [("process_vm_readv", 100), ("read", 100), ("write", 100)]);
 }
