@@ -184,7 +184,11 @@ impl Join {
         if let (Some(pipe), false) = (source.pipe(), peeked) {
             self.pipes.pop(pipe, moved.received, |_| {});
         }
-        if moved.received == 0 || operation.buffers.iter().all(Range::is_empty) {
+        if !operation.buffers_complete && moved.received > room(&operation.buffers) {
+            // It is not known which memory the rest overwrote.
+            self.memories.forget_brought(pid);
+        }
+        if moved.received == 0 || room(&operation.buffers) == 0 {
             return;
         }
         let deposit = self.deposit(flow, source.id, origin, moved);
@@ -398,6 +402,12 @@ fn first_bytes(buffers: &[Range<u64>], bytes: u64) -> impl Iterator<Item = Range
         *left -= used;
         Some(buffer.start..buffer.start.saturating_add(used))
     })
+}
+
+/// How many bytes the buffers hold.
+fn room(buffers: &[Range<u64>]) -> u64 {
+    let lengths = buffers.iter().map(|buffer| buffer.end.saturating_sub(buffer.start));
+    lengths.fold(0, u64::saturating_add)
 }
 
 #[cfg(test)]

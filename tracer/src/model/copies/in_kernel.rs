@@ -1,6 +1,6 @@
 //! The rows of the copy table for calls that move bytes without the memory of the process.
 
-use super::{Act, EndpointKind, Mover, Node, Note, Parts, Party, Place, Protocol, Storage, Traits};
+use super::{Act, EndpointKind, Mover, Node, Note, Parts, Place, Protocol, Storage, Traits};
 use super::{Derived, Modelled};
 
 impl Act {

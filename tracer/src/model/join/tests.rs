@@ -332,6 +332,19 @@ fn transfers_are_taken_once_and_bounded() {
 }
 
 #[test]
+fn a_vector_too_long_to_be_carried() {
+    let long = |complete| Operation { bytes: 500, buffers_complete: complete, ..read(OTHER_FILE, 200..300) };
+    let writes = [write(SOCKET, 0..100), write(SOCKET, 200..300)];
+    let [first, second] = writes.clone();
+    let snapshot = after([read(FILE, 0..100), long(false), first, second]);
+    // The rest may have gone over what was read before: that is no longer believed. What is known still is.
+    assert_eq!(payloads(&snapshot), [("read", 100), ("read", 400), ("read+write", 100), ("write", 100)]);
+    let [first, second] = writes;
+    let snapshot = after([read(FILE, 0..100), long(true), first, second]);
+    assert_eq!(payloads(&snapshot), [("read", 400), ("read+write", 100), ("read+write", 100)]);
+}
+
+#[test]
 fn an_unknown_endpoint_is_not_nothing() {
     let snapshot = after([read(99, 0..100), write(SOCKET, 0..100)]);
     let flow = flow(&snapshot, "read+write");
