@@ -12,6 +12,7 @@ use super::{
     traits::{Node, Protocol, Route, Storage, Traits},
 };
 
+mod in_kernel;
 #[cfg(test)]
 mod tests;
 
@@ -124,8 +125,8 @@ impl Act {
     pub(crate) fn parts(&self) -> Parts {
         let mut parts = Parts::default();
         match self.kind {
-            CallKind::Read | CallKind::Receive => self.into_user(&mut parts),
-            CallKind::Write | CallKind::Send => self.from_user(&mut parts),
+            CallKind::Read | CallKind::Receive => self.put_in_user(&mut parts),
+            CallKind::Write | CallKind::Send => self.take_from_user(&mut parts),
             CallKind::Vmsplice => self.vmsplice(&mut parts),
             CallKind::Sendfile | CallKind::Splice => self.between(&mut parts),
             CallKind::Tee => {
@@ -253,7 +254,7 @@ impl Act {
         }
     }
 
-    fn into_user(&self, parts: &mut Parts) {
+    fn put_in_user(&self, parts: &mut Parts) {
         let (source, user) = (self.source, Place::User);
         match source.traits.kind {
             EndpointKind::File | EndpointKind::BlockDevice if source.is_direct() => self.direct_read(parts),
@@ -326,7 +327,7 @@ impl Act {
         }
     }
 
-    fn from_user(&self, parts: &mut Parts) {
+    fn take_from_user(&self, parts: &mut Parts) {
         let (sink, user) = (self.sink, Place::User);
         let kind = sink.traits.kind;
         match kind {
@@ -407,95 +408,6 @@ impl Act {
         } else {
             // vmsplice_to_user: copy_page_to_iter.
             self.put(parts, pipe, user, Mover::Cpu, Derived, Some(Note::VmspliceCopies));
-        }
-    }
-
-    /// sendfile and splice: pages passed by reference where both sides can, else copies.
-    fn between(&self, parts: &mut Parts) {
-        let (source, sink) = (self.source, self.sink);
-        if source.is_unknown() || sink.is_unknown() {
-            return self.unknown(parts, source.place(), sink.place(), None, Note::UnknownEndpoint);
-        }
-        if sink.traits.node != Node::Other {
-            // drivers/char/mem.c, splice_write_null: drops the references.
-            return self.nothing(parts, source.place(), Place::Device, Derived, Note::Discarded);
-        }
-        if source.traits.is_file() {
-            self.fetched(parts, source);
-        } else if source.traits.kind == EndpointKind::Socket {
-            self.wire_in(parts, source);
-        }
-        // fs/splice.c, copy_splice_read: what has no pages to give is read into new ones.
-        let bounces = source.is_direct()
-            || !(source.traits.is_file()
-                || matches!(source.traits.kind, EndpointKind::Socket | EndpointKind::Pipe));
-        match sink.traits.kind {
-            EndpointKind::Pipe | EndpointKind::Socket if bounces => {
-                self.put(
-                    parts,
-                    source.place(),
-                    sink.place(),
-                    Mover::Cpu,
-                    Modelled,
-                    Some(Note::CopyingSplice),
-                );
-                if sink.traits.kind == EndpointKind::Socket {
-                    self.wire_out(parts, Place::Socket, sink);
-                }
-            }
-            EndpointKind::Pipe => {
-                // By reference: filemap_splice_read; the sockets' splice_read; splice_pipe_to_pipe.
-                let certain = source.traits.kind != EndpointKind::Socket;
-                let evidence = if certain { Derived } else { Modelled };
-                self.put(parts, source.place(), Place::Pipe, Mover::None, evidence, None);
-            }
-            EndpointKind::Socket => {
-                // MSG_SPLICE_PAGES or sendpage. TCP and AF_UNIX take references; others may copy.
-                let certain = matches!(sink.traits.protocol, Protocol::Tcp | Protocol::Unix);
-                let evidence = if certain { Derived } else { Modelled };
-                self.put(parts, source.place(), Place::Socket, Mover::None, evidence, None);
-                let rests = if source.traits.is_file() { Place::PageCache } else { Place::Socket };
-                self.wire_out(parts, rests, sink);
-            }
-            _ => {
-                let from = if bounces {
-                    let note = Some(Note::CopyingSplice);
-                    self.put(parts, source.place(), Place::Pipe, Mover::Cpu, Modelled, note);
-                    Place::Pipe
-                } else {
-                    source.place()
-                };
-                self.into_sink_file(parts, from);
-            }
-        }
-    }
-
-    /// The second half of a splice into what has neither socket nor pipe buffers (fs/splice.c, iter_file_splice_write).
-    fn into_sink_file(&self, parts: &mut Parts, from: Place) {
-        if self.sink.is_direct() {
-            self.put(parts, from, Place::Device, Mover::Dma, Modelled, None);
-        } else if self.sink.traits.is_file() {
-            self.put(parts, from, Place::PageCache, Mover::Cpu, Modelled, None);
-            self.written_back(parts, self.sink);
-        } else {
-            self.put(parts, from, Place::Device, Mover::Cpu, Modelled, Some(Note::SpecialFile));
-        }
-    }
-
-    /// fs/read_write.c, vfs_copy_file_range: shares extents where the file system can, else splices.
-    fn copy_file_range(&self, parts: &mut Parts) {
-        let (source, sink) = (self.source.traits, self.sink.traits);
-        let cache = Place::PageCache;
-        if !source.is_file() || !sink.is_file() {
-            return self.unknown(parts, self.source.place(), self.sink.place(), None, Note::UnknownEndpoint);
-        }
-        let may_share = |traits: Traits| matches!(traits.storage, Storage::Reflinking | Storage::Remote);
-        if source.device == sink.device && (may_share(source) || may_share(sink)) {
-            self.unknown(parts, cache, cache, None, Note::MaybeReflinked);
-        } else {
-            self.fetched(parts, self.source);
-            self.put(parts, cache, cache, Mover::Cpu, Modelled, None);
-            self.written_back(parts, self.sink);
         }
     }
 }

@@ -184,6 +184,22 @@ impl Tally {
     }
 }
 
+#[cfg(test)]
+impl Tally {
+    /// All parts, for tests that add them up.
+    pub(crate) fn parts(&self) -> impl Iterator<Item = (Step, u128)> {
+        self.parts.iter().copied()
+    }
+}
+
+#[cfg(test)]
+impl Flows {
+    /// All tallies, for tests that add them up.
+    pub(crate) fn tallies(&self) -> impl Iterator<Item = &Tally> {
+        self.flows.iter().map(|(_, tally)| tally)
+    }
+}
+
 /// How far along the way from a source device to a sink device a step is.
 fn rank(step: &Step) -> u8 {
     match (step.from, step.to) {

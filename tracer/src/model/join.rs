@@ -8,15 +8,15 @@
 use std::ops::Range;
 
 use super::{
-    copies::{self, Act, Party},
+    copies::Act,
     deposit::{Deposit, DepositId, Deposits},
-    endpoint::EndpointKind,
     endpoints::{EndpointId, Endpoints},
-    event::{CallKind, Folded, Operation, Pid, Side},
+    event::{CallKind, Folded, Operation, Pid},
     finished::Finished,
     flow::{FlowId, FlowKey, Flows, Stats, Tally},
     method::{Delivery, Method, Origin},
     part::Parts,
+    path::{End, Path, Way},
     pipes::{Pipes, Resting},
     provenance::{Memories, Provenance},
 };
@@ -29,38 +29,6 @@ pub(crate) struct Limits {
     pub(crate) pieces_per_process: usize,
     pub(crate) processes: usize,
     pub(crate) pipes: usize,
-}
-
-/// One side of an operation.
-#[derive(Clone, Copy, Debug)]
-struct End {
-    id: EndpointId,
-    party: Party,
-}
-
-impl End {
-    const USER: Self = Self { id: EndpointId::USER, party: Party::USER };
-
-    /// The pipe that it is; many that are not told apart have no common content.
-    fn pipe(self) -> Option<EndpointId> {
-        (self.party.traits.kind == EndpointKind::Pipe && self.id != EndpointId::OTHERS).then_some(self.id)
-    }
-}
-
-/// Which way an operation goes.
-#[derive(Clone, Copy, Debug)]
-enum Way {
-    IntoMemory(Origin),
-    FromMemory(Delivery),
-    InKernel(Method),
-}
-
-/// From where to where, and how.
-#[derive(Clone, Copy, Debug)]
-struct Path {
-    source: End,
-    sink: End,
-    way: Way,
 }
 
 /// An operation by the copy table.
@@ -121,7 +89,7 @@ impl Join {
     /// Books an operation.
     pub(crate) fn operation(&mut self, operation: &Operation) {
         let Operation { call, kind, source, sink, flags, .. } = operation;
-        let Some(path) = self.path(*kind, *source, *sink, *flags) else { return };
+        let Some(path) = Path::of(&mut self.endpoints, *kind, [*source, *sink], *flags) else { return };
         let act = Act {
             kind: *kind,
             source: path.source.party,
@@ -140,15 +108,19 @@ impl Join {
         };
         self.count_overall(&moved, u64::from(moved.payload > 0));
         match path.way {
-            Way::IntoMemory(origin) => self.into_memory(operation, &moved, origin),
-            Way::FromMemory(delivery) => self.from_memory(operation, &moved, delivery),
-            Way::InKernel(method) => self.in_kernel(operation, &moved, method),
+            Way::IntoMemory(origin) => self.bring(operation, &moved, origin),
+            Way::FromMemory(delivery) => self.deliver(operation, &moved, delivery),
+            Way::InKernel(method) => self.pass(operation, &moved, method),
         }
     }
 
     /// Books operations that were folded in the kernel: by their endpoints, joined to nothing.
     pub(crate) fn folded(&mut self, folded: &Folded) {
-        let Some(path) = self.path(folded.kind, folded.source, folded.sink, folded.flags) else { return };
+        let Some(path) =
+            Path::of(&mut self.endpoints, folded.kind, [folded.source, folded.sink], folded.flags)
+        else {
+            return;
+        };
         let act = Act {
             kind: folded.kind,
             source: path.source.party,
@@ -196,46 +168,12 @@ impl Join {
         book(&mut self.overall, moved, transfers);
     }
 
-    /// From where to where an operation goes; `None` if it is not one.
-    fn path(&mut self, kind: CallKind, source: Option<Side>, sink: Option<Side>, flags: u32) -> Option<Path> {
-        let path = |source, sink, way| Some(Path { source, sink, way });
-        match kind {
-            CallKind::Read => path(self.end(source), End::USER, Way::IntoMemory(Origin::Read)),
-            CallKind::Receive => path(self.end(source), End::USER, Way::IntoMemory(Origin::Receive)),
-            CallKind::Write => path(End::USER, self.end(sink), Way::FromMemory(Delivery::Write)),
-            CallKind::Send => {
-                let zerocopy = copies::asks_zerocopy(flags);
-                let delivery = if zerocopy { Delivery::SendZerocopy } else { Delivery::Send };
-                path(End::USER, self.end(sink), Way::FromMemory(delivery))
-            }
-            CallKind::Vmsplice => {
-                let pipe = self.end(sink.or(source));
-                if copies::vmsplice_writes(pipe.party.flags) {
-                    path(End::USER, pipe, Way::FromMemory(Delivery::Vmsplice))
-                } else {
-                    path(pipe, End::USER, Way::IntoMemory(Origin::Vmsplice))
-                }
-            }
-            CallKind::ProcessVmRead | CallKind::ProcessVmWrite => {
-                path(End::USER, End::USER, Way::InKernel(Method::in_kernel(kind)?))
-            }
-            _ => path(self.end(source), self.end(sink), Way::InKernel(Method::in_kernel(kind)?)),
-        }
-    }
-
-    fn end(&mut self, side: Option<Side>) -> End {
-        let Side { serial, flags, .. } =
-            side.unwrap_or(Side { fd: -1, serial: Default::default(), flags: 0 });
-        let (id, traits) = self.endpoints.resolve(serial);
-        End { id, party: Party { traits, flags } }
-    }
-
     fn open(&mut self, pid: Pid, source: EndpointId, sink: EndpointId, method: Method) -> FlowId {
         self.flows.open(FlowKey { pid, source, sink, method })
     }
 
     /// A read: what it brought stays in memory until something sends it on.
-    fn into_memory(&mut self, operation: &Operation, moved: &Moved, origin: Origin) {
+    fn bring(&mut self, operation: &Operation, moved: &Moved, origin: Origin) {
         let pid = operation.call.pid;
         let source = moved.path.source;
         let flow = self.open(pid, source.id, EndpointId::USER, Method::Relay(origin, Delivery::Stays));
@@ -246,7 +184,11 @@ impl Join {
         if let (Some(pipe), false) = (source.pipe(), peeked) {
             self.pipes.pop(pipe, moved.received, |_| {});
         }
-        if moved.received == 0 || operation.buffers.iter().all(Range::is_empty) {
+        if !operation.buffers_complete && moved.received > room(&operation.buffers) {
+            // It is not known which memory the rest overwrote.
+            self.memories.forget_brought(pid);
+        }
+        if moved.received == 0 || room(&operation.buffers) == 0 {
             return;
         }
         let deposit = self.deposit(flow, source.id, origin, moved);
@@ -269,7 +211,7 @@ impl Join {
     }
 
     /// A write: its bytes belong to the flows of those who brought them.
-    fn from_memory(&mut self, operation: &Operation, moved: &Moved, delivery: Delivery) {
+    fn deliver(&mut self, operation: &Operation, moved: &Moved, delivery: Delivery) {
         let pid = operation.call.pid;
         let sink = moved.path.sink;
         let mut left = moved.payload;
@@ -320,7 +262,7 @@ impl Join {
     }
 
     /// sendfile, splice and the like: a transfer by itself, or the two halves of one through a pipe.
-    fn in_kernel(&mut self, operation: &Operation, moved: &Moved, method: Method) {
+    fn pass(&mut self, operation: &Operation, moved: &Moved, method: Method) {
         let pid = operation.call.pid;
         let Path { source, sink, .. } = moved.path;
         let mut resting = std::mem::take(&mut self.resting);
@@ -460,6 +402,12 @@ fn first_bytes(buffers: &[Range<u64>], bytes: u64) -> impl Iterator<Item = Range
         *left -= used;
         Some(buffer.start..buffer.start.saturating_add(used))
     })
+}
+
+/// How many bytes the buffers hold.
+fn room(buffers: &[Range<u64>]) -> u64 {
+    let lengths = buffers.iter().map(|buffer| buffer.end.saturating_sub(buffer.start));
+    lengths.fold(0, u64::saturating_add)
 }
 
 #[cfg(test)]

@@ -57,14 +57,18 @@ mod tests {
         found
     }
 
+    fn vec_of(range: Range<u64>) -> Vec<Range<u64>> {
+        Vec::from_iter([range])
+    }
+
     #[test]
     fn growing_and_shrinking_by_mremap() {
         let mut mappings = Mappings::default();
         mappings.map(10..20, EndpointId::UNKNOWN);
         mappings.remap(&(10..20), &(40..60));
-        assert_eq!(all(&mappings), [40..60]);
+        assert_eq!(all(&mappings), vec_of(40..60));
         mappings.remap(&(40..60), &(40..45));
-        assert_eq!(all(&mappings), [40..45]);
+        assert_eq!(all(&mappings), vec_of(40..45));
         mappings.unmap(&(42..43));
         assert_eq!(all(&mappings), [40..42, 43..45]);
     }

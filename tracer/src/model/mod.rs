@@ -19,6 +19,7 @@ mod join;
 mod mappings;
 mod method;
 mod part;
+mod path;
 mod pipes;
 mod provenance;
 mod state;

@@ -1,1 +1,527 @@
+//! What holds for any sequence of events, and what a byte-by-byte reckoning says of plausible ones.
 
+use std::{
+    collections::{BTreeMap, VecDeque},
+    ops::Range,
+};
+
+use proptest::prelude::*;
+
+use super::{
+    Model, ModelConfig,
+    endpoint::{Endpoint, EndpointKey, EndpointKind},
+    event::{
+        Call, CallKind, CallName, CallTotals, Counters, Event, Folded, Losses, Mapping, Operation, Serial,
+        Side, ThreadStarted, ThreadTotals,
+    },
+    method::is_operation,
+    part::Step,
+    snapshot::Snapshot,
+    testing,
+};
+
+const KINDS: [CallKind; 17] = [
+    CallKind::Read,
+    CallKind::Write,
+    CallKind::Receive,
+    CallKind::Send,
+    CallKind::Sendfile,
+    CallKind::Splice,
+    CallKind::Tee,
+    CallKind::Vmsplice,
+    CallKind::CopyFileRange,
+    CallKind::ProcessVmRead,
+    CallKind::ProcessVmWrite,
+    CallKind::Descriptor,
+    CallKind::Map,
+    CallKind::Unmap,
+    CallKind::Remap,
+    CallKind::Exec,
+    CallKind::Exit,
+];
+
+/// Numbers that are small, so that things meet, or at the edges.
+fn number() -> impl Strategy<Value = u64> {
+    prop_oneof![8 => 0u64..40, 1 => any::<u64>(), 1 => (0u64..4).prop_map(|less| u64::MAX - less)]
+}
+
+/// Any range: empty and inverted ones too.
+fn range() -> impl Strategy<Value = Range<u64>> {
+    (number(), number()).prop_map(|(start, end)| start..end)
+}
+
+fn pid() -> impl Strategy<Value = u32> {
+    1u32..4
+}
+
+fn name() -> impl Strategy<Value = CallName> {
+    (prop::sample::select(vec!["read", "write", "splice", "futex"]), any::<bool>())
+        .prop_map(|(name, compat)| CallName { name, compat })
+}
+
+fn side() -> impl Strategy<Value = Option<Side>> {
+    let flags = prop_oneof![Just(0u32), Just(1), Just(0o40_000), any::<u32>()];
+    prop::option::weighted(0.8, (0u64..12, flags))
+        .prop_map(|side| side.map(|(serial, flags)| Side { fd: 0, serial: Serial(serial), flags }))
+}
+
+fn endpoint() -> impl Strategy<Value = Endpoint> {
+    let yes_no = || prop::option::of(any::<bool>());
+    let file_system = prop::sample::select(vec![None, Some("ext4"), Some("tmpfs"), Some("xfs"), Some("nfs")]);
+    let kind = prop::sample::select(vec![
+        EndpointKind::File,
+        EndpointKind::Pipe,
+        EndpointKind::Pipe,
+        EndpointKind::Socket,
+        EndpointKind::CharDevice,
+        EndpointKind::BlockDevice,
+        EndpointKind::Anonymous,
+        EndpointKind::User,
+        EndpointKind::Unknown,
+    ]);
+    let family = prop::sample::select(vec!["inet", "unix", "packet"]);
+    (kind, 0u64..6, 0u8..8, file_system, yes_no(), yes_no(), family, 0u32..9).prop_map(
+        |(kind, inode, key, file_system, dma, loopback, family, minor)| {
+            let known = match kind {
+                EndpointKind::Socket => testing::socket(inode, family, "tcp", loopback, dma),
+                EndpointKind::CharDevice => testing::memory_device(minor),
+                _ => testing::endpoint(kind, inode),
+            };
+            let key = match key {
+                0 => EndpointKey::Unknown,
+                1 => EndpointKey::User,
+                _ => known.key,
+            };
+            Endpoint { key, dma, file_system, ..known }
+        },
+    )
+}
+
+fn call() -> impl Strategy<Value = Call> {
+    (pid(), 1u32..6, name(), prop::option::weighted(0.9, number()), number(), any::<i64>(), any::<u32>())
+        .prop_map(|(pid, tid, name, duration_ns, other_ns, result, count)| Call {
+            pid,
+            tid,
+            name,
+            end_ns: other_ns,
+            duration_ns,
+            blocked_ns: other_ns,
+            preempted_ns: other_ns,
+            result,
+            voluntary: count,
+            involuntary: count,
+            minor_faults: count,
+            major_faults: count,
+            interrupts: count,
+        })
+}
+
+fn operation() -> impl Strategy<Value = Operation> {
+    let flags = prop_oneof![Just(0u32), Just(2), Just(0x20), Just(0x400_0000), any::<u32>()];
+    let bytes = || prop::option::weighted(0.9, number());
+    (
+        call(),
+        prop::sample::select(KINDS.to_vec()),
+        (side(), side()),
+        prop::collection::vec(range(), 0..4),
+        (bytes(), number(), bytes()),
+        flags,
+    )
+        .prop_map(
+            |(call, kind, (source, sink), buffers, (asked_bytes, bytes, storage_read_bytes), flags)| {
+                Operation {
+                    call,
+                    kind,
+                    source,
+                    sink,
+                    buffers,
+                    buffers_complete: false,
+                    asked_bytes,
+                    bytes,
+                    storage_read_bytes,
+                    storage_written_bytes: storage_read_bytes,
+                    flags,
+                }
+            },
+        )
+}
+
+fn folded() -> impl Strategy<Value = Folded> {
+    (operation(), number()).prop_map(|(operation, operations)| Folded {
+        pid: operation.call.pid,
+        name: operation.call.name,
+        kind: operation.kind,
+        source: operation.source,
+        sink: operation.sink,
+        flags: operation.flags,
+        operations: operations % 1000,
+        bytes: operation.bytes,
+        duration_ns: operation.call.blocked_ns,
+        blocked_ns: operation.call.blocked_ns,
+        preempted_ns: operation.call.blocked_ns,
+        storage_read_bytes: operation.storage_read_bytes,
+    })
+}
+
+fn counters() -> impl Strategy<Value = Counters> {
+    let calls = prop::collection::btree_map(
+        name(),
+        (prop::option::of(prop::sample::select(KINDS.to_vec())), number(), number()),
+        0..4,
+    );
+    let threads = prop::collection::btree_map((1u32..6, number()), (pid(), number(), any::<bool>()), 0..4);
+    (calls, threads, number()).prop_map(|(calls, threads, lost)| Counters {
+        time_ns: lost,
+        calls: calls
+            .into_iter()
+            .map(|(name, (kind, count, bytes))| {
+                (name, CallTotals { kind, count, bytes, unfinished: count, ..CallTotals::default() })
+            })
+            .collect(),
+        threads: threads
+            .into_iter()
+            .map(|(key, (pid, count, ended))| {
+                let totals = ThreadTotals {
+                    pid,
+                    calls: count,
+                    syscall_transitions: count,
+                    user_faults: count,
+                    user_interrupts: count,
+                    exec_read_chars: count,
+                    ended,
+                    in_call: Some((CallName { name: "poll", compat: false }, None)),
+                    ..ThreadTotals::default()
+                };
+                (key, totals)
+            })
+            .collect(),
+        losses: Losses { lost_events: lost, ..Losses::default() },
+    })
+}
+
+fn event() -> impl Strategy<Value = Event> {
+    prop_oneof![
+        3 => (0u64..12, endpoint()).prop_map(|(serial, endpoint)| Event::Endpoint(Serial(serial), endpoint)),
+        12 => operation().prop_map(Event::Operation),
+        1 => call().prop_map(Event::Call),
+        1 => (pid(), range(), 0u64..12, number()).prop_map(|(pid, range, serial, offset)| {
+            Event::Mapped(Mapping { pid, range, serial: Serial(serial), offset })
+        }),
+        1 => (pid(), range()).prop_map(|(pid, range)| Event::Unmapped { pid, range }),
+        1 => (pid(), range(), range()).prop_map(|(pid, from, to)| Event::Remapped { pid, from, to }),
+        1 => (pid(), 1u32..6, pid(), any::<bool>()).prop_map(|(pid, tid, parent, attached)| {
+            let comm = String::new();
+            Event::ThreadStarted(ThreadStarted { pid, tid, parent, attached, time_ns: 0, comm })
+        }),
+        1 => (pid(), 1u32..6, any::<u32>()).prop_map(|(pid, tid, exit_code)| {
+            Event::ThreadEnded { pid, tid, time_ns: 0, exit_code }
+        }),
+        1 => pid().prop_map(|pid| Event::Executed { pid, comm: "new".to_owned(), time_ns: 0 }),
+        1 => folded().prop_map(Event::Folded),
+        1 => counters().prop_map(|counters| Event::Counters(Box::new(counters))),
+    ]
+}
+
+/// A model with so little room that every limit is reached.
+fn small() -> Model {
+    Model::new(ModelConfig {
+        record_transfers: true,
+        most_waiting_transfers: 4,
+        most_flows: 6,
+        most_endpoints: 4,
+        most_pieces_per_process: 3,
+        most_processes: 2,
+        most_pipes: 2,
+    })
+}
+
+/// Everything is booked once: the flows add up to the operations, whatever moved between them.
+fn check_sums(model: &Model, events: &[Event]) {
+    let join = model.join();
+    let mut parts: BTreeMap<Step, u128> = BTreeMap::new();
+    let (mut payload, mut operations, mut transitions) = (0u128, 0u64, 0u64);
+    for tally in join.flows.tallies() {
+        payload += tally.payload;
+        operations += tally.stats.operations;
+        transitions += tally.stats.transitions;
+        tally.parts().for_each(|(step, amount)| *parts.entry(step).or_default() += amount);
+    }
+    assert_eq!(payload, join.overall.payload);
+    assert_eq!(parts, join.overall.parts().collect());
+    let (mut made, mut switched) = (0u64, 0u64);
+    for event in events {
+        match event {
+            Event::Operation(operation) if is_operation(operation.kind) => {
+                made += 1;
+                switched += if operation.call.duration_ns.is_some() { 2 } else { 1 };
+            }
+            Event::Folded(folded) if is_operation(folded.kind) => {
+                made += folded.operations;
+                switched += 2 * folded.operations;
+            }
+            _ => {}
+        }
+    }
+    assert_eq!((operations, transitions), (made, switched));
+}
+
+/// The document agrees with itself, and every sum carries what its parts say.
+fn check_document(snapshot: &Snapshot) {
+    let saturating = |sum: u64, more: u64| sum.saturating_add(more);
+    let payload = snapshot.flows.iter().map(|flow| flow.payload_bytes).fold(0, saturating);
+    assert_eq!(payload, snapshot.totals.payload_bytes);
+    for flow in &snapshot.flows {
+        let unknown = |cpu: bool| {
+            flow.copies.iter().any(|copy| {
+                let dma = copy.mover == Some(super::snapshot::Mover::Dma);
+                copy.bytes.is_none() && (copy.mover.is_none() || dma != cpu)
+            })
+        };
+        assert_eq!(flow.cpu_copied_bytes.is_none(), unknown(true), "{flow:?}");
+        assert_eq!(flow.dma_bytes.is_none(), unknown(false), "{flow:?}");
+        assert!(snapshot.totals.cpu_copied_evidence >= flow.evidence || flow.payload_bytes == 0);
+    }
+    if snapshot.totals.cpu_copied_bytes.is_some() {
+        let copied = snapshot.flows.iter().filter_map(|flow| flow.cpu_copied_bytes).fold(0, saturating);
+        assert_eq!(Some(copied), snapshot.totals.cpu_copied_bytes);
+    }
+}
+
+/// Where bytes come from and by what, to where, and how many: the flows in short.
+type Ledger = BTreeMap<(String, String, String), u64>;
+
+/// What spliced a byte into a pipe, through which pipe, and whether the byte is a duplicate; `None`: it was written.
+type Byte = Option<(String, String, bool)>;
+
+/// The bytes of a plausible program one by one.
+#[derive(Default)]
+struct Reckoning {
+    ledger: BTreeMap<(String, String, String), i64>,
+    memory: BTreeMap<u64, (String, bool)>,
+    mapped: BTreeMap<u64, String>,
+    pipes: BTreeMap<String, VecDeque<Byte>>,
+}
+
+impl Reckoning {
+    fn book(&mut self, source: &str, sink: &str, method: &str, bytes: i64) {
+        *self.ledger.entry((source.into(), sink.into(), method.into())).or_default() += bytes;
+    }
+
+    fn pop(&mut self, pipe: &str, bytes: u64) -> Vec<Byte> {
+        let content = self.pipes.entry(pipe.into()).or_default();
+        (0..bytes).map(|_| content.pop_front().flatten()).collect()
+    }
+
+    fn read(&mut self, source: &str, addresses: &[u64]) {
+        self.book(source, "user", "read", addresses.len() as i64);
+        if source.starts_with("pipe") {
+            self.pop(source, addresses.len() as u64);
+        }
+        for &at in addresses {
+            self.memory.insert(at, (source.into(), false));
+        }
+    }
+
+    fn write(&mut self, sink: &str, addresses: &[u64]) {
+        for at in addresses {
+            if let Some((source, sent)) = self.memory.get_mut(at) {
+                let (source, before) = (source.clone(), std::mem::replace(sent, true));
+                self.book(&source, sink, "read+write", 1);
+                if !before {
+                    self.book(&source, "user", "read", -1);
+                }
+            } else if let Some(source) = self.mapped.get(at).cloned() {
+                self.book(&source, sink, "mmap+write", 1);
+            } else {
+                self.book("user", sink, "write", 1);
+            }
+        }
+        if sink.starts_with("pipe") {
+            self.pipes.entry(sink.into()).or_default().extend(addresses.iter().map(|_| None));
+        }
+    }
+
+    fn splice(&mut self, source: &str, sink: &str, bytes: u64) {
+        let (from_pipe, to_pipe) = (source.starts_with("pipe"), sink.starts_with("pipe"));
+        let popped = if from_pipe { self.pop(source, bytes) } else { Vec::new() };
+        if from_pipe && to_pipe {
+            self.book(source, sink, "splice", bytes as i64);
+            self.pipes.entry(sink.into()).or_default().extend(popped);
+        } else if from_pipe {
+            for byte in popped {
+                match byte {
+                    Some((file, through, duplicate)) => {
+                        self.book(&file, sink, "splice", 1);
+                        if !duplicate {
+                            self.book(&file, &through, "splice", -1);
+                        }
+                    }
+                    None => self.book(source, sink, "splice", 1),
+                }
+            }
+        } else {
+            self.book(source, sink, "splice", bytes as i64);
+            let byte = to_pipe.then(|| Some((source.into(), sink.into(), false)));
+            let content = self.pipes.entry(sink.into()).or_default();
+            content.extend((0..bytes).filter_map(|_| byte.clone()));
+        }
+    }
+
+    fn tee(&mut self, source: &str, sink: &str, bytes: u64) {
+        self.book(source, sink, "tee", bytes as i64);
+        let content = self.pipes.entry(source.into()).or_default();
+        let copied: Vec<_> = (0..bytes as usize)
+            .map(|at| content.get(at).cloned().flatten().map(|(file, through, _)| (file, through, true)))
+            .collect();
+        self.pipes.entry(sink.into()).or_default().extend(copied);
+    }
+
+    fn ledger(self) -> Ledger {
+        let positive = |(key, bytes): (_, i64)| (key, u64::try_from(bytes).expect("no flow below zero"));
+        self.ledger.into_iter().map(positive).filter(|(_, bytes)| *bytes > 0).collect()
+    }
+}
+
+/// One step of a plausible program.
+#[derive(Clone, Debug)]
+enum Action {
+    Read { source: u64, buffers: Vec<Range<u64>>, short: u64 },
+    Write { sink: u64, buffers: Vec<Range<u64>>, short: u64 },
+    Splice { source: u64, sink: u64, bytes: u64 },
+    Tee { source: u64, sink: u64, bytes: u64 },
+    Map { file: u64, range: Range<u64> },
+    Unmap { range: Range<u64> },
+}
+
+const NAMES: [&str; 7] = ["user", "file1", "file2", "socket1", "socket2", "pipe1", "pipe2"];
+
+fn action() -> impl Strategy<Value = Action> {
+    let some = || (0u64..40, 1u64..16).prop_map(|(start, length)| start..start + length);
+    let buffers = || prop::collection::vec(some(), 1..3);
+    let any_end = || 1u64..7;
+    prop_oneof![
+        4 => (any_end(), buffers(), 0u64..4)
+            .prop_map(|(source, buffers, short)| Action::Read { source, buffers, short }),
+        4 => (any_end(), buffers(), 0u64..4)
+            .prop_map(|(sink, buffers, short)| Action::Write { sink, buffers, short }),
+        2 => (1u64..3, 5u64..7, 0u64..9).prop_map(|(source, sink, bytes)| Action::Splice { source, sink, bytes }),
+        2 => (5u64..7, 1u64..7, 0u64..9).prop_map(|(source, sink, bytes)| Action::Splice { source, sink, bytes }),
+        1 => (0u64..9).prop_map(|bytes| Action::Tee { source: 5, sink: 6, bytes }),
+        1 => (1u64..3, some()).prop_map(|(file, range)| Action::Map { file, range }),
+        1 => some().prop_map(|range| Action::Unmap { range }),
+    ]
+}
+
+/// The addresses that a vector of buffers names, without the last `short` ones.
+fn addresses(buffers: &[Range<u64>], short: u64) -> Vec<u64> {
+    let mut addresses: Vec<u64> = buffers.iter().cloned().flatten().collect();
+    addresses.truncate(addresses.len().saturating_sub(short as usize));
+    addresses
+}
+
+fn perform(action: &Action, reckoning: &mut Reckoning) -> Event {
+    let named = |serial: u64| NAMES[serial as usize];
+    match action.clone() {
+        Action::Read { source, buffers, short } => {
+            let addresses = addresses(&buffers, short);
+            reckoning.read(named(source), &addresses);
+            let operation = testing::operation(CallKind::Read, source, 0, addresses.len() as u64);
+            Event::Operation(Operation { buffers, ..operation })
+        }
+        Action::Write { sink, buffers, short } => {
+            let addresses = addresses(&buffers, short);
+            reckoning.write(named(sink), &addresses);
+            let operation = testing::operation(CallKind::Write, 0, sink, addresses.len() as u64);
+            Event::Operation(Operation { buffers, ..operation })
+        }
+        Action::Splice { source, sink, bytes } => {
+            reckoning.splice(named(source), named(sink), bytes);
+            Event::Operation(testing::operation(CallKind::Splice, source, sink, bytes))
+        }
+        Action::Tee { source, sink, bytes } => {
+            reckoning.tee(named(source), named(sink), bytes);
+            Event::Operation(testing::operation(CallKind::Tee, source, sink, bytes))
+        }
+        Action::Map { file, range } => {
+            for at in range.clone() {
+                reckoning.memory.remove(&at);
+                reckoning.mapped.insert(at, named(file).into());
+            }
+            testing::mapped(file, range)
+        }
+        Action::Unmap { range } => {
+            for at in range.clone() {
+                reckoning.memory.remove(&at);
+                reckoning.mapped.remove(&at);
+            }
+            Event::Unmapped { pid: testing::PID, range }
+        }
+    }
+}
+
+fn plausible_model() -> Model {
+    let mut model = Model::new(ModelConfig { record_transfers: true, ..ModelConfig::default() });
+    for (serial, name) in (0u64..).zip(NAMES).skip(1) {
+        let endpoint = match serial {
+            1 | 2 => testing::file(serial, "ext4", Some(true)),
+            3 | 4 => testing::loopback(serial),
+            _ => testing::endpoint(EndpointKind::Pipe, serial),
+        };
+        model.apply([Event::Endpoint(Serial(serial), Endpoint { path: Some(name.to_owned()), ..endpoint })]);
+    }
+    model
+}
+
+fn ledger(snapshot: &Snapshot) -> Ledger {
+    let name = |end: &super::snapshot::FlowEnd| match (&end.path, &end.address) {
+        (Some(path), _) => path.clone(),
+        (_, Some(address)) => address.trim_start_matches("tcp ").to_owned(),
+        _ => "user".to_owned(),
+    };
+    let flows = snapshot.flows.iter().filter(|flow| flow.payload_bytes > 0);
+    flows
+        .map(|flow| ((name(&flow.source), name(&flow.sink), flow.method.clone()), flow.payload_bytes))
+        .collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 128, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_sequence_adds_up(events in prop::collection::vec(event(), 0..60)) {
+        for mut model in [small(), Model::new(ModelConfig::default())] {
+            model.apply(events.clone());
+            check_sums(&model, &events);
+            check_document(&model.snapshot());
+            prop_assert!(model.take_transfers().len() <= 4);
+        }
+    }
+
+    #[test]
+    fn the_same_events_in_any_batches_give_the_same(
+        events in prop::collection::vec(event(), 0..60),
+        cut in 0usize..60,
+    ) {
+        let mut whole = small();
+        whole.apply(events.clone());
+        let mut pieces = small();
+        let (first, second) = events.split_at(cut.min(events.len()));
+        pieces.apply(first.to_vec());
+        pieces.snapshot();
+        pieces.apply(second.to_vec());
+        prop_assert_eq!(whole.snapshot(), pieces.snapshot());
+        prop_assert_eq!(whole.take_transfers(), pieces.take_transfers());
+    }
+
+    #[test]
+    fn plausible_programs_byte_by_byte(actions in prop::collection::vec(action(), 0..40)) {
+        let mut reckoning = Reckoning::default();
+        let events: Vec<Event> = actions.iter().map(|action| perform(action, &mut reckoning)).collect();
+        let mut model = plausible_model();
+        model.apply(events.clone());
+        check_sums(&model, &events);
+        let snapshot = model.snapshot();
+        check_document(&snapshot);
+        prop_assert_eq!(ledger(&snapshot), reckoning.ledger());
+    }
+}

@@ -234,7 +234,7 @@ mod tests {
     fn the_later_of_reading_and_mapping_counts() {
         let mut memories = Memories::new(16, 16);
         memories.map(1, 0..100, EndpointId::UNKNOWN);
-        memories.bring(1, [10..20].into_iter(), deposits(1)[0], false);
+        memories.bring(1, std::iter::once(10..20), deposits(1)[0], false);
         assert_eq!(walked(&memories, 0..30), [(0..10, "mapped"), (10..20, "brought"), (20..30, "mapped")]);
         memories.map(1, 15..100, EndpointId::UNKNOWN);
         assert_eq!(walked(&memories, 10..101)[1..], [(15..100, "mapped"), (100..101, "own")]);
@@ -247,7 +247,7 @@ mod tests {
     #[test]
     fn a_child_has_its_parents_memory_until_it_executes() {
         let mut memories = Memories::new(16, 16);
-        memories.bring(7, [10..20].into_iter(), deposits(1)[0], false);
+        memories.bring(7, std::iter::once(10..20), deposits(1)[0], false);
         memories.fork(7, 1);
         assert_eq!(walked(&memories, 10..20), [(10..20, "sent")]);
         memories.forget(1);
@@ -258,7 +258,7 @@ mod tests {
     fn the_oldest_pieces_are_forgotten() {
         let mut memories = Memories::new(8, 2);
         for (at, deposit) in (0u64..).zip(deposits(100)) {
-            memories.bring(1, [at * 2..at * 2 + 1].into_iter(), deposit, false);
+            memories.bring(1, std::iter::once(at * 2..at * 2 + 1), deposit, false);
         }
         assert!(memories.deposits().count() <= 8);
         assert_eq!(walked(&memories, 198..199), [(198..199, "brought")]);

@@ -216,6 +216,14 @@ impl Model {
     }
 }
 
+#[cfg(test)]
+impl Model {
+    /// The joins, for tests that look inside.
+    pub(crate) fn join(&self) -> &Join {
+        &self.join
+    }
+}
+
 fn losses(losses: Losses) -> snapshot::Losses {
     let Losses {
         folded_operations,

@@ -101,10 +101,19 @@ fn vector_operation(record: &VectorRecord, table: &CallTable) -> Option<Operatio
     let entries = record.iovecs.iter().take(count).filter(|entry| entry.length != 0);
     operation.buffers = entries.map(|entry| range(entry.base, entry.length)).collect();
     operation.buffers_complete = record.operation.vectors as usize <= IOVECS;
+    if is_array_of_messages(operation.call.name.name) {
+        // Each message begins at a buffer of its own and need not fill it: which bytes went where is not known.
+        operation.buffers.clear();
+        operation.buffers_complete = false;
+    }
     operation.asked_bytes = operation
         .buffers_complete
         .then(|| operation.buffers.iter().map(|buffer| buffer.end - buffer.start).sum());
     Some(operation)
+}
+
+fn is_array_of_messages(name: &str) -> bool {
+    matches!(name, "sendmmsg" | "recvmmsg" | "recvmmsg_time64")
 }
 
 fn operation(record: &OperationRecord, table: &CallTable) -> Option<Operation> {
@@ -137,6 +146,16 @@ const MAP_ANONYMOUS: u64 = 0x20;
 /// Unit of the offset of 32-bit `mmap2`, bytes (mm/mmap.c).
 const MMAP2_UNIT: u64 = 4096;
 
+/// include/uapi/linux/mman.h and asm-generic/mman-common.h
+const MAP_PRIVATE: u64 = 0x02;
+const PROT_WRITE: u64 = 0x2;
+
+/// A private writable mapping is memory of the program (`.data` of its libraries lies in such ones): what is written
+/// from it need not be what the file holds.
+fn is_private_copy(protection: u64, flags: u64) -> bool {
+    protection & PROT_WRITE != 0 && flags & MAP_PRIVATE != 0
+}
+
 /// What a finished call did to the address space.
 fn mapping(record: &DescriptorRecord, table: &CallTable) -> Option<Event> {
     let header = &record.call.header;
@@ -149,7 +168,9 @@ fn mapping(record: &DescriptorRecord, table: &CallTable) -> Option<Event> {
     let [address, length, third, flags, _, offset] = record.args;
     let mapped = result.cast_unsigned();
     match table.kind(header.call)? {
-        CallKind::Map if flags & MAP_ANONYMOUS != 0 || record.endpoint == 0 => {
+        CallKind::Map
+            if flags & MAP_ANONYMOUS != 0 || record.endpoint == 0 || is_private_copy(third, flags) =>
+        {
             Some(Event::Unmapped { pid, range: range(mapped, length) })
         }
         CallKind::Map => {

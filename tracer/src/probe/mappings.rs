@@ -1,6 +1,6 @@
 //! Files that a process had mapped before tracing began, from `/proc/PID/maps`.
 
-use procfs::process::{MMapPath, Process};
+use procfs::process::{MMPermissions, MMapPath, Process};
 
 use super::endpoints::Describer;
 use crate::model::event::{Event, Mapping, Serial};
@@ -14,6 +14,10 @@ pub fn of_process(pid: u32, describer: &mut Describer, next: &mut u64) -> Vec<Ev
     let mut events = Vec::new();
     for map in maps.into_iter().flatten() {
         let MMapPath::Path(path) = &map.pathname else { continue };
+        if map.perms.contains(MMPermissions::WRITE | MMPermissions::PRIVATE) {
+            // Memory of the program: see decode::is_private_copy.
+            continue;
+        }
         let (Ok(major), Ok(minor)) = (u32::try_from(map.dev.0), u32::try_from(map.dev.1)) else { continue };
         let serial = Serial(OWN | *next);
         *next += 1;

@@ -1,1 +1,93 @@
+//! Totals and the document as a whole.
 
+use std::collections::BTreeMap;
+
+use super::*;
+use crate::model::{
+    event::{Accounts, CallName, CallTotals, ThreadTotals},
+    testing::{FILE, SOCKET, model, read, write},
+};
+
+fn counters(rchar: u64) -> Event {
+    let name = |name| CallName { name, compat: false };
+    let totals = |kind, count, bytes| CallTotals { kind, count, bytes, ..CallTotals::default() };
+    Event::Counters(Box::new(Counters {
+        time_ns: 0,
+        calls: BTreeMap::from([
+            (name("read"), totals(Some(CallKind::Read), 3, 200)),
+            (name("write"), totals(Some(CallKind::Write), 2, 200)),
+            (name("futex"), totals(None, 5, 0)),
+            (name("openat"), totals(Some(CallKind::Descriptor), 1, 0)),
+        ]),
+        threads: BTreeMap::from([(
+            (100, 1),
+            ThreadTotals {
+                pid: 100,
+                calls: 11,
+                syscall_transitions: 22,
+                user_faults: 4,
+                user_interrupts: 1,
+                exec_read_chars: 832,
+                in_call: Some((name("read"), Some(5))),
+                accounts: Accounts {
+                    read_chars: rchar,
+                    written_chars: 200,
+                    read_calls: 3,
+                    write_calls: 2,
+                    voluntary: 7,
+                    major_faults: 1,
+                    ..Accounts::default()
+                },
+                ..ThreadTotals::default()
+            },
+        )]),
+        losses: Losses { lost_events: 9, ..Losses::default() },
+    }))
+}
+
+#[test]
+fn the_counters_are_the_totals() {
+    let mut model = model();
+    model.apply([
+        Event::Operation(read(FILE, 0..100)),
+        Event::Operation(write(SOCKET, 0..100)),
+        counters(1032),
+    ]);
+    let totals = model.totals();
+    assert_eq!((totals.operations, totals.calls), (5, 11));
+    assert_eq!((totals.read_bytes, totals.written_bytes), (1032, 200));
+    assert_eq!((totals.read_calls, totals.write_calls), (Some(3), Some(2)));
+    assert_eq!(totals.transitions, snapshot::Transitions { syscall: 22, exception: 8, interrupt: 2 });
+    assert_eq!((totals.context_switches.voluntary, totals.page_faults.major), (7, 1));
+    assert_eq!(totals.losses.lost_events, 9);
+    assert_eq!(totals.kernel_accounts.map(|accounts| accounts.agree), Some(true));
+    assert_eq!((totals.payload_bytes, totals.copy_amplification), (100, Some(2.0)));
+    let document = model.snapshot();
+    assert_eq!(document.totals, totals);
+    assert_eq!(document.in_flight.at_end.len(), 1);
+    assert_eq!(document.in_flight.at_end[0].time_ns, Some(5));
+}
+
+#[test]
+fn the_referee_disagrees() {
+    let mut model = model();
+    model.apply([counters(1031)]);
+    assert_eq!(model.totals().kernel_accounts.map(|accounts| accounts.agree), Some(false));
+}
+
+#[test]
+fn before_the_counters_are_read_the_stream_counts() {
+    let mut model = model();
+    model.apply([Event::Operation(read(FILE, 0..100)), Event::Operation(write(SOCKET, 0..100))]);
+    let totals = model.totals();
+    assert_eq!((totals.operations, totals.calls, totals.transitions.syscall), (2, 2, 4));
+    assert_eq!((totals.read_bytes, totals.written_bytes), (100, 100));
+    assert_eq!((totals.read_calls, totals.kernel_accounts), (None, None));
+}
+
+#[test]
+fn an_empty_model_has_a_document() {
+    let totals = Model::new(ModelConfig::default()).snapshot().totals;
+    assert_eq!((totals.cpu_copied_bytes, totals.dma_bytes), (Some(0), Some(0)));
+    assert_eq!(totals.copy_amplification, None);
+}
