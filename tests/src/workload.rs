@@ -4,7 +4,7 @@ use std::{
     collections::BTreeMap,
     env,
     ffi::OsString,
-    fs::OpenOptions,
+    fs::{File, OpenOptions},
     io,
     os::{fd::AsRawFd as _, unix::fs::OpenOptionsExt as _},
     path::Path,
@@ -56,7 +56,7 @@ pub fn path<'a>(arguments: &'a [OsString], index: usize, name: &str) -> Result<&
 }
 
 /// Waits until somebody opens the FIFO for writing and closes it: by `ppoll`, since reading would be in the accounts.
-pub fn wait_at_gate(fifo: &Path) -> Result<()> {
+pub fn wait_at_gate(fifo: &Path) -> Result<File> {
     let fifo = OpenOptions::new()
         .read(true)
         .custom_flags(libc::O_NONBLOCK)
@@ -64,7 +64,7 @@ pub fn wait_at_gate(fifo: &Path) -> Result<()> {
         .with_context(|| fifo.display().to_string())?;
     // A reader that opened first is not told of a hang-up until a writer has come and gone (`pipe_poll`).
     poll(&mut [PollFd::new(&fifo, PollFlags::IN)], None)?;
-    Ok(())
+    Ok(fifo)
 }
 
 /// Waits if there is a gate, then makes the call that marks the beginning in a strace log.

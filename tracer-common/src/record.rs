@@ -31,6 +31,8 @@ pub mod flag {
     pub const NO_START: u16 = 1;
     /// `storage_read_bytes` and `storage_written_bytes` are known (the kernel keeps task I/O accounts).
     pub const STORAGE_KNOWN: u16 = 2;
+    /// `head` holds the first bytes of the payload.
+    pub const HEAD_KNOWN: u16 = 4;
 }
 
 /// The head of every record.
@@ -111,6 +113,9 @@ pub struct OperationRecord {
     pub call_flags: u32,
     /// How many iovecs the call had (0 for a plain buffer).
     pub vectors: u32,
+    /// The first bytes of the payload in the target's memory, as many as there are up to eight; with
+    /// [`flag::HEAD_KNOWN`]. They tell whether a buffer that is written from still holds what was read into it.
+    pub head: [u8; 8],
 }
 
 /// One `struct iovec` of the target.
@@ -169,7 +174,7 @@ pub struct ThreadRecord {
 
 const _: () = assert!(size_of::<Header>() == 24);
 const _: () = assert!(size_of::<CallRecord>() == 80);
-const _: () = assert!(size_of::<OperationRecord>() == 160);
-const _: () = assert!(size_of::<VectorRecord>() == 160 + 128);
+const _: () = assert!(size_of::<OperationRecord>() == 168);
+const _: () = assert!(size_of::<VectorRecord>() == 168 + 128);
 const _: () = assert!(size_of::<DescriptorRecord>() == 144);
 const _: () = assert!(size_of::<ThreadRecord>() == 64);

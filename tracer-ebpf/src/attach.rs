@@ -18,7 +18,7 @@ pub struct TaskIteration {
 }
 
 /// Gives every thread of the target processes a slot, with the accounts as they stand now. When tracing has stopped,
-/// takes the accounts of traced threads a last time instead: those that ran on without a call have moved on since.
+/// takes switches and faults of traced threads a last time instead: those that ran on without a call have moved on.
 #[unsafe(no_mangle)]
 #[unsafe(link_section = "iter/task")]
 pub extern "C" fn attach_threads(context: *const TaskIteration) -> i32 {
@@ -29,7 +29,7 @@ pub extern "C" fn attach_threads(context: *const TaskIteration) -> i32 {
     }
     if let Some(slot) = threads::slot_of(task) {
         if CONTROL.get(0).is_some_and(|control| control.stopped != 0) && slot.state & state::DEAD == 0 {
-            task.accounts(&mut slot.latest);
+            task.switches_and_faults(&mut slot.latest);
         }
         return 0;
     }

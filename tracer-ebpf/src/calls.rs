@@ -254,6 +254,14 @@ fn fill_operation(record: &mut OperationRecord, kind: RecordKind, slot: &ThreadS
     record.storage_written_bytes = after.storage_written_bytes.wrapping_sub(before.storage_written_bytes);
     record.call_flags = call_flags(slot, shape);
     record.vectors = 0;
+    record.head = [0; 8];
+}
+
+#[inline(always)]
+fn note_head(record: &mut OperationRecord, buffer: u64) {
+    if record.bytes > 0 && payload::head(buffer, record.bytes, &mut record.head) {
+        record.call.header.flags |= flag::HEAD_KNOWN;
+    }
 }
 
 #[inline(always)]
@@ -270,6 +278,7 @@ fn tell_operation(slot: &ThreadSlot, outcome: &Outcome) -> bool {
     fill_operation(record, RecordKind::OPERATION, slot, outcome);
     if outcome.shape.buffer != NONE {
         record.buffer = argument(slot, outcome.shape.buffer);
+        note_head(record, record.buffer);
     }
     if outcome.shape.length != NONE {
         record.asked = argument(slot, outcome.shape.length);
@@ -307,6 +316,11 @@ fn fill_vector(record: &mut VectorRecord, slot: &ThreadSlot, outcome: &Outcome) 
     };
     payload::vector(base, count, &mut record.iovecs);
     record.operation.vectors = if count > u32::MAX as u64 { u32::MAX } else { count as u32 };
+    let [first, ..] = record.iovecs;
+    // Of a longer payload only the part in the first buffer lies there; eight bytes are compared at most.
+    if count > 0 && first.length >= 8 {
+        note_head(&mut record.operation, first.base);
+    }
 }
 
 #[inline(always)]

@@ -133,10 +133,23 @@ impl Task {
     /// Copies the kernel's own accounts of this task.
     #[inline(always)]
     pub fn accounts(self, into: &mut Accounts) {
+        self.switches_and_faults(into);
+        self.io(into);
+    }
+
+    /// The part that moves on outside of system calls.
+    #[inline(always)]
+    pub fn switches_and_faults(self, into: &mut Accounts) {
         into.voluntary = self.member(offset!(task_voluntary));
         into.involuntary = self.member(offset!(task_involuntary));
         into.minor_faults = self.member(offset!(task_minor_faults));
         into.major_faults = self.member(offset!(task_major_faults));
+    }
+
+    /// The part that belongs to system calls. To agree with what the calls returned, it is taken only where a call
+    /// begins or ends, and at the very end of a thread.
+    #[inline(always)]
+    pub fn io(self, into: &mut Accounts) {
         if config!(storage_accounts) == 0 {
             return;
         }

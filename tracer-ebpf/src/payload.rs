@@ -27,6 +27,14 @@ fn user<T: Copy>(address: u64) -> T {
     }
 }
 
+/// Copies the first bytes of the payload; false if they cannot be read.
+#[inline(always)]
+pub fn head(buffer: u64, bytes: u64, into: &mut [u8; 8]) -> bool {
+    let length = if bytes > 8 { 8 } else { bytes as u32 };
+    // SAFETY: at most the size of `into`.
+    unsafe { bpf_probe_read_user(into.as_mut_ptr().cast(), length, buffer as *const c_void) == 0 }
+}
+
 /// Address and number of entries of the iovecs that a message header points to.
 #[inline(always)]
 pub fn message_vector(header: u64) -> (u64, u64) {

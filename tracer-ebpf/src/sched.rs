@@ -43,10 +43,11 @@ fn switched_out(task: Task, slot: &mut ThreadSlot, previous_state: u64) {
     // SAFETY: time has no preconditions.
     let now = unsafe { bpf_ktime_get_ns() };
     let voluntary = slot.latest.voluntary;
-    task.accounts(&mut slot.latest);
+    task.switches_and_faults(&mut slot.latest);
     slot.off_cpu_since_ns = now;
     slot.off_cpu_blocked = (slot.latest.voluntary != voluntary && previous_state != 0) as u32;
     if previous_state & TASK_DEAD != 0 {
+        task.io(&mut slot.latest);
         slot.state |= state::DEAD;
         let number = task_storage::find(task).unwrap_or(0);
         threads::tell(RecordKind::THREAD_END, task, slot, slot.tgid, number.wrapping_sub(1));

@@ -22,6 +22,8 @@ pub(crate) struct Ending {
     pub(crate) child: Option<Child>,
     /// The time given.
     pub(crate) duration: Option<Duration>,
+    /// Signals that arrive from the moment on in which the target is traced.
+    pub(crate) signals: Signals,
     /// Set to true to end the trace.
     pub(crate) stop: watch::Sender<bool>,
 }
@@ -32,42 +34,38 @@ pub(crate) struct Ending {
 /// already) and is traced to its end; a second signal kills it.
 ///
 /// # Errors
-/// If signals cannot be waited for, or the command.
-pub(crate) async fn wait(ending: Ending) -> anyhow::Result<Option<ExitStatus>> {
+/// If the command cannot be waited for.
+pub(crate) async fn wait(mut ending: Ending) -> anyhow::Result<Option<ExitStatus>> {
     let status = match ending.child {
         None => {
-            end_of_trace(ending.duration, &ending.stop).await?;
+            end_of_trace(ending.duration, &mut ending.signals, &ending.stop).await;
             None
         }
-        Some(child) => Some(end_of_command(child, ending.duration).await?),
+        Some(child) => Some(end_of_command(child, ending.duration, &mut ending.signals).await?),
     };
     if status.is_some() {
         // The command's last records are on their way; the pump ends when it has seen its threads end. Children that
         // are followed may live on.
-        wait_for_threads(&ending.stop).await?;
+        wait_for_threads(&mut ending.signals, &ending.stop).await;
     }
     let _ = ending.stop.send(true);
     Ok(status)
 }
 
 /// Ends when the pump has dropped its receiver, or at a signal.
-async fn wait_for_threads(stop: &watch::Sender<bool>) -> anyhow::Result<()> {
-    let mut signals = Signals::new()?;
+async fn wait_for_threads(signals: &mut Signals, stop: &watch::Sender<bool>) {
     tokio::select! {
         () = stop.closed() => {}
         _ = signals.next() => {}
     }
-    Ok(())
 }
 
-async fn end_of_trace(duration: Option<Duration>, stop: &watch::Sender<bool>) -> anyhow::Result<()> {
-    let mut signals = Signals::new()?;
+async fn end_of_trace(duration: Option<Duration>, signals: &mut Signals, stop: &watch::Sender<bool>) {
     tokio::select! {
         () = stop.closed() => {}
         _ = signals.next() => {}
         () = sleep(duration) => {}
     }
-    Ok(())
 }
 
 async fn sleep(duration: Option<Duration>) {
@@ -77,10 +75,13 @@ async fn sleep(duration: Option<Duration>) {
     }
 }
 
-async fn end_of_command(mut child: Child, duration: Option<Duration>) -> anyhow::Result<ExitStatus> {
+async fn end_of_command(
+    mut child: Child,
+    duration: Option<Duration>,
+    signals: &mut Signals,
+) -> anyhow::Result<ExitStatus> {
     let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
     let mut ended = spawn_blocking(move || child.wait());
-    let mut signals = Signals::new()?;
     let signal = tokio::select! {
         status = &mut ended => return Ok(status??),
         signal = signals.next() => signal,
@@ -107,14 +108,18 @@ fn send(pid: Option<Pid>, signal: Signal) {
 }
 
 /// The signals that end a trace.
-struct Signals {
+pub(crate) struct Signals {
     interrupt: tokio::signal::unix::Signal,
     terminate: tokio::signal::unix::Signal,
     hang_up: tokio::signal::unix::Signal,
 }
 
 impl Signals {
-    fn new() -> std::io::Result<Self> {
+    /// Begins to catch them.
+    ///
+    /// # Errors
+    /// If the kernel refuses a handler.
+    pub(crate) fn catch() -> std::io::Result<Self> {
         Ok(Self {
             interrupt: signal(SignalKind::interrupt())?,
             terminate: signal(SignalKind::terminate())?,

@@ -46,9 +46,9 @@ fn command_line(error: &clap::Error) -> ExitCode {
         return ExitCode::SUCCESS;
     }
     let text = error.render().to_string();
-    let what = text.strip_prefix("error: ").unwrap_or(&text);
-    let what = what.split("\n\nUsage:").next().unwrap_or(what).trim_end();
-    let what = what.split("\n\nFor more information").next().unwrap_or(what);
+    // The first paragraph says what is wrong; tips and usage follow after an empty line.
+    let what = text.strip_prefix("error: ").unwrap_or(&text).split("\n\n").next().unwrap_or_default();
+    let what = what.split_whitespace().collect::<Vec<_>>().join(" ");
     let hint = "zc-trace --help lists every option, with examples";
     let fatal = Fatal::new(Failure::Usage, what, hint);
     let _ = writeln!(std::io::stderr(), "zc-trace: {fatal}");

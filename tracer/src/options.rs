@@ -97,7 +97,7 @@ fn subject(pids: Vec<u32>, command: Vec<OsString>) -> Result<Subject, Fatal> {
         )),
         (true, true) => Err(usage(
             "nothing to trace was given",
-            "name a process with -p PID, or a command after --; zc-trace --help has examples",
+            "zc-trace -p PID traces a running process, zc-trace -- COMMAND starts one; --help has examples",
         )),
     }
 }

@@ -51,11 +51,9 @@ pub(crate) async fn run(
     let period = interval.unwrap_or(COUNTERS);
     let mut ticks = interval_at(tokio::time::Instant::now() + period, period);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
-    let mut seen_any = false;
     loop {
         let drained = drain(reader.get_mut(), &sender).await;
-        seen_any |= reader.get_ref().live_threads() > 0;
-        if *stopped.borrow() || (seen_any && reader.get_ref().live_threads() == 0) {
+        if *stopped.borrow() || reader.get_ref().all_ended() {
             break;
         }
         if drained == BATCH {

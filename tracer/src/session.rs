@@ -10,7 +10,7 @@ use std::{
 use tokio::{sync::mpsc, task::spawn_blocking};
 
 use crate::{
-    ending::{self, Ending},
+    ending::{self, Ending, Signals},
     error::{Failure, Fatal},
     evidence,
     export::{
@@ -130,6 +130,7 @@ async fn trace_on_runtime(
 ) -> anyhow::Result<Outcome> {
     let found = find_targets(&plan.subject)?;
     let (mut probe, mut reader) = bring_up(&plan)?;
+    let signals = Signals::catch()?;
     let started_at = SystemTime::now();
     let began = Instant::now();
     let mut first = Vec::new();
@@ -165,7 +166,7 @@ async fn trace_on_runtime(
     sender.send(Message::Events(first)).await.ok();
     let (stop, stopped) = tokio::sync::watch::channel(false);
     let pump = tokio::spawn(pump::run(probe, reader, sender, stopped, plan.interval, began));
-    let ending = tokio::spawn(ending::wait(Ending { child, duration: plan.duration, stop }));
+    let ending = tokio::spawn(ending::wait(Ending { child, duration: plan.duration, signals, stop }));
 
     let Pumped { ended } = pump.await??;
     let exit_status = ending.await??;

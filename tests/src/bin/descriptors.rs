@@ -107,6 +107,7 @@ fn main() -> Result<()> {
     let mut truth = Truth { folder: workload::path(&arguments, 0, "FOLDER")?.to_owned(), ..Truth::default() };
     for name in NAMES {
         fs::write(truth.folder.join(name), vec![b'd'; FILE_BYTES])?;
+        *truth.written.entry(truth.key(name)).or_default() += FILE_BYTES;
     }
     workload::begin(gate.as_ref())?;
     // Open since before the gate, by nobody's call that a tracer saw.

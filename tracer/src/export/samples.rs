@@ -363,6 +363,7 @@ pub(crate) fn operation() -> Operation {
         storage_read_bytes: None,
         storage_written_bytes: None,
         flags: 0x4000,
+        head: None,
     }
 }
 

@@ -175,7 +175,7 @@ impl Act {
     /// Says that nothing was copied, and why.
     fn nothing(&self, parts: &mut Parts, from: Place, to: Place, evidence: Evidence, note: Note) {
         if self.bytes > 0 {
-            parts.push(Step { from, to, mover: Some(Mover::Cpu), evidence, note: Some(note) }, 0);
+            parts.push(Step { from, to, mover: Some(Mover::None), evidence, note: Some(note) }, 0);
         }
     }
 

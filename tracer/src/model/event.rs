@@ -105,6 +105,9 @@ pub struct Operation {
     pub storage_written_bytes: Option<u64>,
     /// The call's flags argument (`MSG_*`, `SPLICE_F_*`, `RWF_*`).
     pub flags: u32,
+    /// The first bytes of the payload, at the beginning of the first buffer: as many as there are, up to eight, then
+    /// zeros. `None` if they could not be read.
+    pub head: Option<[u8; 8]>,
 }
 
 /// A descriptor's side of an operation.

@@ -9,7 +9,7 @@ use std::ops::Range;
 
 use super::{
     copies::Act,
-    deposit::{Deposit, DepositId, Deposits},
+    deposit::{Deposit, DepositId, Deposits, Head},
     endpoints::{EndpointId, Endpoints},
     event::{CallKind, Folded, Operation, Pid},
     finished::Finished,
@@ -191,12 +191,19 @@ impl Join {
         if moved.received == 0 || room(&operation.buffers) == 0 {
             return;
         }
-        let deposit = self.deposit(flow, source.id, origin, moved);
+        let deposit = self.deposit(flow, source.id, origin, moved, Head::of(operation, moved.received));
         // What was only peeked at was delivered to nobody: sending it on delivers it by that write alone.
         self.memories.bring(pid, first_bytes(&operation.buffers, moved.received), deposit, peeked);
     }
 
-    fn deposit(&mut self, flow: FlowId, source: EndpointId, origin: Origin, moved: &Moved) -> DepositId {
+    fn deposit(
+        &mut self,
+        flow: FlowId,
+        source: EndpointId,
+        origin: Origin,
+        moved: &Moved,
+        head: Option<Head>,
+    ) -> DepositId {
         if self.deposits.should_collect() {
             self.deposits.keep_only(self.memories.deposits().chain(self.pipes.deposits()));
         }
@@ -207,13 +214,33 @@ impl Join {
             unsent: moved.payload,
             parts: moved.parts,
             stats: (moved.payload > 0).then_some(moved.stats),
+            head,
         })
+    }
+
+    /// A buffer that begins with other bytes than an operation put there has been written to by the program since, most
+    /// often because the memory was freed and used anew: what is written from it now is the program's own.
+    fn forget_overwritten(&mut self, operation: &Operation, moved: &Moved) {
+        let pid = operation.call.pid;
+        let Some(head) = Head::of(operation, moved.payload).filter(|_| moved.payload > 0) else { return };
+        let mut overwritten = false;
+        let deposits = &self.deposits;
+        self.memories.walk(pid, &(head.address()..head.address().saturating_add(1)), |_, from| {
+            if let Provenance::Brought(piece) = from {
+                let brought = deposits.get(piece.deposit).and_then(|deposit| deposit.head);
+                overwritten |= brought.is_some_and(|brought| brought.contradicts(&head));
+            }
+        });
+        if overwritten {
+            self.memories.overwrite(pid, first_bytes(&operation.buffers, moved.payload));
+        }
     }
 
     /// A write: its bytes belong to the flows of those who brought them.
     fn deliver(&mut self, operation: &Operation, moved: &Moved, delivery: Delivery) {
         let pid = operation.call.pid;
         let sink = moved.path.sink;
+        self.forget_overwritten(operation, moved);
         let mut left = moved.payload;
         for range in first_bytes(&operation.buffers, moved.payload) {
             // One buffer after the other: the same bytes may be in it twice, and are sent on for the first time once.
@@ -295,7 +322,7 @@ impl Join {
             if source.pipe().is_some() {
                 resting.drain(..).for_each(|found| self.pipes.push(pipe, found));
             } else if moved.payload > 0 {
-                let deposit = Some(self.deposit(flow, source.id, Origin::Memory, moved));
+                let deposit = Some(self.deposit(flow, source.id, Origin::Memory, moved, None));
                 self.pipes.push(pipe, Resting { bytes: moved.payload, deposit, duplicate: false });
             }
         }

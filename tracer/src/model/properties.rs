@@ -141,6 +141,7 @@ fn operation() -> impl Strategy<Value = Operation> {
                     storage_read_bytes,
                     storage_written_bytes: storage_read_bytes,
                     flags,
+                    head: bytes.is_multiple_of(3).then(|| bytes.to_le_bytes()),
                 }
             },
         )

@@ -209,6 +209,7 @@ mod tests {
             unsent: 1,
             parts: Parts::default(),
             stats: None,
+            head: None,
         };
         let mut deposits = Deposits::new();
         (0..count).map(|_| deposits.insert(deposit)).collect()

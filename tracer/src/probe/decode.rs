@@ -130,6 +130,7 @@ fn operation(record: &OperationRecord, table: &CallTable) -> Option<Operation> {
         storage_read_bytes: storage.then_some(record.storage_read_bytes),
         storage_written_bytes: storage.then_some(record.storage_written_bytes),
         flags: record.call_flags,
+        head: (record.call.header.flags & flag::HEAD_KNOWN != 0).then_some(record.head),
     })
 }
 

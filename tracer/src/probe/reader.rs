@@ -97,9 +97,9 @@ impl Reader {
         mappings::of_process(pid, &mut self.describer, &mut self.own_serials)
     }
 
-    /// How many traced threads live, as far as records have told.
-    pub fn live_threads(&self) -> usize {
-        self.live.len()
+    /// Whether there were traced threads and all of them have ended, as far as is known.
+    pub fn all_ended(&self) -> bool {
+        self.live.is_empty() && !self.ended.is_empty()
     }
 
     /// The exact counters as they stand, and what was folded since the last time.

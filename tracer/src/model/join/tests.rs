@@ -365,3 +365,22 @@ fn what_is_remembered_is_bounded() {
     let deposits = model.join().deposits.len();
     assert!(deposits <= 3 * (4096 + 1024), "{deposits}");
 }
+
+#[test]
+fn a_buffer_that_was_written_to_since_holds_the_programs_own_bytes() {
+    let head = |text: &[u8; 8]| Some(*text);
+    let relay = |sent: &[u8; 8]| {
+        [
+            Operation { head: head(b"abcdefgh"), ..read(FILE, 0..100) },
+            Operation { head: head(sent), ..write(SOCKET, 0..100) },
+        ]
+    };
+    let methods = |sent: &[u8; 8]| {
+        let snapshot = after(relay(sent));
+        snapshot.flows.iter().map(|flow| (flow.method.clone(), flow.payload_bytes)).collect::<Vec<_>>()
+    };
+    assert_eq!(methods(b"abcdefgh"), [("read+write".to_owned(), 100)]);
+    let mut apart = methods(b"abcdefgX");
+    apart.sort();
+    assert_eq!(apart, [("read".to_owned(), 100), ("write".to_owned(), 100)]);
+}
