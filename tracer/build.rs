@@ -50,7 +50,8 @@ fn embed(toolchain: &toolchain::Toolchain) -> anyhow::Result<()> {
     ebpf::build_into(toolchain, &programs, &out.join("zc-trace.bpf.o"))
 }
 
-/// The folder that cargo marks as its target folder, so that debug, release and clippy builds share one eBPF build.
+/// Cargo's target folder, seen from `TARGET/PROFILE/build/PACKAGE/out`, so that debug, release and clippy builds share one
+/// eBPF build. Should cargo lay its folders out otherwise, they share less.
 fn target_dir(out: &Path) -> &Path {
-    out.ancestors().find(|folder| folder.join("CACHEDIR.TAG").is_file()).unwrap_or(out)
+    out.ancestors().nth(4).unwrap_or(out)
 }

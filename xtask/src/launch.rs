@@ -44,7 +44,10 @@ pub(crate) fn install(binary: &Path, prefix: &Path) -> anyhow::Result<()> {
             );
         }
     }
-    eprintln!("installed {}; now `sudo zc-trace -p PID` traces a process", destination.display());
+    // sudo looks for programs in the system's folders only.
+    let in_sudos_path = [Path::new("/usr/local"), Path::new("/usr")].contains(&prefix);
+    let typed = if in_sudos_path { Path::new("zc-trace") } else { &destination };
+    eprintln!("installed {}; now `sudo {} -p PID` traces a process", destination.display(), typed.display());
     Ok(())
 }
 

@@ -53,16 +53,15 @@ pub fn test_tools(toolchain: &Toolchain) -> Vec<String> {
     if packages.is_empty() {
         return Vec::new();
     }
+    let needed = packages.join(", ");
     if !apt::is_here() {
-        return vec![format!(
-            "the tests that need {} will be skipped: install them to have them run",
-            packages.join(", ")
-        )];
+        return vec![format!("what needs {needed} is skipped; install them to have it run")];
     }
-    match install("Debian's packages for the tests", &packages) {
-        Ok(()) => Vec::new(),
-        Err(error) => vec![format!("the tests that need {} will be skipped: {error:#}", packages.join(", "))],
-    }
+    let failure = install("Debian's packages for the tests", &packages).err();
+    let sentence = |error| {
+        format!("what needs {needed} is skipped ({error:#}); `{}` would bring them", apt::typed(&packages))
+    };
+    failure.map(sentence).into_iter().collect()
 }
 
 fn missing_packages(is_here: impl Fn(&str) -> bool) -> Vec<&'static str> {

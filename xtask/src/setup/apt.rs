@@ -1,8 +1,6 @@
 //! Debian's packages, by name.
 
-use std::process::Command;
-
-use anyhow::{Context as _, bail};
+use anyhow::bail;
 
 use crate::capture::{self, Captured};
 use crate::progress::Step;
@@ -35,13 +33,11 @@ pub(super) fn install(step: &Step, packages: &[&str]) -> anyhow::Result<()> {
         return Ok(());
     }
     let said = complaint(&second).or_else(|| complaint(&update)).unwrap_or("it gave no reason").to_owned();
-    bail!("apt-get could not install them: {said}; try `{}`", typed(packages))
+    bail!("apt-get says: {said}")
 }
 
 fn run(step: &Step, arguments: &[&str], packages: &[&str]) -> anyhow::Result<Captured> {
-    let mut command: Command = step
-        .suspend(|| privilege::command("env"))
-        .with_context(|| format!("cannot run `{}`", typed(packages)))?;
+    let mut command = step.suspend(|| privilege::command("env"))?;
     command.arg("DEBIAN_FRONTEND=noninteractive").arg("apt-get").args(arguments).args(packages);
     capture::run(command)
 }
