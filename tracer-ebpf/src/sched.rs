@@ -1,6 +1,7 @@
 //! The life of threads, and who is on the CPU.
 
 use aya_ebpf::{helpers::bpf_ktime_get_ns, macros::btf_tracepoint, programs::BtfTracePointContext};
+use aya_log_ebpf::debug;
 use tracer_common::{
     record::RecordKind,
     slot::{ThreadSlot, state},
@@ -75,6 +76,9 @@ fn switched_in(slot: &mut ThreadSlot) {
 pub fn sched_process_fork(ctx: BtfTracePointContext) -> i32 {
     let (parent, child) = (Task(ctx.arg(0)), Task(ctx.arg(1)));
     let (parent_tgid, child_tgid) = (parent.tgid(), child.tgid());
+    if config!(debug) != 0 {
+        debug!(&ctx, "fork: {} makes {} ({})", parent_tgid, child_tgid, child.tid());
+    }
     let thread = parent_tgid == child_tgid;
     if let Some(slot) = slot_of(parent) {
         if thread || config!(follow) != 0 {
@@ -104,6 +108,9 @@ pub fn sched_process_exec(ctx: BtfTracePointContext) -> i32 {
         slot.state &= !state::BEFORE_EXEC;
         slot.syscall_transitions += 1;
     }
+    if config!(debug) != 0 {
+        debug!(&ctx, "exec: {} (thread {} before), state {}", task.tgid(), old_tid, slot.state);
+    }
     // A thread that executes takes over its leader's id (fs/exec.c, de_thread).
     slot.tid = task.tid();
     task.comm(&mut slot.comm);
@@ -116,6 +123,12 @@ pub fn sched_process_exec(ctx: BtfTracePointContext) -> i32 {
 pub fn sched_process_exit(ctx: BtfTracePointContext) -> i32 {
     let task = Task(ctx.arg(0));
     if let Some(slot) = slot_of(task) {
+        if config!(debug) != 0 {
+            debug!(
+                &ctx,
+                "exit: {} of {}, after {} calls, state {}", slot.tid, slot.tgid, slot.calls, slot.state
+            );
+        }
         calls::cut_off(slot);
         slot.state = (slot.state | state::EXITING) & !state::IN_CALL;
     }

@@ -15,7 +15,7 @@ use crate::{
     machine,
     model::event::Event,
     model_room::Message,
-    probe::{Probe, Reader},
+    probe::{Diagnostics, Probe, Reader},
 };
 
 /// Records in one batch.
@@ -78,6 +78,14 @@ pub(crate) async fn run(
     while drain(reader, &sender).await > 0 {}
     send_counters(reader, &sender).await;
     Ok(Pumped { ended })
+}
+
+/// Writes what the kernel programs log about themselves, until the runtime ends.
+pub(crate) async fn diagnose(mut diagnostics: Diagnostics) {
+    loop {
+        diagnostics.flush();
+        tokio::time::sleep(POLL).await;
+    }
 }
 
 async fn drain(reader: &mut Reader, sender: &Sender<Message>) -> usize {

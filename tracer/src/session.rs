@@ -131,6 +131,10 @@ async fn trace_on_runtime(
     let found = find_targets(&plan.subject)?;
     let (mut probe, mut reader) = bring_up(&plan)?;
     let signals = Signals::catch()?;
+    if plan.debug_ebpf {
+        let diagnostics = probe.diagnostics().map_err(|error| machine::explain(&error))?;
+        tokio::spawn(pump::diagnose(diagnostics));
+    }
     let started_at = SystemTime::now();
     let began = Instant::now();
     let mut first = Vec::new();

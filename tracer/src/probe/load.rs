@@ -15,6 +15,7 @@ use tracer_common::{
 
 use super::{
     call_table::CallTable,
+    diagnostics::Diagnostics,
     hooks::{ATTACH_THREADS, HOOKS, Hook, Need},
     offsets::Types,
     reader::Reader,
@@ -254,9 +255,12 @@ impl Probe {
         &self.offsets
     }
 
-    /// The kernel programs' diagnostics.
-    pub(crate) fn ebpf(&mut self) -> &mut Ebpf {
-        &mut self.ebpf
+    /// What the kernel programs log, if they were loaded to do so.
+    ///
+    /// # Errors
+    /// If the map for it is missing.
+    pub fn diagnostics(&mut self) -> Result<Diagnostics, LoadError> {
+        Diagnostics::new(&mut self.ebpf)
     }
 
     pub(super) fn take(&mut self, name: &str) -> Result<aya::maps::Map, LoadError> {

@@ -4,6 +4,7 @@
 pub mod call_table;
 mod counters;
 mod decode;
+mod diagnostics;
 pub mod endpoints;
 pub mod hooks;
 mod load;
@@ -11,5 +12,6 @@ pub mod mappings;
 pub mod offsets;
 mod reader;
 
+pub use diagnostics::Diagnostics;
 pub use load::{LoadError, Options, Probe};
 pub use reader::Reader;
