@@ -266,6 +266,8 @@ fn closed_pipe() -> Outcome {
         reads_one_line_of(s, Tracer::bare(s)?.arg("--help"))?;
         reads_one_line_of(s, Tracer::bare(s)?.arg("doctor"))?;
         reads_one_line_of(s, Tracer::bare(s)?.args(&["--json", "-"]).traced(idle, &[] as &[&str]))?;
-        reads_one_line_of(s, Tracer::bare(s)?.args(&["--ndjson", "-"]).traced(workload!("storm"), &["20000"]))
+        // A command that does not write to the same pipe itself.
+        let quiet = ["if=/dev/zero", "of=/dev/null", "bs=1", "count=20000", "status=none"];
+        reads_one_line_of(s, Tracer::bare(s)?.args(&["--ndjson", "-"]).traced(Path::new("/bin/dd"), &quiet))
     })
 }

@@ -45,6 +45,9 @@ pub mod state {
     pub const MAYBE_IN_CALL: u32 = 64;
     /// The thread was just born: its first return to user mode is that of its parent's `clone`, not of a call of its own.
     pub const NEWBORN: u32 = 128;
+    /// The thread was attached, and none of its own hooks has fired yet: its accounts are taken when one does, so that
+    /// they and the counts begin at the same moment.
+    pub const PENDING: u32 = 256;
 }
 
 /// One traced thread. Written only by hooks that run on behalf of that thread (or of the scheduler that switches it).
@@ -61,7 +64,7 @@ pub struct ThreadSlot {
     pub call: u32,
     /// `start_boottime` of the task, ns: with the tid it names a thread for ever.
     pub start_ns: u64,
-    /// Monotonic time at which the current call began, ns.
+    /// Monotonic time at which the current call began, ns; 0 if that was before tracing began.
     pub call_start_ns: u64,
     /// Arguments of the current call; the last two entries are padding, so that an index can be masked.
     pub args: [u64; 8],

@@ -1,5 +1,7 @@
 //! The saved user registers, per architecture: the only place that knows their layout.
 
+use aya_ebpf::helpers::generated::bpf_task_pt_regs;
+
 use crate::kernel::{self, load};
 
 /// The user registers that the kernel saved on entry (`struct pt_regs`).
@@ -72,6 +74,13 @@ pub fn compat(task: kernel::Task) -> bool {
 }
 
 impl Registers {
+    /// Those of a task, as it last entered the kernel from user mode.
+    #[inline(always)]
+    pub fn of(task: kernel::Task) -> Self {
+        // SAFETY: the helper takes any task; since Linux 5.15.
+        Self(unsafe { bpf_task_pt_regs(task.0.cast_mut().cast()) } as *const u8)
+    }
+
     #[inline(always)]
     fn at(self, offset: usize) -> u64 {
         // SAFETY: typed by BTF as struct pt_regs; the verifier checks offset and size.

@@ -2,12 +2,14 @@
 
 use core::ffi::c_void;
 
-use tracer_common::slot::state;
+use tracer_common::slot::{ThreadSlot, state};
 
 use crate::{
+    arch::Registers,
+    calls,
     kernel::Task,
     maps::{CONTROL, TARGETS},
-    threads::{self, Birth},
+    threads,
 };
 
 /// `struct bpf_iter__task` (kernel/bpf/task_iter.c).
@@ -28,8 +30,8 @@ pub extern "C" fn attach_threads(context: *const TaskIteration) -> i32 {
         return 0;
     }
     if let Some(slot) = threads::slot_of(task) {
-        if CONTROL.get(0).is_some_and(|control| control.stopped != 0) && slot.state & state::DEAD == 0 {
-            task.switches_and_faults(&mut slot.latest);
+        if CONTROL.get(0).is_some_and(|control| control.stopped != 0) {
+            last_look(task, slot);
         }
         return 0;
     }
@@ -38,7 +40,25 @@ pub extern "C" fn attach_threads(context: *const TaskIteration) -> i32 {
     if unsafe { TARGETS.get(&tgid) }.is_none() {
         return 0;
     }
-    let birth = Birth { state: state::ATTACHED | state::MAYBE_IN_CALL, parent: tgid, new: false };
-    threads::begin(task, &birth);
+    threads::begin(task, state::ATTACHED | state::MAYBE_IN_CALL | state::PENDING, tgid);
     0
+}
+
+#[inline(always)]
+fn last_look(task: Task, slot: &mut ThreadSlot) {
+    if slot.state & state::DEAD != 0 {
+        return;
+    }
+    if slot.state & state::PENDING == 0 {
+        task.switches_and_faults(&mut slot.latest);
+    }
+    if slot.state & state::MAYBE_IN_CALL != 0 && task.state() != 0 {
+        // Blocked since before tracing began, so inside a call: the registers it entered with still tell which.
+        let number = Registers::of(task).call_number();
+        if number >= 0 {
+            slot.call = calls::table_index(task, number);
+            slot.call_start_ns = 0;
+            slot.state |= state::IN_CALL;
+        }
+    }
 }

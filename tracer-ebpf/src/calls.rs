@@ -18,7 +18,7 @@ use crate::{
     kernel::{Task, config},
     maps::{CALL_COUNTERS, SHAPES, SPILL, lost},
     payload,
-    threads::slot_of,
+    threads::{self, slot_of},
 };
 
 /// Largest errno (include/linux/err.h, `MAX_ERRNO`).
@@ -58,7 +58,7 @@ fn shape_of(call: u32) -> CallShape {
 
 /// The place of a call in the tables; 32-bit calls have numbers of their own.
 #[inline(always)]
-fn table_index(task: Task, number: i64) -> u32 {
+pub fn table_index(task: Task, number: i64) -> u32 {
     let within = number >= 0 && number < COMPAT_BASE as i64;
     match (within, arch::compat(task)) {
         (false, _) => CALL_OTHER,
@@ -75,6 +75,7 @@ fn argument(slot: &ThreadSlot, index: u8) -> u64 {
 
 #[inline(always)]
 fn enter(task: Task, slot: &mut ThreadSlot, registers: Registers, number: i64) {
+    threads::activate(task, slot);
     note_call(task, slot, registers, number);
     task.accounts(&mut slot.at_enter);
     // SAFETY: time has no preconditions.
@@ -130,6 +131,12 @@ fn leave(task: Task, slot: &mut ThreadSlot, registers: Registers, result: i64) {
         // The child's side of its parent's clone: it returns to user mode once, from a call that it did not make.
         slot.state &= !state::NEWBORN;
         slot.syscall_transitions += (slot.state & state::BEFORE_EXEC == 0) as u64;
+        return;
+    }
+    if slot.state & state::PENDING != 0 {
+        // The call ran while tracing began. What it moved may be in the accounts already, so counting begins after it.
+        threads::activate(task, slot);
+        slot.state &= !state::MAYBE_IN_CALL;
         return;
     }
     let known_start = slot.state & state::IN_CALL != 0;

@@ -3,11 +3,17 @@
 use aya_ebpf::{macros::btf_tracepoint, programs::BtfTracePointContext};
 use tracer_common::slot::state;
 
-use crate::{arch::Registers, kernel::Task, threads::slot_of};
+use crate::{
+    arch::Registers,
+    kernel::Task,
+    threads::{self, slot_of},
+};
 
 #[btf_tracepoint(function = "page_fault_user")]
 pub fn page_fault_user(ctx: BtfTracePointContext) -> i32 {
-    if let Some(slot) = slot_of(Task::current()) {
+    let task = Task::current();
+    if let Some(slot) = slot_of(task) {
+        threads::activate(task, slot);
         // A fault in user mode: the thread cannot have been inside a call when it was attached.
         slot.state &= !state::MAYBE_IN_CALL;
         if slot.state & state::BEFORE_EXEC == 0 {

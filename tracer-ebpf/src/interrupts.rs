@@ -4,12 +4,14 @@
 //! interrupt or fault leaves no call number in them, and while a fault is being handled they still are those that the
 //! fault was reported with.
 
-use aya_ebpf::{
-    helpers::generated::bpf_task_pt_regs, macros::btf_tracepoint, programs::BtfTracePointContext,
-};
+use aya_ebpf::{macros::btf_tracepoint, programs::BtfTracePointContext};
 use tracer_common::slot::{ThreadSlot, state};
 
-use crate::{arch::Registers, kernel::Task, threads::slot_of};
+use crate::{
+    arch::Registers,
+    kernel::Task,
+    threads::{self, slot_of},
+};
 
 /// A device's interrupt.
 #[btf_tracepoint(function = "irq_handler_entry")]
@@ -48,6 +50,7 @@ fn interrupted() -> i32 {
         if slot.state & (state::BEFORE_EXEC | state::EXITING) != 0 {
             return 0;
         }
+        threads::activate(task, slot);
         if in_user_mode(task, slot) {
             slot.user_interrupts += 1;
         } else {
@@ -63,7 +66,6 @@ fn in_user_mode(task: Task, slot: &ThreadSlot) -> bool {
     if slot.state & state::IN_CALL != 0 {
         return false;
     }
-    // SAFETY: the helper takes any task; since Linux 5.15.
-    let registers = Registers(unsafe { bpf_task_pt_regs(task.0.cast_mut().cast()) } as *const u8);
+    let registers = Registers::of(task);
     registers.call_number() < 0 && registers.place() != slot.fault_registers
 }

@@ -12,7 +12,7 @@ use crate::{
     kernel::{Task, config},
     maps::CONTROL,
     task_storage,
-    threads::{self, Birth, slot_of},
+    threads::{self, slot_of},
 };
 
 /// include/linux/sched.h: the task has exited and will never run again.
@@ -27,7 +27,7 @@ pub fn sched_switch(ctx: BtfTracePointContext) -> i32 {
         switched_out(previous, slot, state);
     }
     if let Some(slot) = slot_of(next) {
-        switched_in(slot);
+        switched_in(next, slot);
     }
     0
 }
@@ -43,6 +43,7 @@ fn previous_state(ctx: &BtfTracePointContext) -> u64 {
 fn switched_out(task: Task, slot: &mut ThreadSlot, previous_state: u64) {
     // SAFETY: time has no preconditions.
     let now = unsafe { bpf_ktime_get_ns() };
+    threads::activate(task, slot);
     let voluntary = slot.latest.voluntary;
     task.switches_and_faults(&mut slot.latest);
     slot.off_cpu_since_ns = now;
@@ -56,7 +57,8 @@ fn switched_out(task: Task, slot: &mut ThreadSlot, previous_state: u64) {
 }
 
 #[inline(always)]
-fn switched_in(slot: &mut ThreadSlot) {
+fn switched_in(task: Task, slot: &mut ThreadSlot) {
+    threads::activate(task, slot);
     if slot.off_cpu_since_ns == 0 {
         return;
     }
@@ -83,12 +85,10 @@ pub fn sched_process_fork(ctx: BtfTracePointContext) -> i32 {
     if let Some(slot) = slot_of(parent) {
         if thread || config!(follow) != 0 {
             let before_exec = slot.state & state::BEFORE_EXEC;
-            let birth = Birth { state: state::NEWBORN | before_exec, parent: parent_tgid, new: true };
-            threads::begin(child, &birth);
+            threads::begin(child, state::NEWBORN | before_exec, parent_tgid);
         }
     } else if !thread && spawner() == parent_tgid && parent_tgid != 0 {
-        let birth = Birth { state: state::NEWBORN | state::BEFORE_EXEC, parent: parent_tgid, new: true };
-        threads::begin(child, &birth);
+        threads::begin(child, state::NEWBORN | state::BEFORE_EXEC, parent_tgid);
     }
     0
 }

@@ -22,19 +22,21 @@ pub fn slot_of(task: Task) -> Option<&'static mut ThreadSlot> {
     Some(unsafe { &mut *slot })
 }
 
-/// How a thread comes to be traced.
-pub struct Birth {
-    /// Bits of `state` besides `LIVE`.
-    pub state: u32,
-    /// Process of its parent.
-    pub parent: u32,
-    /// Whether the kernel's accounts of it begin at zero now.
-    pub new: bool,
+/// Begins the counting of a thread that was attached, by its first hook: until now it may have moved on unseen.
+#[inline(always)]
+pub fn activate(task: Task, slot: &mut ThreadSlot) {
+    if slot.state & state::PENDING != 0 {
+        slot.state &= !state::PENDING;
+        task.accounts(&mut slot.baseline);
+        slot.latest = slot.baseline;
+        slot.at_enter = slot.baseline;
+    }
 }
 
-/// Gives a task a slot and tells user space. Counts a loss if there is none free.
+/// Gives a task a slot in a `state` and tells user space. Counts a loss if there is none free. The accounts of a new
+/// task begin at zero (kernel/fork.c, `copy_process`), so its baseline does.
 #[inline(always)]
-pub fn begin(task: Task, birth: &Birth) {
+pub fn begin(task: Task, kind: u32, parent: u32) {
     let Ok(Some(number)) = FREE_SLOTS.pop() else {
         lost(|losses| losses.untraced_threads += 1);
         return;
@@ -47,19 +49,14 @@ pub fn begin(task: Task, birth: &Birth) {
     slot.tid = task.tid();
     slot.start_ns = task.start_ns();
     task.comm(&mut slot.comm);
-    if !birth.new {
-        task.accounts(&mut slot.baseline);
-        slot.latest = slot.baseline;
-        slot.at_enter = slot.baseline;
-    }
-    slot.state = state::LIVE | birth.state;
+    slot.state = state::LIVE | kind;
     if !task_storage::set(task, number + 1) {
         slot.state = 0;
         let _ = FREE_SLOTS.push(&number, 0);
         lost(|losses| losses.untraced_threads += 1);
         return;
     }
-    tell(RecordKind::THREAD_START, task, slot, birth.parent, number);
+    tell(RecordKind::THREAD_START, task, slot, parent, number);
 }
 
 /// Fields one by one: a whole default value would be built on the stack, which has no room for it.

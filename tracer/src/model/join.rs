@@ -219,7 +219,8 @@ impl Join {
     }
 
     /// A buffer that begins with other bytes than an operation put there has been written to by the program since, most
-    /// often because the memory was freed and used anew: what is written from it now is the program's own.
+    /// often because the memory was freed and used anew: what is written from it now is the program's own. So it is
+    /// taken to be when bytes are sent a second time that begin elsewhere than they did the first time.
     fn forget_overwritten(&mut self, operation: &Operation, moved: &Moved) {
         let pid = operation.call.pid;
         let Some(head) = Head::of(operation, moved.payload).filter(|_| moved.payload > 0) else { return };
@@ -228,7 +229,9 @@ impl Join {
         self.memories.walk(pid, &(head.address()..head.address().saturating_add(1)), |_, from| {
             if let Provenance::Brought(piece) = from {
                 let brought = deposits.get(piece.deposit).and_then(|deposit| deposit.head);
-                overwritten |= brought.is_some_and(|brought| brought.contradicts(&head));
+                let elsewhere = brought.is_none_or(|brought| brought.address() != head.address());
+                overwritten |= brought.is_some_and(|brought| brought.contradicts(&head))
+                    || (piece.sent && elsewhere && piece.sent_from != head.address());
             }
         });
         if overwritten {

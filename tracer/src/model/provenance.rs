@@ -14,6 +14,8 @@ pub(crate) struct Piece {
     came: u64,
     /// Whether they have been sent on once already.
     pub(crate) sent: bool,
+    /// Where the sending that sent them began.
+    pub(crate) sent_from: u64,
 }
 
 /// Where bytes come from.
@@ -88,8 +90,11 @@ impl Memories {
     ) {
         let most = self.most_pieces;
         let memory = self.memory(pid);
-        let piece = Piece { deposit, came: memory.used, sent };
-        ranges.for_each(|range| memory.brought.insert(range, piece));
+        let came = memory.used;
+        ranges.for_each(|range| {
+            let sent_from = range.start;
+            memory.brought.insert(range, Piece { deposit, came, sent, sent_from });
+        });
         memory.limit(most);
     }
 
@@ -103,7 +108,8 @@ impl Memories {
     /// These bytes have been sent on.
     pub(crate) fn mark_sent(&mut self, pid: Pid, range: Range<u64>, piece: Piece) {
         if let Some(memory) = self.memories.get_mut(&pid) {
-            memory.brought.insert(range, Piece { sent: true, ..piece });
+            let sent_from = range.start;
+            memory.brought.insert(range, Piece { sent: true, sent_from, ..piece });
             memory.limit(self.most_pieces);
         }
     }

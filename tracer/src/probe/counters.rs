@@ -76,6 +76,7 @@ pub(super) fn thread(slot: &ThreadSlot, now_ns: u64, table: &CallTable) -> Threa
         kernel_interrupts: slot.kernel_interrupts,
         blocked_ns: slot.blocked_ns,
         preempted_ns: slot.preempted_ns,
+        // Before a thread's first hook both are zero.
         accounts: difference(&slot.latest, &slot.baseline),
         exec_read_chars: slot.exec_read_chars,
         exec_read_calls: slot.exec_read_calls,
@@ -84,8 +85,10 @@ pub(super) fn thread(slot: &ThreadSlot, now_ns: u64, table: &CallTable) -> Threa
 }
 
 fn in_call(slot: &ThreadSlot, now_ns: u64, table: &CallTable) -> Option<(CallName, Option<u64>)> {
-    (slot.state & (state::IN_CALL | state::DEAD) == state::IN_CALL)
-        .then(|| (table.name(slot.call), Some(now_ns.saturating_sub(slot.call_start_ns))))
+    (slot.state & (state::IN_CALL | state::DEAD) == state::IN_CALL).then(|| {
+        let since = (slot.call_start_ns != 0).then(|| now_ns.saturating_sub(slot.call_start_ns));
+        (table.name(slot.call), since)
+    })
 }
 
 fn difference(now: &Accounts, then: &Accounts) -> Accounts {

@@ -384,3 +384,22 @@ fn a_buffer_that_was_written_to_since_holds_the_programs_own_bytes() {
     apart.sort();
     assert_eq!(apart, [("read".to_owned(), 100), ("write".to_owned(), 100)]);
 }
+
+#[test]
+fn a_second_sending_begins_where_the_first_did() {
+    let known = |operation: Operation| Operation { head: Some(*b"abcdefgh"), ..operation };
+    let second = |range| {
+        let snapshot = after([
+            known(read(FILE, 0..100)),
+            known(write(SOCKET, 0..100)),
+            known(write(OTHER_SOCKET, range)),
+        ]);
+        payloads(&snapshot).len()
+    };
+    assert_eq!(second(0..50), 2, "fan-out of the same bytes");
+    let snapshot =
+        after([known(read(FILE, 0..100)), known(write(SOCKET, 0..100)), known(write(OTHER_SOCKET, 20..60))]);
+    assert_eq!(flow(&snapshot, "write").payload_bytes, 40, "memory that was used anew");
+    let rest = after([known(read(FILE, 0..100)), known(write(SOCKET, 0..30)), known(write(SOCKET, 30..100))]);
+    assert_eq!(flow(&rest, "read+write").payload_bytes, 100, "the rest after a short write");
+}
