@@ -246,7 +246,7 @@ pub enum Mover {
     Cpu,
     /// A device copies.
     Dma,
-    /// Pages are passed by reference: a move, not a copy.
+    /// Nobody: pages are passed by reference (a move, not a copy), or the bytes are dropped or made up.
     None,
 }
 

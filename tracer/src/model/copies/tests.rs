@@ -193,7 +193,7 @@ fn peeking_and_discarding() {
     check(peek, &[(Socket, User, CPU, Some(N), Derived)]);
     assert_eq!((peek.payload(), peek.received()), (0, N));
     let discard = receiving(loopback(), MSG_TRUNC);
-    check(discard, &[(Socket, User, CPU, Some(0), Modelled)]);
+    check(discard, &[(Socket, User, BY_REFERENCE, Some(0), Modelled)]);
     assert_eq!((discard.payload(), discard.received()), (0, 0));
     let udp = party(&testing::socket(9, "inet", "udp", Some(true), None), 0);
     let cut = Act { asked: Some(100), ..receiving(udp, MSG_TRUNC) };
@@ -264,7 +264,7 @@ fn splices() {
     check(splice(direct(disk()), pipe()), &[fetched, (PageCache, Pipe, CPU, Some(N), Modelled)]);
     let notes = splice(direct(disk()), pipe()).parts();
     assert!(notes.iter().any(|part| part.step.note == Some(Note::CopyingSplice)));
-    check(splice(pipe(), device(3)), &[(Pipe, Device, CPU, Some(0), Derived)]);
+    check(splice(pipe(), device(3)), &[(Pipe, Device, BY_REFERENCE, Some(0), Derived)]);
 }
 
 #[test]
@@ -279,10 +279,10 @@ fn other_memory() {
 
 #[test]
 fn devices_that_move_nothing() {
-    check(writing(device(3)), &[(User, Device, CPU, Some(0), Derived)]);
-    check(writing(device(5)), &[(User, Device, CPU, Some(0), Derived)]);
-    check(reading(device(5)), &[(Device, User, CPU, Some(0), Derived)]);
-    check(reading(device(7)), &[(Device, User, CPU, Some(0), Derived)]);
+    check(writing(device(3)), &[(User, Device, BY_REFERENCE, Some(0), Derived)]);
+    check(writing(device(5)), &[(User, Device, BY_REFERENCE, Some(0), Derived)]);
+    check(reading(device(5)), &[(Device, User, BY_REFERENCE, Some(0), Derived)]);
+    check(reading(device(7)), &[(Device, User, BY_REFERENCE, Some(0), Derived)]);
     // /dev/urandom computes and copies.
     check(reading(device(9)), &[(Device, User, CPU, Some(N), Modelled)]);
     let terminal = party(&testing::endpoint(EndpointKind::Terminal, 9), 0);
