@@ -140,7 +140,7 @@ fn every_call_started() -> Outcome {
     scenario("started/every-call", |s| {
         let arguments = [s.folder()];
         let (log, _) = strace::run(s, workload!("every-call"), &arguments, nothing(), &s.path("output"))?;
-        let logged = last_line(&std::fs::read_to_string(s.path("output"))?)?;
+        let logged = last_line(&fs::read_to_string(s.path("output"))?)?;
         let ended = Tracer::new(s)?.traced(workload!("every-call"), &arguments).run()?;
         let document = ended.document()?;
         let report = last_line(&String::from_utf8(ended.stdout)?)?;

@@ -126,7 +126,7 @@ impl Room {
         lines.before = now;
         lines.at = elapsed;
         // A reader that has gone away ends the lines, not the trace.
-        if writeln!(lines.out, "{text}").and_then(|()| lines.out.flush()).is_err() {
+        if write!(lines.out, "{text}").and_then(|()| lines.out.flush()).is_err() {
             self.live = None;
         }
     }

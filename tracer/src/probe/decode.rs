@@ -243,7 +243,7 @@ mod tests {
             panic!("not an operation");
         };
         assert_eq!(operation.call.name.name, "read");
-        assert_eq!(operation.buffers, [0x1000..0x1200]);
+        assert_eq!(operation.buffers.as_slice(), std::slice::from_ref(&(0x1000..0x1200)));
         assert_eq!(operation.source, Some(Side { fd: 3, serial: Serial(5), flags: 0 }));
         assert_eq!(operation.sink, None);
         assert_eq!((operation.bytes, operation.call.duration_ns), (200, Some(40)));

@@ -67,8 +67,9 @@ fn write_shown(page: &mut Page, flows: &[&Flow]) {
         let pid = if several { Some(flow.pid) } else { None };
         page.line(Paint::Heading, title(flow, pid, page.columns()));
         page.line(Paint::Plain, figures);
-        if !flow.copies.is_empty() {
-            page.wrapped(Paint::Faint, 4, &format!("  {}", path(&flow.copies)));
+        let path = path(&flow.copies);
+        if !path.is_empty() {
+            page.wrapped(Paint::Faint, 4, &format!("  {path}"));
         }
         for note in flow.copies.iter().filter_map(|copy| copy.note.as_ref()) {
             page.wrapped(Paint::Faint, 4, &format!("  note: {}", escape(note)));
@@ -152,16 +153,16 @@ fn kind_word(kind: EndpointKind) -> &'static str {
     }
 }
 
-/// The way of the bytes: `page cache ─CPU→ user ─CPU→ socket`.
+/// The way of the bytes: `page cache ─CPU→ user ─CPU→ socket`. A device that had nothing to move is left out.
 fn path(copies: &[Copy]) -> String {
     let mut path = String::new();
     let mut at = None;
-    for copy in copies {
+    for copy in copies.iter().filter(|copy| (copy.mover, copy.bytes) != (Some(Mover::Dma), Some(0))) {
         if at != Some(copy.from) {
             path.push_str(if at.is_some() { "; " } else { "" });
             path.push_str(place_word(copy.from));
         }
-        path.push_str(&format!(" ─{}→ {}", mover_word(copy.mover), place_word(copy.to)));
+        path.push_str(&format!(" ─{}→ {}", mover_word(copy), place_word(copy.to)));
         at = Some(copy.to);
     }
     path
@@ -177,10 +178,11 @@ fn place_word(place: Place) -> &'static str {
     }
 }
 
-fn mover_word(mover: Option<Mover>) -> &'static str {
-    match mover {
+fn mover_word(copy: &Copy) -> &'static str {
+    match copy.mover {
         Some(Mover::Cpu) => "CPU",
         Some(Mover::Dma) => "DMA",
+        Some(Mover::None) if copy.bytes == Some(0) => "nothing",
         Some(Mover::None) => "reference",
         None => "?",
     }
