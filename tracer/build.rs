@@ -8,7 +8,7 @@ use anyhow::Context as _;
 use xtask::ebpf::{self, Programs};
 use xtask::toolchain;
 
-/// What the object is made from, seen from this package.
+/// What the objects are made from, seen from this package.
 const SOURCES: [&str; 6] = [
     "../tracer-ebpf/src",
     "../tracer-ebpf/Cargo.toml",
@@ -47,7 +47,7 @@ fn embed(toolchain: &toolchain::Toolchain) -> anyhow::Result<()> {
     let root = package.parent().context("the package is not in a workspace")?;
     let arch = variable("CARGO_CFG_TARGET_ARCH")?.to_string_lossy().into_owned();
     let programs = Programs { arch, ..Programs::of_workspace(root, target_dir(&out)) };
-    ebpf::build_into(toolchain, &programs, &out.join("zc-trace.bpf.o"))
+    ebpf::build_into(toolchain, &programs, &out)
 }
 
 /// Cargo's target folder, seen from `TARGET/PROFILE/build/PACKAGE/out`, so that debug, release and clippy builds share one

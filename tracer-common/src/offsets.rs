@@ -41,7 +41,9 @@ offsets! {
     task_status = "task_struct" "thread_info.status";
     task_state = "task_struct" "__state";
     task_exit_code = "task_struct" "exit_code";
+    task_stack = "task_struct" "stack";
     task_signal = "task_struct" "signal";
+    signal_live = "signal_struct" "live";
     signal_group_exit_code = "signal_struct" "group_exit_code";
     task_voluntary = "task_struct" "nvcsw";
     task_involuntary = "task_struct" "nivcsw";
@@ -123,4 +125,18 @@ pub struct Control {
     pub spawner_tgid: u32,
     /// 1: tracing has ended and the hooks are gone; the task iterator takes the accounts a last time.
     pub stopped: u32,
+    /// In the raw form: where in a task's stack its saved user registers are, bytes.
+    pub registers_at: u32,
+}
+
+/// What the raw form found out about itself: one entry of an array map.
+#[derive(Clone, Copy, Debug, Default)]
+#[repr(C)]
+pub struct Check {
+    /// Where in a task's stack its saved user registers are, bytes.
+    pub registers_at: u64,
+    /// 1: the structure offsets lead to what the kernel's helpers say.
+    pub fits: u32,
+    /// 1: it has run.
+    pub ran: u32,
 }

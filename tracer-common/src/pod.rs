@@ -5,7 +5,7 @@ use aya::Pod;
 use crate::{
     call::CallShape,
     endpoint::Endpoint,
-    offsets::{Config, Control, Offsets},
+    offsets::{Check, Config, Control, Offsets},
     slot::{CallCounters, LossCounters, SpillCounters, SpillKey, ThreadSlot},
 };
 
@@ -13,6 +13,8 @@ use crate::{
 unsafe impl Pod for CallShape {}
 // SAFETY: likewise.
 unsafe impl Pod for Endpoint {}
+// SAFETY: likewise.
+unsafe impl Pod for Check {}
 // SAFETY: likewise.
 unsafe impl Pod for Config {}
 // SAFETY: likewise.

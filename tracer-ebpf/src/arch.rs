@@ -1,8 +1,6 @@
 //! The saved user registers, per architecture: the only place that knows their layout.
 
-use aya_ebpf::helpers::generated::bpf_task_pt_regs;
-
-use crate::kernel::{self, load};
+use crate::{form, kernel};
 
 /// The user registers that the kernel saved on entry (`struct pt_regs`).
 #[derive(Clone, Copy)]
@@ -77,13 +75,12 @@ impl Registers {
     /// Those of a task, as it last entered the kernel from user mode.
     #[inline(always)]
     pub fn of(task: kernel::Task) -> Self {
-        // SAFETY: the helper takes any task; since Linux 5.15.
-        Self(unsafe { bpf_task_pt_regs(task.0.cast_mut().cast()) } as *const u8)
+        Self(form::saved_registers(task))
     }
 
     #[inline(always)]
     fn at(self, offset: usize) -> u64 {
-        // SAFETY: typed by BTF as struct pt_regs; the verifier checks offset and size.
-        unsafe { load::<u64>(self.0, offset) }
+        // SAFETY: a struct pt_regs; in the typed form the verifier checks offset and size.
+        unsafe { form::load::<u64>(self.0, offset) }
     }
 }

@@ -4,7 +4,7 @@
 //! registers), but not for durations, for what happened inside the call, for what is in flight when tracing ends, nor
 //! for a descriptor that another thread closes meanwhile. docs/architecture.md has the measurements.
 
-use aya_ebpf::{helpers::bpf_ktime_get_ns, macros::btf_tracepoint, programs::BtfTracePointContext};
+use aya_ebpf::helpers::bpf_ktime_get_ns;
 use tracer_common::{
     call::{CallClass, CallShape, NONE},
     limits::{CALL_OTHER, COMPAT_BASE, IOVECS},
@@ -14,7 +14,9 @@ use tracer_common::{
 
 use crate::{
     arch::{self, Registers},
-    emit, identity,
+    emit,
+    form::{Context, hook},
+    identity,
     kernel::{Task, config},
     maps::{CALL_COUNTERS, SHAPES, SPILL, lost},
     payload,
@@ -24,8 +26,8 @@ use crate::{
 /// Largest errno (include/linux/err.h, `MAX_ERRNO`).
 const MAX_ERRNO: i64 = 4095;
 
-#[btf_tracepoint(function = "sys_enter")]
-pub fn sys_enter(ctx: BtfTracePointContext) -> i32 {
+#[hook]
+pub fn sys_enter(ctx: Context) -> i32 {
     let task = Task::current();
     if let Some(slot) = slot_of(task) {
         enter(task, slot, Registers(ctx.arg(0)), ctx.arg(1));
@@ -33,8 +35,8 @@ pub fn sys_enter(ctx: BtfTracePointContext) -> i32 {
     0
 }
 
-#[btf_tracepoint(function = "sys_exit")]
-pub fn sys_exit(ctx: BtfTracePointContext) -> i32 {
+#[hook]
+pub fn sys_exit(ctx: Context) -> i32 {
     let task = Task::current();
     if let Some(slot) = slot_of(task) {
         leave(task, slot, Registers(ctx.arg(0)), ctx.arg(1));

@@ -1,16 +1,16 @@
 //! Page faults taken in user mode. (Counts of minor and major faults, in either mode, come from the task's accounts.)
 
-use aya_ebpf::{macros::btf_tracepoint, programs::BtfTracePointContext};
 use tracer_common::slot::state;
 
 use crate::{
     arch::Registers,
+    form::{Context, hook},
     kernel::Task,
     threads::{self, slot_of},
 };
 
-#[btf_tracepoint(function = "page_fault_user")]
-pub fn page_fault_user(ctx: BtfTracePointContext) -> i32 {
+#[hook]
+pub fn page_fault_user(ctx: Context) -> i32 {
     let task = Task::current();
     if let Some(slot) = slot_of(task) {
         threads::activate(task, slot);

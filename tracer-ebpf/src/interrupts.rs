@@ -4,42 +4,42 @@
 //! interrupt or fault leaves no call number in them, and while a fault is being handled they still are those that the
 //! fault was reported with.
 
-use aya_ebpf::{macros::btf_tracepoint, programs::BtfTracePointContext};
 use tracer_common::slot::{ThreadSlot, state};
 
 use crate::{
     arch::Registers,
+    form::{Context, hook},
     kernel::Task,
     threads::{self, slot_of},
 };
 
 /// A device's interrupt.
-#[btf_tracepoint(function = "irq_handler_entry")]
-pub fn irq_handler_entry(_ctx: BtfTracePointContext) -> i32 {
+#[hook]
+pub fn irq_handler_entry(_ctx: Context) -> i32 {
     interrupted()
 }
 
 /// The local timer (x86).
-#[btf_tracepoint(function = "local_timer_entry")]
-pub fn local_timer_entry(_ctx: BtfTracePointContext) -> i32 {
+#[hook]
+pub fn local_timer_entry(_ctx: Context) -> i32 {
     interrupted()
 }
 
 /// Another CPU asks to reschedule (x86).
-#[btf_tracepoint(function = "reschedule_entry")]
-pub fn reschedule_entry(_ctx: BtfTracePointContext) -> i32 {
+#[hook]
+pub fn reschedule_entry(_ctx: Context) -> i32 {
     interrupted()
 }
 
 /// Another CPU asks to call functions (x86).
-#[btf_tracepoint(function = "call_function_entry")]
-pub fn call_function_entry(_ctx: BtfTracePointContext) -> i32 {
+#[hook]
+pub fn call_function_entry(_ctx: Context) -> i32 {
     interrupted()
 }
 
 /// Another CPU asks to call one function (x86).
-#[btf_tracepoint(function = "call_function_single_entry")]
-pub fn call_function_single_entry(_ctx: BtfTracePointContext) -> i32 {
+#[hook]
+pub fn call_function_single_entry(_ctx: Context) -> i32 {
     interrupted()
 }
 

@@ -1,12 +1,14 @@
-//! Reading the kernel's structures: typed loads where the verifier knows the type, probe reads elsewhere.
+//! Reading the kernel's structures: typed loads where the form has them, probe reads elsewhere.
 
 use core::{ffi::c_void, mem::MaybeUninit, ptr};
 
-use aya_ebpf::helpers::generated::{bpf_get_current_task_btf, bpf_probe_read_kernel};
+use aya_ebpf::helpers::generated::bpf_probe_read_kernel;
 use tracer_common::{
     offsets::{ABSENT, Config, Offsets},
     slot::Accounts,
 };
+
+use crate::form;
 
 #[unsafe(no_mangle)]
 pub static OFFSETS: Offsets = Offsets::NONE;
@@ -37,16 +39,6 @@ pub fn constant(value: &u32) -> u32 {
     unsafe { ptr::read_volatile(value) }
 }
 
-/// A plain load through a pointer that the verifier knows as a BTF type.
-///
-/// # Safety
-/// `base` must be such a pointer; the verifier refuses the program otherwise.
-#[inline(always)]
-pub unsafe fn load<T: Copy>(base: *const u8, offset: usize) -> T {
-    // SAFETY: as above. Volatile keeps the compiler from splitting or merging loads, which BTF checks member by member.
-    unsafe { ptr::read_volatile(base.add(offset).cast::<T>()) }
-}
-
 /// A member of a structure that the verifier does not know by type; zeros if it cannot be read. No branch on success:
 /// each would double the paths that the verifier walks, and the helper fills with zeros by itself when it fails
 /// (kernel/trace/bpf_trace.c, `bpf_probe_read_kernel_common`).
@@ -61,7 +53,7 @@ pub fn probe<T: Copy>(base: u64, offset: u32) -> T {
     }
 }
 
-/// `struct task_struct`, typed.
+/// `struct task_struct`, typed where the form is.
 #[derive(Clone, Copy)]
 pub struct Task(pub *const u8);
 
@@ -69,14 +61,13 @@ impl Task {
     /// The task on this CPU.
     #[inline(always)]
     pub fn current() -> Self {
-        // SAFETY: no arguments; always returns the current task.
-        Self(unsafe { bpf_get_current_task_btf() }.cast())
+        Self(form::current())
     }
 
     #[inline(always)]
     fn member<T: Copy>(self, offset: u32) -> T {
-        // SAFETY: typed as struct task_struct; the verifier checks that the load is one whole member.
-        unsafe { load(self.0, offset as usize) }
+        // SAFETY: a struct task_struct; in the typed form the verifier checks that the load is one whole member.
+        unsafe { form::load(self.0, offset as usize) }
     }
 
     #[inline(always)]

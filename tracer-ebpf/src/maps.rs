@@ -1,4 +1,4 @@
-//! Every map but the task storage.
+//! Every map but those of one form.
 
 use aya_ebpf::{
     macros::map,
@@ -70,7 +70,7 @@ pub static NEXT_SERIAL: PerCpuArray<u64> = PerCpuArray::with_max_entries(1, 0);
 /// When this CPU last woke the reader, ns.
 #[map]
 pub static LAST_WAKE: PerCpuArray<u64> = PerCpuArray::with_max_entries(1, 0);
-/// Processes to attach to; read by the task iterator only.
+/// Processes to attach to: read by the task iterator, in the raw form by any hook that meets a task without a slot.
 #[map]
 pub static TARGETS: HashMap<u32, u32> = HashMap::with_max_entries(1024, 0);
 /// What may change at run time.

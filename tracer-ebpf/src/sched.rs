@@ -1,6 +1,6 @@
 //! The life of threads, and who is on the CPU.
 
-use aya_ebpf::{helpers::bpf_ktime_get_ns, macros::btf_tracepoint, programs::BtfTracePointContext};
+use aya_ebpf::helpers::bpf_ktime_get_ns;
 use aya_log_ebpf::debug;
 use tracer_common::{
     record::RecordKind,
@@ -9,17 +9,17 @@ use tracer_common::{
 
 use crate::{
     calls,
+    form::{self, Context, hook},
     kernel::{Task, config},
     maps::CONTROL,
-    task_storage,
     threads::{self, slot_of},
 };
 
 /// include/linux/sched.h: the task has exited and will never run again.
 const TASK_DEAD: u64 = 0x80;
 
-#[btf_tracepoint(function = "sched_switch")]
-pub fn sched_switch(ctx: BtfTracePointContext) -> i32 {
+#[hook]
+pub fn sched_switch(ctx: Context) -> i32 {
     let (previous, next) = (Task(ctx.arg(1)), Task(ctx.arg(2)));
     if let Some(slot) = slot_of(previous) {
         let state =
@@ -35,7 +35,7 @@ pub fn sched_switch(ctx: BtfTracePointContext) -> i32 {
 /// The fourth argument exists since Linux 5.18 (commit fa2c3254d7cf): the state as the scheduler saw it. Before, the
 /// task's own field still held it.
 #[inline(always)]
-fn previous_state(ctx: &BtfTracePointContext) -> u64 {
+fn previous_state(ctx: &Context) -> u64 {
     ctx.arg(3)
 }
 
@@ -51,8 +51,9 @@ fn switched_out(task: Task, slot: &mut ThreadSlot, previous_state: u64) {
     if previous_state & TASK_DEAD != 0 {
         task.io(&mut slot.latest);
         slot.state |= state::DEAD;
-        let number = task_storage::find(task).unwrap_or(0);
+        let number = form::find(task).unwrap_or(0);
         threads::tell(RecordKind::THREAD_END, task, slot, slot.tgid, number.wrapping_sub(1));
+        form::forget(task);
     }
 }
 
@@ -74,8 +75,8 @@ fn switched_in(task: Task, slot: &mut ThreadSlot) {
     }
 }
 
-#[btf_tracepoint(function = "sched_process_fork")]
-pub fn sched_process_fork(ctx: BtfTracePointContext) -> i32 {
+#[hook]
+pub fn sched_process_fork(ctx: Context) -> i32 {
     let (parent, child) = (Task(ctx.arg(0)), Task(ctx.arg(1)));
     let (parent_tgid, child_tgid) = (parent.tgid(), child.tgid());
     if config!(debug) != 0 {
@@ -98,8 +99,8 @@ fn spawner() -> u32 {
     CONTROL.get(0).map_or(0, |control| control.spawner_tgid)
 }
 
-#[btf_tracepoint(function = "sched_process_exec")]
-pub fn sched_process_exec(ctx: BtfTracePointContext) -> i32 {
+#[hook]
+pub fn sched_process_exec(ctx: Context) -> i32 {
     let task = Task(ctx.arg(0));
     let old_tid: u32 = ctx.arg(1);
     let Some(slot) = slot_of(task) else { return 0 };
@@ -114,13 +115,13 @@ pub fn sched_process_exec(ctx: BtfTracePointContext) -> i32 {
     // A thread that executes takes over its leader's id (fs/exec.c, de_thread).
     slot.tid = task.tid();
     task.comm(&mut slot.comm);
-    let number = task_storage::find(task).unwrap_or(0);
+    let number = form::find(task).unwrap_or(0);
     threads::tell(RecordKind::EXEC, task, slot, old_tid, number.wrapping_sub(1));
     0
 }
 
-#[btf_tracepoint(function = "sched_process_exit")]
-pub fn sched_process_exit(ctx: BtfTracePointContext) -> i32 {
+#[hook]
+pub fn sched_process_exit(ctx: Context) -> i32 {
     let task = Task(ctx.arg(0));
     if let Some(slot) = slot_of(task) {
         if config!(debug) != 0 {

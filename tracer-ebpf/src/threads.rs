@@ -7,16 +7,15 @@ use tracer_common::{
 };
 
 use crate::{
-    emit,
+    emit, form,
     kernel::Task,
     maps::{FREE_SLOTS, SLOTS, lost},
-    task_storage,
 };
 
 /// The slot of a task, if it is traced.
 #[inline(always)]
 pub fn slot_of(task: Task) -> Option<&'static mut ThreadSlot> {
-    let number = task_storage::find(task)?;
+    let number = form::find(task).or_else(|| form::attach(task))?;
     let slot = SLOTS.get_ptr_mut(number.wrapping_sub(1))?;
     // SAFETY: an array entry; only hooks that run for this thread write to it.
     Some(unsafe { &mut *slot })
@@ -50,7 +49,7 @@ pub fn begin(task: Task, kind: u32, parent: u32) {
     slot.start_ns = task.start_ns();
     task.comm(&mut slot.comm);
     slot.state = state::LIVE | kind;
-    if !task_storage::set(task, number + 1) {
+    if !form::set(task, number + 1) {
         slot.state = 0;
         let _ = FREE_SLOTS.push(&number, 0);
         lost(|losses| losses.untraced_threads += 1);

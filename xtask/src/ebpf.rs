@@ -8,8 +8,8 @@ use anyhow::{Context as _, bail};
 use crate::toolchain::{Core, TARGET, Toolchain};
 use crate::{capture, environment};
 
-/// The name of the kernel programs' package and of their object.
-const PACKAGE: &str = "zc-trace-ebpf";
+/// The kernel programs' objects, as their package names them: typed by BTF, and raw.
+pub const OBJECTS: [&str; 2] = ["zc-trace-ebpf", "zc-trace-ebpf-raw"];
 
 /// Between the flags of `CARGO_ENCODED_RUSTFLAGS`: unlike the space of `RUSTFLAGS`, it occurs in no path.
 const FLAG_SEPARATOR: &str = "\x1f";
@@ -19,7 +19,7 @@ const FLAG_SEPARATOR: &str = "\x1f";
 pub struct Programs {
     /// The folder of the crate.
     pub source: PathBuf,
-    /// Where cargo puts what it makes; shared by the builds of all profiles, since the object is the same for each.
+    /// Where cargo puts what it makes; shared by the builds of all profiles, since the objects are the same for each.
     pub target_dir: PathBuf,
     /// The architecture of the kernel, as Rust names it: it decides the layout of the saved registers.
     pub arch: String,
@@ -35,23 +35,24 @@ impl Programs {
         }
     }
 
-    /// Where the object is once it is built.
-    fn object(&self) -> PathBuf {
-        self.target_dir.join(TARGET).join("release").join(PACKAGE)
+    /// Where an object is once it is built.
+    fn object(&self, name: &str) -> PathBuf {
+        self.target_dir.join(TARGET).join("release").join(name)
     }
 }
 
-/// Builds the kernel programs and returns their object. The error of a failed build holds all that the compiler said.
-pub fn build(toolchain: &Toolchain, programs: &Programs) -> anyhow::Result<PathBuf> {
+/// Builds the kernel programs: all [`OBJECTS`]. The error of a failed build holds all that the compiler said.
+pub fn build(toolchain: &Toolchain, programs: &Programs) -> anyhow::Result<()> {
     let captured = capture::run(cargo(toolchain, programs, "build"))?;
     if !captured.status.success() {
         bail!("the kernel programs do not compile with {toolchain}:\n{}", captured.text.trim_end());
     }
-    let object = programs.object();
-    if !object.is_file() {
-        bail!("the kernel programs compiled but left no object at {}", object.display());
+    for object in OBJECTS.map(|name| programs.object(name)) {
+        if !object.is_file() {
+            bail!("the kernel programs compiled but left no object at {}", object.display());
+        }
     }
-    Ok(object)
+    Ok(())
 }
 
 /// The command that lints the kernel programs with warnings denied.
@@ -99,11 +100,14 @@ fn rustc_flags(toolchain: &Toolchain, arch: &str) -> Vec<String> {
     ]
 }
 
-/// Builds the kernel programs from a build script of the workspace at `root` and copies the object to `destination`.
-pub fn build_into(toolchain: &Toolchain, programs: &Programs, destination: &Path) -> anyhow::Result<()> {
-    let object = build(toolchain, programs)?;
-    std::fs::copy(&object, destination)
-        .with_context(|| format!("cannot copy {} to {}", object.display(), destination.display()))?;
+/// Builds the kernel programs and copies the [`OBJECTS`] into `folder`.
+pub fn build_into(toolchain: &Toolchain, programs: &Programs, folder: &Path) -> anyhow::Result<()> {
+    build(toolchain, programs)?;
+    for name in OBJECTS {
+        let object = programs.object(name);
+        std::fs::copy(&object, folder.join(name))
+            .with_context(|| format!("cannot copy {} to {}", object.display(), folder.display()))?;
+    }
     Ok(())
 }
 
@@ -141,8 +145,9 @@ mod tests {
     }
 
     #[test]
-    fn the_object_is_below_the_given_folder() {
+    fn the_objects_are_below_the_given_folder() {
         let programs = Programs::of_workspace(Path::new("/w"), Path::new("/t"));
-        assert_eq!(programs.object(), Path::new("/t/ebpf/bpfel-unknown-none/release/zc-trace-ebpf"));
+        let object = programs.object("zc-trace-ebpf-raw");
+        assert_eq!(object, Path::new("/t/ebpf/bpfel-unknown-none/release/zc-trace-ebpf-raw"));
     }
 }

@@ -1,0 +1,19 @@
+//! The same programs for kernels without types of their own (see `main.rs`): only `form` differs.
+#![no_std]
+#![no_main]
+
+mod arch;
+mod calls;
+mod emit;
+mod faults;
+#[path = "form/raw.rs"]
+mod form;
+mod identity;
+mod interrupts;
+mod kernel;
+mod maps;
+mod object;
+mod path;
+mod payload;
+mod sched;
+mod threads;
