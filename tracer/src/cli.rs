@@ -4,6 +4,8 @@ use std::{ffi::OsString, net::SocketAddr, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::probe::{Source, form::Choice};
+
 /// What a running process pays for its I/O: transitions, copies, and who makes them
 #[derive(Debug, Parser)]
 #[command(
@@ -74,9 +76,30 @@ pub struct TraceArgs {
     /// Let the kernel programs log their own diagnostics (slow)
     #[arg(long)]
     pub debug_ebpf: bool,
+    /// What to know the kernel by
+    #[command(flatten)]
+    pub kernel: KernelArgs,
     /// Run this command and trace it from its first instruction
     #[arg(last = true, value_name = "COMMAND")]
     pub command: Vec<OsString>,
+}
+
+/// The kernel's types, and what is made of them.
+#[derive(Args, Clone, Debug, Default)]
+pub struct KernelArgs {
+    /// Take the kernel's types from this file of raw BTF: for kernels that do not publish them
+    #[arg(long, value_name = "FILE")]
+    pub btf: Option<PathBuf>,
+    /// Which form of the kernel programs to load (for tests)
+    #[arg(long, value_enum, default_value_t, hide = true)]
+    pub form: Choice,
+}
+
+impl KernelArgs {
+    /// As the probe takes it.
+    pub fn source(self) -> Source {
+        Source { btf: self.btf, form: self.form }
+    }
 }
 
 /// What else it does.
@@ -85,7 +108,7 @@ pub enum Sub {
     /// Serve a file over a loopback socket by five methods, trace each, and show them side by side
     Demo(DemoArgs),
     /// Say what this kernel offers, what is missing, and what would help
-    Doctor,
+    Doctor(KernelArgs),
     /// Used by demo: sends the file by one method
     #[command(hide = true)]
     DemoWorkload(WorkloadArgs),
@@ -103,6 +126,9 @@ pub struct DemoArgs {
     /// Write the five traces as one JSON document; - for standard output
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
+    /// What to know the kernel by
+    #[command(flatten)]
+    pub kernel: KernelArgs,
 }
 
 /// The hidden workload of the demonstration.

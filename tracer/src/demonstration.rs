@@ -10,7 +10,9 @@ use crate::{
     cli::{DemoArgs, WorkloadArgs},
     demo::{self, Method, Options, Traced, workload},
     export::json::DocumentOutput,
-    options, session,
+    options,
+    probe::Source,
+    session,
     view::{self, style::Style},
 };
 
@@ -25,7 +27,8 @@ pub fn run(args: &DemoArgs) -> anyhow::Result<u8> {
     };
     let prepared = args.json.as_deref().map(DocumentOutput::prepare).transpose();
     let output = prepared.map_err(|error| session::cannot_write(&error))?;
-    let document = demo::run(options, trace)?;
+    let document =
+        demo::run(options, |method, command| trace(method, command, args.kernel.clone().source()))?;
     let to_stderr = args.json.as_deref() == Some(Path::new("-"));
     let style = if to_stderr { Style::for_stderr() } else { Style::for_stdout() };
     session::write_text(&view::demo::demo(&document, style), to_stderr);
@@ -36,13 +39,13 @@ pub fn run(args: &DemoArgs) -> anyhow::Result<u8> {
 }
 
 /// One method, traced from its first instruction.
-fn trace(method: Method, args: Vec<OsString>) -> anyhow::Result<Traced> {
+fn trace(method: Method, args: Vec<OsString>, source: Source) -> anyhow::Result<Traced> {
     // Each takes a second or two, most of it for the hooks.
     let _ = writeln!(io::stderr(), "zc-trace: tracing {} …", method.name());
     let program = std::env::current_exe()?;
     let command = std::iter::once(program.into_os_string()).chain(args).collect();
     let before = cpu_seconds_of_children();
-    let traced = session::trace_command(command)?;
+    let traced = session::trace_command(command, source)?;
     Ok(Traced {
         document: traced.document,
         cpu_seconds: cpu_seconds_of_children() - before,

@@ -7,15 +7,15 @@ use tracer_common::offsets::ABSENT;
 use crate::{
     evidence, machine,
     privileges::{self, Capabilities},
-    probe::{LoadError, Options, Probe, hooks::HOOKS, offsets::VMLINUX},
+    probe::{Form, LoadError, Options, Probe, Source, hooks::HOOKS, offsets::VMLINUX},
     view::format::evidence_word,
 };
 
 /// Looks at everything and describes it. The second value says whether tracing works here.
-pub fn examine() -> (String, bool) {
+pub fn examine(source: Source) -> (String, bool) {
     let mut text = String::new();
-    describe_machine(&mut text);
-    let works = describe_probe(&mut text);
+    describe_machine(&mut text, &source);
+    let works = describe_probe(&mut text, source);
     let verdict = if works { "zc-trace works here." } else { "zc-trace does not work here: see above." };
     line(&mut text, format_args!("\n{verdict}"));
     (text, works)
@@ -26,7 +26,7 @@ fn line(text: &mut String, what: std::fmt::Arguments<'_>) {
     let _ = writeln!(text, "{what}");
 }
 
-fn describe_machine(text: &mut String) {
+fn describe_machine(text: &mut String, source: &Source) {
     let here = machine::describe();
     line(text, format_args!("kernel      {} ({}, {} CPUs)", here.kernel, here.arch, here.cpus));
     if let Err(fatal) = machine::check() {
@@ -45,12 +45,16 @@ fn describe_machine(text: &mut String) {
     let btf = std::fs::metadata(VMLINUX).is_ok();
     let btf = if btf { VMLINUX } else { "missing: the kernel is built without CONFIG_DEBUG_INFO_BTF" };
     line(text, format_args!("types (BTF) {btf}"));
+    if let Some(file) = &source.btf {
+        line(text, format_args!("            from --btf: {}", file.display()));
+    }
 }
 
-fn describe_probe(text: &mut String) -> bool {
-    let options = Options { follow: false, ring_bytes: 1 << 20, debug: false };
+fn describe_probe(text: &mut String, source: Source) -> bool {
+    let options = Options { follow: false, ring_bytes: 1 << 20, debug: false, source };
     match Probe::load(&options).and_then(|mut probe| probe.attach().map(|()| probe)) {
         Ok(probe) => {
+            describe_form(text, &probe);
             describe_hooks(text, &probe);
             describe_members(text, &probe);
             describe_evidence(text, &probe);
@@ -65,6 +69,17 @@ fn describe_probe(text: &mut String) -> bool {
 
 fn describe_failure(text: &mut String, error: &LoadError) {
     line(text, format_args!("\nThe kernel programs do not load: {}", machine::explain(error)));
+}
+
+fn describe_form(text: &mut String, probe: &Probe) {
+    let form = match probe.form() {
+        Form::Typed => "typed by BTF (tp_btf)",
+        Form::Raw => "raw (raw_tp): each hook costs more, and a thread is met only at its first hook",
+    };
+    line(text, format_args!("programs    {form}"));
+    if let Some(why) = probe.not_typed() {
+        line(text, format_args!("            not typed by BTF: {why}"));
+    }
 }
 
 fn describe_hooks(text: &mut String, probe: &Probe) {

@@ -14,13 +14,17 @@ pub fn sources(probe: &Probe) -> BTreeMap<String, EvidenceSource> {
     let mut put = |quantity: &str, source: &str, evidence: Evidence| {
         sources.insert(quantity.to_owned(), EvidenceSource { source: source.to_owned(), evidence });
     };
-    put("operations", "tp_btf:sys_enter, tp_btf:sys_exit", Measured);
-    put("read_bytes", "return values of calls at tp_btf:sys_exit", Measured);
-    put("written_bytes", "return values of calls at tp_btf:sys_exit", Measured);
+    let hooks = probe.form().hooks();
+    let calls = format!("{hooks}:sys_enter, {hooks}:sys_exit");
+    let results = format!("return values of calls at {hooks}:sys_exit");
+    put("operations", &calls, Measured);
+    put("read_bytes", &results, Measured);
+    put("written_bytes", &results, Measured);
     put("cpu_copied_bytes", "return values of calls, by the copy table", Derived);
-    put("context_switches", "task_struct.nvcsw, .nivcsw at tp_btf:sched_switch", Measured);
+    let switches = format!("task_struct.nvcsw, .nivcsw at {hooks}:sched_switch");
+    put("context_switches", &switches, Measured);
     put("page_faults", "task_struct.min_flt, .maj_flt", Measured);
-    put("transitions.syscall", "tp_btf:sys_enter, tp_btf:sys_exit", Measured);
+    put("transitions.syscall", &calls, Measured);
     let accounts = probe.storage_accounts();
     put_if(
         &mut sources,
@@ -34,13 +38,13 @@ pub fn sources(probe: &Probe) -> BTreeMap<String, EvidenceSource> {
     put_if(
         &mut sources,
         "transitions.exception",
-        "tp_btf:page_fault_user",
+        &format!("{hooks}:page_fault_user"),
         !missing(&["page_fault_user"]),
         Measured,
     );
     let interrupts = !missing(&["irq_handler_entry", "local_timer_entry"]);
-    let source = "tp_btf:irq_handler_entry and irq_vectors; from user mode by the saved registers";
-    put_if(&mut sources, "transitions.interrupt", source, interrupts, Derived);
+    let source = format!("{hooks}:irq_handler_entry and irq_vectors; from user mode by the saved registers");
+    put_if(&mut sources, "transitions.interrupt", &source, interrupts, Derived);
     sources
 }
 

@@ -58,7 +58,12 @@ pub fn explain(error: &LoadError) -> Fatal {
         LoadError::NoBtf(_) => (
             Failure::Kernel,
             "use a kernel built with CONFIG_DEBUG_INFO_BTF=y (distribution kernels since 2021 are), \
-             and mount sysfs",
+             and mount sysfs; or give a file with this kernel's types: --btf FILE",
+        ),
+        LoadError::NoTypes { .. } | LoadError::OtherTypes(_) => (
+            Failure::Kernel,
+            "give raw BTF of the very kernel that runs (uname -r), such as pahole \
+             --btf_encode_detached=FILE makes from its vmlinux with debug information, or BTFHub keeps",
         ),
         LoadError::NotPermitted(_) => (Failure::Privileges, privileges::HINT),
         LoadError::NoTracepoint(_) | LoadError::NoMember(..) => {

@@ -31,8 +31,8 @@ fn run(cli: Cli) -> anyhow::Result<u8> {
         None => session::run(Plan::new(cli.trace)?),
         Some(Sub::Demo(args)) => demonstration::run(&args),
         Some(Sub::DemoWorkload(args)) => demonstration::run_workload(&args),
-        Some(Sub::Doctor) => {
-            let (text, works) = doctor::examine();
+        Some(Sub::Doctor(args)) => {
+            let (text, works) = doctor::examine(args.source());
             let _ = std::io::stdout().lock().write_all(text.as_bytes());
             Ok(if works { 0 } else { Failure::Kernel as u8 })
         }

@@ -5,6 +5,7 @@ use std::{ffi::OsString, path::PathBuf, time::Duration};
 use crate::{
     cli::TraceArgs,
     error::{Failure, Fatal},
+    probe::Source,
 };
 
 /// What to trace.
@@ -37,6 +38,8 @@ pub struct Plan {
     pub ring_bytes: u32,
     /// Diagnostics of the kernel programs.
     pub debug_ebpf: bool,
+    /// What to know the kernel by.
+    pub source: Source,
 }
 
 impl Plan {
@@ -59,13 +62,14 @@ impl Plan {
             quiet: args.quiet,
             ring_bytes: ring_bytes(&args.ring_size)?,
             debug_ebpf: args.debug_ebpf,
+            source: args.kernel.source(),
         })
     }
 }
 
 impl Plan {
     /// A command traced for its numbers only: nothing is shown or written.
-    pub fn quiet_command(command: Vec<OsString>) -> Self {
+    pub fn quiet_command(command: Vec<OsString>, source: Source) -> Self {
         Self {
             subject: Subject::Command(command),
             follow: false,
@@ -76,6 +80,7 @@ impl Plan {
             quiet: true,
             ring_bytes: DEFAULT_RING_BYTES,
             debug_ebpf: false,
+            source,
         }
     }
 }

@@ -53,7 +53,7 @@ pub(crate) async fn run(
     ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
     loop {
         let drained = drain(reader.get_mut(), &sender).await;
-        if *stopped.borrow() || reader.get_ref().all_ended() {
+        if *stopped.borrow() || (reader.get_ref().all_ended() && !probe.awaits_threads()) {
             break;
         }
         if drained == BATCH {

@@ -24,7 +24,7 @@ use crate::{
     model_room::{Finished, LiveLines, Message, Room},
     options::{Plan, Subject},
     privileges,
-    probe::{Options, Probe, Reader},
+    probe::{Options, Probe, Reader, Source},
     pump::{self, Pumped},
     spawn, target,
     view::{live::Live, report, style::Style},
@@ -111,8 +111,8 @@ pub(crate) fn write_text(text: &str, to_stderr: bool) {
 ///
 /// # Errors
 /// As [`run`].
-pub fn trace_command(command: Vec<std::ffi::OsString>) -> anyhow::Result<Traced> {
-    let plan = Plan::quiet_command(command);
+pub fn trace_command(command: Vec<std::ffi::OsString>, source: Source) -> anyhow::Result<Traced> {
+    let plan = Plan::quiet_command(command, source);
     trace(plan, None, true).map(|(traced, ..)| traced)
 }
 
@@ -193,7 +193,12 @@ fn find_targets(subject: &Subject) -> Result<Vec<target::Found>, Fatal> {
 fn bring_up(plan: &Plan) -> Result<(Probe, Reader), Fatal> {
     privileges::check()?;
     machine::check()?;
-    let options = Options { follow: plan.follow, ring_bytes: plan.ring_bytes, debug: plan.debug_ebpf };
+    let options = Options {
+        follow: plan.follow,
+        ring_bytes: plan.ring_bytes,
+        debug: plan.debug_ebpf,
+        source: plan.source.clone(),
+    };
     let mut probe = Probe::load(&options).map_err(|error| machine::explain(&error))?;
     probe.attach().map_err(|error| machine::explain(&error))?;
     let reader = probe.reader().map_err(|error| machine::explain(&error))?;

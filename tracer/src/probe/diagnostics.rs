@@ -9,7 +9,7 @@ use aya::Ebpf;
 use aya_log::EbpfLogger;
 use log::{Log, Metadata, Record};
 
-use super::load::{LoadError, other};
+use super::error::{LoadError, other};
 
 /// The log of the kernel programs.
 pub struct Diagnostics(EbpfLogger<ToStderr>);

@@ -44,5 +44,8 @@ pub const HOOKS: &[Hook] = &[
     required("sys_enter", "durations, and calls in flight"),
 ];
 
-/// The task iterator that attaches to threads that already run.
+/// The task iterator that attaches to threads that already run: in the typed form.
 pub const ATTACH_THREADS: &str = "attach_threads";
+
+/// Looks at the daemon itself by the structure offsets, to see whether they fit: in the raw form.
+pub const CHECK_OFFSETS: &str = "check_offsets";

@@ -1,27 +1,28 @@
-//! Loading the kernel programs and attaching them.
+//! Loading the kernel programs, attaching and detaching them, and choosing what they trace.
 
-use std::{fs, io, io::Read, path::PathBuf};
+use std::io::Read;
 
 use aya::{
     Btf, Ebpf, EbpfLoader,
     maps::{Array, HashMap, RingBuf, Stack},
-    programs::{BtfTracePoint, Iter, ProgramError, tp_btf::BtfTracePointLinkId},
+    programs::Iter,
 };
 use tracer_common::{
     call::CallShape,
     limits::THREADS,
-    offsets::{ABSENT, Config, Control, Offsets},
+    offsets::{ABSENT, Check, Config, Control, Offsets},
 };
 
 use super::{
     call_table::CallTable,
     diagnostics::Diagnostics,
-    hooks::{ATTACH_THREADS, HOOKS, Hook, Need},
+    error::{LoadError, from_aya, other, refused},
+    form::{Form, Source},
+    hooks::{ATTACH_THREADS, CHECK_OFFSETS, HOOKS, Hook, Need},
     offsets::Types,
+    programs::{self, Link},
     reader::Reader,
 };
-
-static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/zc-trace.bpf.o"));
 
 /// What can be chosen before loading.
 #[derive(Clone, Debug)]
@@ -32,68 +33,59 @@ pub struct Options {
     pub ring_bytes: u32,
     /// Let the programs log their own diagnostics.
     pub debug: bool,
-}
-
-/// Why the kernel side did not come up.
-#[derive(Debug, thiserror::Error)]
-pub enum LoadError {
-    /// No types of the kernel.
-    #[error("this kernel does not publish its types ({VMLINUX}: {0})", VMLINUX = super::offsets::VMLINUX)]
-    NoBtf(String),
-    /// No right to load programs.
-    #[error("the kernel refused to load programs: {0}")]
-    NotPermitted(io::Error),
-    /// A needed tracepoint does not exist.
-    #[error("this kernel has no tracepoint {0}")]
-    NoTracepoint(&'static str),
-    /// A structure member that everything rests on does not exist.
-    #[error("this kernel's types have no {0}.{1}")]
-    NoMember(&'static str, &'static str),
-    /// The verifier refused a program.
-    #[error("the kernel's verifier refused the program {program}{}", log_note(.log))]
-    Refused {
-        /// Which.
-        program: &'static str,
-        /// Where its log was written.
-        log: Option<PathBuf>,
-    },
-    /// A program was loaded but could not be attached.
-    #[error("the program {program} could not be attached: {why}")]
-    NotAttached {
-        /// Which.
-        program: &'static str,
-        /// Why.
-        why: String,
-    },
-    /// Anything else that aya reports.
-    #[error("{0}")]
-    Other(String),
-}
-
-fn log_note(log: &Option<PathBuf>) -> String {
-    log.as_ref().map_or_else(String::new, |path| format!("; its log is in {}", path.display()))
+    /// Where the kernel's types come from, and which form of the programs is to be taken.
+    pub source: Source,
 }
 
 /// The loaded kernel side.
 pub struct Probe {
     ebpf: Ebpf,
-    btf: Btf,
+    form: Form,
+    source: Source,
     config: Config,
+    control: Control,
     offsets: Offsets,
     missing: Vec<(&'static Hook, String)>,
-    links: Vec<(&'static str, BtfTracePointLinkId)>,
+    links: Vec<(&'static str, Link)>,
+    not_typed: Option<String>,
 }
 
 impl Probe {
-    /// Loads every program; attaches none.
+    /// Loads every program, in the best form that the kernel takes; attaches none.
     ///
     /// # Errors
     /// If a needed program or structure member is missing or refused, or rights are.
     pub fn load(options: &Options) -> Result<Self, LoadError> {
-        let types = Types::of_kernel().map_err(|error| LoadError::NoBtf(error.to_string()))?;
-        let offsets = types.offsets();
-        check_members(&offsets)?;
-        let config = Config {
+        let types = Types::find(options.source.btf.as_deref())?;
+        let mut first_error = None;
+        for form in options.source.forms() {
+            match Self::load_shape(options, &types, *form, |_, _| {}) {
+                Ok(mut probe) => {
+                    probe.not_typed = first_error.map(|error: LoadError| error.to_string());
+                    return Ok(probe);
+                }
+                Err(error @ (LoadError::NotPermitted(_) | LoadError::NoMember(..))) => return Err(error),
+                Err(error) => _ = first_error.get_or_insert(error),
+            }
+        }
+        Err(first_error.unwrap_or_else(|| other("there is no form to load")))
+    }
+
+    /// Loads every program in that form, with what `adjust` makes of the members and settings that were found. A test
+    /// of the programs needs this: members and settings are constants to the verifier, which skips the code that they
+    /// switch off, so that a program is known to load only at the shapes at which it was loaded.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load).
+    pub fn load_shape(
+        options: &Options,
+        types: &Types,
+        form: Form,
+        adjust: impl FnOnce(&mut Offsets, &mut Config),
+    ) -> Result<Self, LoadError> {
+        let mut offsets = types.offsets();
+        check_members(&offsets, form)?;
+        let mut config = Config {
             own_tgid: std::process::id(),
             follow: u32::from(options.follow),
             wake_bytes: options.ring_bytes / 4,
@@ -101,18 +93,32 @@ impl Probe {
             sched_switch_arity: types.tracepoint_arity("sched_switch").unwrap_or(3),
             storage_accounts: u32::from(has_storage_accounts(&offsets)),
         };
-        let btf = Btf::from_sys_fs().map_err(|error| LoadError::NoBtf(error.to_string()))?;
+        adjust(&mut offsets, &mut config);
+        let btf = match form {
+            Form::Typed => Some(Btf::from_sys_fs().map_err(|error| LoadError::NoBtf(error.to_string()))?),
+            Form::Raw => None,
+        };
         let ebpf = EbpfLoader::new()
-            .btf(Some(&btf))
+            .btf(btf.as_ref())
             .allow_unsupported_maps()
             .override_global("OFFSETS", &offsets, true)
             .override_global("CONFIG", &config, true)
             .map_max_entries("RING", options.ring_bytes)
-            .load(OBJECT)
+            .load(form.object())
             .map_err(from_aya)?;
-        let mut probe = Self { ebpf, btf, config, offsets, missing: Vec::new(), links: Vec::new() };
+        let mut probe = Self {
+            ebpf,
+            form,
+            source: options.source.clone(),
+            config,
+            control: Control::default(),
+            offsets,
+            missing: Vec::new(),
+            links: Vec::new(),
+            not_typed: None,
+        };
         probe.fill_maps()?;
-        probe.load_programs(&types)?;
+        probe.load_programs(types, btf.as_ref())?;
         Ok(probe)
     }
 
@@ -129,28 +135,39 @@ impl Probe {
         Ok(())
     }
 
-    fn load_programs(&mut self, types: &Types) -> Result<(), LoadError> {
+    fn load_programs(&mut self, types: &Types, btf: Option<&Btf>) -> Result<(), LoadError> {
         for hook in HOOKS {
-            let outcome = if types.has_tracepoint(hook.name) {
-                self.load_hook(hook)
+            // Whether a raw tracepoint exists, attaching to it tells.
+            let outcome = if self.form == Form::Raw || types.has_tracepoint(hook.name) {
+                programs::load(&mut self.ebpf, hook.name, btf)
             } else {
                 Err(LoadError::NoTracepoint(hook.name))
             };
-            match (outcome, hook.need) {
-                (Err(error), Need::Required) => return Err(error),
-                (Err(error), Need::Optional) => self.missing.push((hook, error.to_string())),
-                (Ok(()), _) => {}
-            }
+            self.settle(hook, outcome)?;
         }
-        let btf = &self.btf;
-        let iterator: &mut Iter = program(&mut self.ebpf, ATTACH_THREADS)?;
-        iterator.load("task", btf).map_err(|error| refused(ATTACH_THREADS, error))
+        match btf {
+            Some(btf) => {
+                let iterator: &mut Iter = programs::named(&mut self.ebpf, ATTACH_THREADS)?;
+                iterator.load("task", btf).map_err(|error| refused(ATTACH_THREADS, error))
+            }
+            None => programs::load(&mut self.ebpf, CHECK_OFFSETS, None),
+        }
     }
 
-    fn load_hook(&mut self, hook: &'static Hook) -> Result<(), LoadError> {
-        let btf = &self.btf;
-        let program: &mut BtfTracePoint = program(&mut self.ebpf, hook.name)?;
-        program.load(hook.name, btf).map_err(|error| refused(hook.name, error))
+    /// Without an optional hook it goes on.
+    fn settle<T>(
+        &mut self,
+        hook: &'static Hook,
+        outcome: Result<T, LoadError>,
+    ) -> Result<Option<T>, LoadError> {
+        match (outcome, hook.need) {
+            (Ok(done), _) => Ok(Some(done)),
+            (Err(error), Need::Required) => Err(error),
+            (Err(error), Need::Optional) => {
+                self.missing.push((hook, error.to_string()));
+                Ok(None)
+            }
+        }
     }
 
     /// Attaches every program that was loaded. Nothing is traced yet: no task has a slot.
@@ -158,43 +175,70 @@ impl Probe {
     /// # Errors
     /// If a needed one cannot be attached.
     pub fn attach(&mut self) -> Result<(), LoadError> {
+        if self.form == Form::Raw {
+            self.check_offsets()?;
+        }
         for hook in HOOKS {
             if self.missing.iter().any(|(missing, _)| missing.name == hook.name) {
                 continue;
             }
-            let program: &mut BtfTracePoint = program(&mut self.ebpf, hook.name)?;
-            let outcome = program
-                .attach()
-                .map_err(|error| LoadError::NotAttached { program: hook.name, why: error.to_string() });
-            match (outcome, hook.need) {
-                (Err(error), Need::Required) => return Err(error),
-                (Err(error), Need::Optional) => self.missing.push((hook, error.to_string())),
-                (Ok(link), _) => self.links.push((hook.name, link)),
+            let outcome = programs::attach(&mut self.ebpf, hook.name, hook.name, self.form);
+            if let Some(link) = self.settle(hook, outcome)? {
+                self.links.push((hook.name, link));
             }
         }
         Ok(())
     }
 
-    /// Detaches every program, calls first, and takes the accounts of living threads a last time. What the programs
-    /// have counted stays to be read.
+    /// Has a hook look at this very thread by the offsets, before anything is traced. Learns by that, too, where in a
+    /// task's stack the kernel saves the user registers, which depends on how it was built.
+    fn check_offsets(&mut self) -> Result<(), LoadError> {
+        let link = programs::attach(&mut self.ebpf, CHECK_OFFSETS, "sys_enter", self.form)?;
+        // Any call does.
+        let _ = rustix::process::getppid();
+        programs::detach(&mut self.ebpf, CHECK_OFFSETS, link)?;
+        let found: Array<_, Check> = self.map("CHECK")?;
+        let check = found.get(&0, 0).map_err(other)?;
+        if check.ran == 0 {
+            return Err(other("the hook on sys_enter does not run"));
+        }
+        self.control.registers_at = u32::try_from(check.registers_at).unwrap_or(0);
+        if check.fits == 0 || self.control.registers_at == 0 {
+            let file = self.source.btf.clone().unwrap_or_else(|| super::offsets::VMLINUX.into());
+            return Err(LoadError::OtherTypes(file));
+        }
+        self.set_control()
+    }
+
+    /// Detaches every program, calls first, and takes the accounts of living threads a last time (not in the raw form,
+    /// which has no iterator). What the programs have counted stays to be read.
     ///
     /// # Errors
     /// If the kernel refuses a map update or the iterator.
     pub fn detach(&mut self) -> Result<(), LoadError> {
         while let Some((name, link)) = self.links.pop() {
-            let program: &mut BtfTracePoint = program(&mut self.ebpf, name)?;
-            program.detach(link).map_err(other)?;
+            programs::detach(&mut self.ebpf, name, link)?;
         }
-        self.set_control(Control { spawner_tgid: 0, stopped: 1 })?;
-        self.run_iterator()
+        self.control.spawner_tgid = 0;
+        self.control.stopped = 1;
+        self.set_control()?;
+        match self.form {
+            Form::Typed => self.run_iterator(),
+            Form::Raw => {
+                let pids = self.targets()?;
+                self.remove_targets(&pids)
+            }
+        }
     }
 
-    fn set_control(&mut self, control: Control) -> Result<(), LoadError> {
+    fn set_control(&mut self) -> Result<(), LoadError> {
+        let control = self.control;
         let mut map: Array<_, Control> = self.map("CONTROL")?;
         map.set(0, control, 0).map_err(other)
     }
 
-    /// Begins to trace every thread that these processes have now.
+    /// Begins to trace every thread that these processes have now: in the typed form at once, in the raw form each with
+    /// its first hook.
     ///
     /// # Errors
     /// If the iterator cannot be run.
@@ -203,18 +247,38 @@ impl Probe {
         for pid in pids {
             targets.insert(*pid, 1, 0).map_err(other)?;
         }
+        if self.form == Form::Raw {
+            return Ok(());
+        }
         // A thread that a not yet traced thread makes during the first pass is met by the second.
         self.run_iterator()?;
         self.run_iterator()?;
+        self.remove_targets(pids)
+    }
+
+    fn remove_targets(&mut self, pids: &[u32]) -> Result<(), LoadError> {
         let mut targets: HashMap<_, u32, u32> = self.map("TARGETS")?;
         for pid in pids {
+            // The kernel side may have been faster.
             let _ = targets.remove(pid);
         }
         Ok(())
     }
 
+    /// Processes with threads that may have no slot yet.
+    fn targets(&mut self) -> Result<Vec<u32>, LoadError> {
+        let targets: HashMap<_, u32, u32> = self.map("TARGETS")?;
+        targets.keys().collect::<Result<_, _>>().map_err(other)
+    }
+
+    /// Whether there may be threads to trace that nothing has been heard of yet: in the raw form one that sleeps since
+    /// before tracing began is met only when it wakes.
+    pub fn awaits_threads(&mut self) -> bool {
+        self.form == Form::Raw && self.targets().is_ok_and(|targets| !targets.is_empty())
+    }
+
     fn run_iterator(&mut self) -> Result<(), LoadError> {
-        let iterator: &mut Iter = program(&mut self.ebpf, ATTACH_THREADS)?;
+        let iterator: &mut Iter = programs::named(&mut self.ebpf, ATTACH_THREADS)?;
         let link = iterator.attach().map_err(other)?;
         let link = iterator.take_link(link).map_err(other)?;
         let mut file = link.into_file().map_err(other)?;
@@ -227,8 +291,8 @@ impl Probe {
     /// # Errors
     /// If the kernel refuses the map update.
     pub fn trace_own_children(&mut self, on: bool) -> Result<(), LoadError> {
-        let spawner_tgid = if on { std::process::id() } else { 0 };
-        self.set_control(Control { spawner_tgid, stopped: 0 })
+        self.control.spawner_tgid = if on { std::process::id() } else { 0 };
+        self.set_control()
     }
 
     /// Splits off what reads records and counters.
@@ -243,6 +307,16 @@ impl Probe {
     /// Hooks that this kernel does not have or refused, with the reason.
     pub fn missing(&self) -> &[(&'static Hook, String)] {
         &self.missing
+    }
+
+    /// The form that was loaded.
+    pub fn form(&self) -> Form {
+        self.form
+    }
+
+    /// Why it is not the typed form, if that was tried.
+    pub fn not_typed(&self) -> Option<&str> {
+        self.not_typed.as_deref()
     }
 
     /// Whether the kernel keeps I/O accounts per task.
@@ -279,77 +353,12 @@ impl Probe {
     }
 }
 
-fn program<'a, P>(ebpf: &'a mut Ebpf, name: &'static str) -> Result<&'a mut P, LoadError>
-where
-    &'a mut P: TryFrom<&'a mut aya::programs::Program, Error = ProgramError>,
-{
-    ebpf.program_mut(name)
-        .ok_or_else(|| LoadError::Other(format!("the object has no program {name}")))?
-        .try_into()
-        .map_err(other)
-}
-
-pub(super) fn other(error: impl std::fmt::Display) -> LoadError {
-    LoadError::Other(error.to_string())
-}
-
-fn from_aya(error: aya::EbpfError) -> LoadError {
-    let mut source: Option<&dyn std::error::Error> = Some(&error);
-    while let Some(cause) = source {
-        if let Some(io) = cause.downcast_ref::<io::Error>()
-            && io.kind() == io::ErrorKind::PermissionDenied
-        {
-            return LoadError::NotPermitted(io::Error::from_raw_os_error(
-                io.raw_os_error().unwrap_or(libc::EPERM),
-            ));
-        }
-        source = cause.source();
-    }
-    LoadError::Other(chain(&error))
-}
-
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    text
-}
-
-fn refused(program: &'static str, error: ProgramError) -> LoadError {
-    match error {
-        ProgramError::LoadError { io_error, verifier_log } => {
-            let log = verifier_log.to_string();
-            if io_error.kind() == io::ErrorKind::PermissionDenied && log.is_empty() {
-                LoadError::NotPermitted(io_error)
-            } else {
-                LoadError::Refused { program, log: keep_log(program, &format!("{io_error}\n{log}")) }
-            }
-        }
-        other => LoadError::NotAttached { program, why: other.to_string() },
-    }
-}
-
-/// Writes the verifier's log where the person can find it.
-fn keep_log(program: &str, log: &str) -> Option<PathBuf> {
-    let file = tempfile::Builder::new()
-        .prefix(&format!("zc-trace-verifier-{program}-"))
-        .suffix(".log")
-        .tempfile()
-        .ok()?;
-    let (_, path) = file.keep().ok()?;
-    fs::write(&path, log).ok()?;
-    Some(path)
-}
-
 fn has_storage_accounts(offsets: &Offsets) -> bool {
     offsets.task_rchar != ABSENT && offsets.task_read_bytes != ABSENT
 }
 
 /// Members without which nothing can be traced.
-fn check_members(offsets: &Offsets) -> Result<(), LoadError> {
+fn check_members(offsets: &Offsets, form: Form) -> Result<(), LoadError> {
     const NEEDED: &[(&str, &str)] = &[
         ("task_struct", "tgid"),
         ("task_struct", "pid"),
@@ -364,10 +373,14 @@ fn check_members(offsets: &Offsets) -> Result<(), LoadError> {
         ("task_struct", "exit_code"),
         ("task_struct", "__state"),
     ];
+    const NEEDED_RAW: &[(&str, &str)] =
+        &[("task_struct", "stack"), ("task_struct", "signal"), ("signal_struct", "live")];
     let mut absent = None;
     offsets.visit(|structure, path, offset| {
-        if offset == ABSENT && NEEDED.contains(&(structure, path)) {
-            absent = Some((structure, path));
+        let member = (structure, path);
+        let needed = NEEDED.contains(&member) || form == Form::Raw && NEEDED_RAW.contains(&member);
+        if offset == ABSENT && needed {
+            absent = Some(member);
         }
     });
     absent.map_or(Ok(()), |(structure, path)| Err(LoadError::NoMember(structure, path)))

@@ -6,12 +6,17 @@ mod counters;
 mod decode;
 mod diagnostics;
 pub mod endpoints;
+mod error;
+pub mod form;
 pub mod hooks;
 mod load;
 pub mod mappings;
 pub mod offsets;
+mod programs;
 mod reader;
 
 pub use diagnostics::Diagnostics;
-pub use load::{LoadError, Options, Probe};
+pub use error::LoadError;
+pub use form::{Form, Source};
+pub use load::{Options, Probe};
 pub use reader::Reader;

@@ -1,7 +1,11 @@
-//! Finding structure members and tracepoint arities in the running kernel's BTF, by name.
+//! Finding structure members and tracepoint arities in the kernel's BTF, by name.
+
+use std::path::Path;
 
 use btf_rs::{Btf, BtfType, Type};
 use tracer_common::offsets::Offsets;
+
+use super::error::LoadError;
 
 /// Where the kernel publishes its types.
 pub const VMLINUX: &str = "/sys/kernel/btf/vmlinux";
@@ -10,12 +14,29 @@ pub const VMLINUX: &str = "/sys/kernel/btf/vmlinux";
 pub struct Types(Btf);
 
 impl Types {
-    /// Reads the running kernel's BTF.
+    /// Reads them from a file, or asks the running kernel.
     ///
     /// # Errors
-    /// If it is missing (`CONFIG_DEBUG_INFO_BTF` off) or cannot be parsed.
-    pub fn of_kernel() -> Result<Self, btf_rs::Error> {
-        Btf::from_file(VMLINUX).map(Self)
+    /// If the kernel publishes none (`CONFIG_DEBUG_INFO_BTF` off), or the file holds none.
+    pub fn find(file: Option<&Path>) -> Result<Self, LoadError> {
+        match file {
+            Some(file) => {
+                Self::of_file(file).map_err(|why| LoadError::NoTypes { path: file.to_owned(), why })
+            }
+            None => Btf::from_file(VMLINUX).map(Self).map_err(|error| LoadError::NoBtf(error.to_string())),
+        }
+    }
+
+    fn of_file(file: &Path) -> Result<Self, String> {
+        let bytes = std::fs::read(file).map_err(|error| error.to_string())?;
+        if bytes.starts_with(b"\x7fELF") {
+            return Err("it is an ELF file, not raw BTF".to_owned());
+        }
+        let types = Self(Btf::from_bytes(&bytes).map_err(|error| error.to_string())?);
+        match types.offset("task_struct", "pid") {
+            Some(_) => Ok(types),
+            None => Err("it is BTF without struct task_struct".to_owned()),
+        }
     }
 
     /// Every member that the programs read.

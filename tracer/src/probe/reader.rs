@@ -19,7 +19,8 @@ use super::{
     counters,
     decode::{self, Decoded},
     endpoints::{self, Describer},
-    load::{LoadError, Probe, other},
+    error::{LoadError, other},
+    load::Probe,
     mappings,
 };
 use crate::model::event::{Counters, Event, Operation, Serial, Side, ThreadTotals, Tid};
