@@ -55,6 +55,13 @@ pub fn of_descriptor(task: Task, fd: u64) -> OpenFile {
     OpenFile { serial: walk(file, fd as u32), flags }
 }
 
+/// Has a descriptor of the current task described anew when it is next met.
+#[inline(always)]
+pub fn forget(task: Task, fd: u64) {
+    let file = file_of(task, fd as u32);
+    let _ = KNOWN_FILES.remove(&file);
+}
+
 /// `task->files->fdt->fd[fd]` (include/linux/fdtable.h, `files_lookup_fd_raw`).
 #[inline(always)]
 fn file_of(task: Task, fd: u32) -> u64 {
