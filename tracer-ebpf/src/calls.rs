@@ -104,12 +104,12 @@ fn note_call(task: Task, slot: &mut ThreadSlot, registers: Registers, number: i6
     }
     let shape = shape_of(slot.call);
     if shape.source_fd != NONE {
-        let source = identity::of_descriptor(task, argument(slot, shape.source_fd));
+        let source = identity::of_descriptor(task, argument(slot, shape.source_fd), &mut slot.met_source);
         slot.source = source.serial;
         slot.source_flags = source.flags;
     }
     if shape.sink_fd != NONE {
-        let sink = identity::of_descriptor(task, argument(slot, shape.sink_fd));
+        let sink = identity::of_descriptor(task, argument(slot, shape.sink_fd), &mut slot.met_sink);
         slot.sink = sink.serial;
         slot.sink_flags = sink.flags;
     }

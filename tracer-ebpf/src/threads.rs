@@ -84,6 +84,8 @@ fn clear(slot: &mut ThreadSlot) {
     slot.exec_read_chars = 0;
     slot.exec_read_calls = 0;
     slot.fault_registers = [0; 3];
+    slot.met_source.file = 0;
+    slot.met_sink.file = 0;
 }
 
 #[inline(always)]
