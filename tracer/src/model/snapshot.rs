@@ -310,7 +310,7 @@ pub struct Thread {
     pub tid: u32,
     /// `comm`.
     pub comm: String,
-    /// Whether it has ended.
+    /// Whether it has ended. With thread id 0 an entry stands for many threads of its process that have.
     pub ended: bool,
     /// System calls.
     pub calls: u64,

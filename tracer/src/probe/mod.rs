@@ -11,6 +11,7 @@ mod load;
 pub mod mappings;
 pub mod offsets;
 mod reader;
+mod serials;
 
 pub use diagnostics::Diagnostics;
 pub use load::{LoadError, Options, Probe};
