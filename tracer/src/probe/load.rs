@@ -175,17 +175,17 @@ impl Probe {
         Ok(())
     }
 
-    /// Detaches every program, calls first, and takes the accounts of living threads a last time. What the programs
+    /// Ends the trace at this moment, detaches every program, and takes the accounts of living threads a last time. What the programs
     /// have counted stays to be read.
     ///
     /// # Errors
     /// If the kernel refuses a map update or the iterator.
     pub fn detach(&mut self) -> Result<(), LoadError> {
+        self.set_control(Control { spawner_tgid: 0, stopped: 1 })?;
         while let Some((name, link)) = self.links.pop() {
             let program: &mut BtfTracePoint = program(&mut self.ebpf, name)?;
             program.detach(link).map_err(other)?;
         }
-        self.set_control(Control { spawner_tgid: 0, stopped: 1 })?;
         self.run_iterator()
     }
 
