@@ -30,6 +30,9 @@ impl CallClass {
     pub const EXEC: Self = Self(7);
     /// `exit` and `exit_group`: never returns.
     pub const NO_RETURN: Self = Self(8);
+    /// `connect` and `bind`: as [`Self::DESCRIPTOR`], and the first argument's endpoint is described anew, because its
+    /// addresses have changed.
+    pub const READDRESSES: Self = Self(9);
 }
 
 /// Which argument of a call means what; argument indices from 0, or [`NONE`].
@@ -48,8 +51,10 @@ pub struct CallShape {
     pub length: u8,
     /// The flags.
     pub flags: u8,
+    /// 1: the call came through the 32-bit ABI, whose message headers are laid out differently.
+    pub compat: u8,
     /// Padding.
-    pub _pad: [u8; 2],
+    pub _pad: u8,
 }
 
 /// What an operation does, whichever of its variants was called.
@@ -107,7 +112,7 @@ const fn named(name: &'static str, kind: CallKind, class: CallClass, args: [u8; 
     NamedShape {
         name,
         kind,
-        shape: CallShape { class, source_fd, sink_fd, buffer, length, flags, _pad: [0; 2] },
+        shape: CallShape { class, source_fd, sink_fd, buffer, length, flags, compat: 0, _pad: 0 },
     }
 }
 
@@ -172,7 +177,8 @@ pub const CALL_SHAPES: &[NamedShape] = &[
     descriptor("socketpair"),
     descriptor("accept"),
     descriptor("accept4"),
-    descriptor("connect"),
+    named("connect", CallKind::Descriptor, CallClass::READDRESSES, [NONE; 5]),
+    named("bind", CallKind::Descriptor, CallClass::READDRESSES, [NONE; 5]),
     descriptor("eventfd"),
     descriptor("eventfd2"),
     descriptor("memfd_create"),

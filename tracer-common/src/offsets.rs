@@ -123,7 +123,7 @@ impl Config {
 pub struct Control {
     /// Process whose next children are traced from their birth (the daemon, while it starts a command); 0 for none.
     pub spawner_tgid: u32,
-    /// 1: tracing has ended and the hooks are gone; the task iterator takes the accounts a last time.
+    /// 1: tracing has ended: the hooks do nothing more, the task iterator takes the accounts a last time.
     pub stopped: u32,
     /// In the raw form: where in a task's stack its saved user registers are, bytes.
     pub registers_at: u32,

@@ -33,6 +33,8 @@ pub mod flag {
     pub const STORAGE_KNOWN: u16 = 2;
     /// `head` holds the first bytes of the payload.
     pub const HEAD_KNOWN: u16 = 4;
+    /// `tail` holds the last bytes of the payload.
+    pub const TAIL_KNOWN: u16 = 8;
 }
 
 /// The head of every record.
@@ -116,6 +118,8 @@ pub struct OperationRecord {
     /// The first bytes of the payload in the target's memory, as many as there are up to eight; with
     /// [`flag::HEAD_KNOWN`]. They tell whether a buffer that is written from still holds what was read into it.
     pub head: [u8; 8],
+    /// Likewise the last eight bytes, with [`flag::TAIL_KNOWN`]: of payload in one buffer, if it has as many.
+    pub tail: [u8; 8],
 }
 
 /// One `struct iovec` of the target.
@@ -174,7 +178,7 @@ pub struct ThreadRecord {
 
 const _: () = assert!(size_of::<Header>() == 24);
 const _: () = assert!(size_of::<CallRecord>() == 80);
-const _: () = assert!(size_of::<OperationRecord>() == 168);
-const _: () = assert!(size_of::<VectorRecord>() == 168 + 128);
+const _: () = assert!(size_of::<OperationRecord>() == 176);
+const _: () = assert!(size_of::<VectorRecord>() == 176 + 128);
 const _: () = assert!(size_of::<DescriptorRecord>() == 144);
 const _: () = assert!(size_of::<ThreadRecord>() == 64);

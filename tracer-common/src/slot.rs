@@ -50,6 +50,20 @@ pub mod state {
     pub const PENDING: u32 = 256;
 }
 
+/// The open file that a call of the thread met last, so that the next call on it needs no look-up.
+#[derive(Clone, Copy, Debug, Default)]
+#[repr(C)]
+pub struct MetFile {
+    /// Address of the `struct file`: may be reused for another one, hence
+    pub file: u64,
+    /// the address of its inode and
+    pub inode: u64,
+    /// the inode number.
+    pub inode_number: u64,
+    /// Its serial.
+    pub serial: u64,
+}
+
 /// One traced thread. Written only by hooks that run on behalf of that thread (or of the scheduler that switches it).
 #[derive(Clone, Copy, Debug, Default)]
 #[repr(C)]
@@ -113,6 +127,10 @@ pub struct ThreadSlot {
     /// Where and how the last user-mode page fault interrupted: instruction pointer, stack pointer, a count register.
     /// An interrupt with the same three came while that fault was being handled, so from kernel mode.
     pub fault_registers: [u64; 3],
+    /// The source that a call met last, and
+    pub met_source: MetFile,
+    /// the sink.
+    pub met_sink: MetFile,
     /// Messages of the last `sendmmsg` or `recvmmsg`, and
     pub messages: u64,
     /// their bytes: summed here, because a sum in memory has no range that the verifier would track.
@@ -123,7 +141,7 @@ pub struct ThreadSlot {
 
 const _: () = assert!(size_of::<Accounts>() == 80);
 const _: () = assert!(
-    size_of::<ThreadSlot>() == 16 + 16 + 64 + 16 + 8 + 3 * 80 + 16 + 16 + 5 * 8 + 4 * 8 + 24 + 16 + 16
+    size_of::<ThreadSlot>() == 64 + 16 + 16 + 64 + 16 + 8 + 3 * 80 + 16 + 16 + 5 * 8 + 4 * 8 + 24 + 16 + 16
 );
 
 /// Exact counters of one system call on one CPU.

@@ -53,7 +53,8 @@ fn shape_of(call: u32) -> CallShape {
         buffer: NONE,
         length: NONE,
         flags: NONE,
-        _pad: [0; 2],
+        compat: 0,
+        _pad: 0,
     };
     SHAPES.get(call).copied().unwrap_or(COUNTED)
 }
@@ -105,12 +106,12 @@ fn note_call(task: Task, slot: &mut ThreadSlot, registers: Registers, number: i6
     }
     let shape = shape_of(slot.call);
     if shape.source_fd != NONE {
-        let source = identity::of_descriptor(task, argument(slot, shape.source_fd));
+        let source = identity::of_descriptor(task, argument(slot, shape.source_fd), &mut slot.met_source);
         slot.source = source.serial;
         slot.source_flags = source.flags;
     }
     if shape.sink_fd != NONE {
-        let sink = identity::of_descriptor(task, argument(slot, shape.sink_fd));
+        let sink = identity::of_descriptor(task, argument(slot, shape.sink_fd), &mut slot.met_sink);
         slot.sink = sink.serial;
         slot.sink_flags = sink.flags;
     }
@@ -165,6 +166,9 @@ fn leave(task: Task, slot: &mut ThreadSlot, registers: Registers, result: i64) {
         flags: flags(known_start),
         shape,
     };
+    if shape.class == CallClass::READDRESSES {
+        identity::forget(task, argument(slot, 0));
+    }
     if shape.class == CallClass::EXEC && result == 0 {
         slot.exec_read_chars += slot.latest.read_chars.wrapping_sub(slot.at_enter.read_chars);
         slot.exec_read_calls += slot.latest.read_calls.wrapping_sub(slot.at_enter.read_calls);
@@ -190,7 +194,7 @@ fn bytes_moved(slot: &mut ThreadSlot, shape: CallShape, result: i64) -> u64 {
     if result <= 0 || !is_operation(shape.class) {
         0
     } else if shape.class == CallClass::MESSAGES {
-        payload::messages_bytes(slot, argument(slot, shape.buffer), result as u64);
+        payload::messages_bytes(slot, argument(slot, shape.buffer), result as u64, shape.compat != 0);
         slot.message_bytes
     } else {
         result as u64
@@ -223,7 +227,7 @@ fn tell(slot: &ThreadSlot, outcome: &Outcome) -> bool {
     match outcome.shape.class {
         CallClass::BUFFER | CallClass::IN_KERNEL => tell_operation(slot, outcome),
         CallClass::VECTOR | CallClass::MESSAGE | CallClass::MESSAGES => tell_vector(slot, outcome),
-        CallClass::DESCRIPTOR => tell_descriptor(slot, outcome),
+        CallClass::DESCRIPTOR | CallClass::READDRESSES => tell_descriptor(slot, outcome),
         _ => tell_call(slot, outcome),
     }
 }
@@ -264,6 +268,7 @@ fn fill_operation(record: &mut OperationRecord, kind: RecordKind, slot: &ThreadS
     record.call_flags = call_flags(slot, shape);
     record.vectors = 0;
     record.head = [0; 8];
+    record.tail = [0; 8];
 }
 
 #[inline(always)]
@@ -288,6 +293,9 @@ fn tell_operation(slot: &ThreadSlot, outcome: &Outcome) -> bool {
     if outcome.shape.buffer != NONE {
         record.buffer = argument(slot, outcome.shape.buffer);
         note_head(record, record.buffer);
+        if record.bytes > 0 && payload::tail(record.buffer, record.bytes, &mut record.tail) {
+            record.call.header.flags |= flag::TAIL_KNOWN;
+        }
     }
     if outcome.shape.length != NONE {
         record.asked = argument(slot, outcome.shape.length);
@@ -312,6 +320,9 @@ fn tell_vector(slot: &ThreadSlot, outcome: &Outcome) -> bool {
 fn fill_vector(record: &mut VectorRecord, slot: &ThreadSlot, outcome: &Outcome) {
     let shape = outcome.shape;
     let buffer = argument(slot, shape.buffer);
+    if shape.class == CallClass::MESSAGES && shape.compat != 0 {
+        return;
+    }
     if shape.class == CallClass::MESSAGES {
         let count = if outcome.result < 0 { 0 } else { outcome.result as u64 };
         payload::messages_vector(buffer, count, &mut record.iovecs);

@@ -5,12 +5,13 @@ use aya_ebpf::helpers::bpf_get_smp_processor_id;
 use tracer_common::{
     endpoint::{Endpoint, known, route},
     offsets::ABSENT,
+    slot::MetFile,
 };
 
 use crate::{
     kernel::{Task, offset, probe},
     maps::{KNOWN_FILES, KnownFile, NEW_ENDPOINTS, NEXT_SERIAL, SCRATCH, lost},
-    path,
+    path, threads,
 };
 
 /// include/uapi/linux/stat.h
@@ -37,34 +38,61 @@ impl OpenFile {
 
 /// Looks a descriptor of the current task up.
 #[inline(always)]
-pub fn of_descriptor(task: Task, fd: u64) -> OpenFile {
+pub fn of_descriptor(task: Task, fd: u64, met: &mut MetFile) -> OpenFile {
     let file = file_of(task, fd as u32);
     if file == 0 {
         return OpenFile::NONE;
     }
-    let inode: u64 = probe(file, offset!(file_inode));
-    let flags: u32 = probe(file, offset!(file_flags));
+    let (inode, flags) = inode_and_flags(file);
     let inode_number: u64 = probe(inode, offset!(inode_number));
+    if met.file == file && met.inode == inode && met.inode_number == inode_number {
+        return OpenFile { serial: met.serial, flags };
+    }
+    let serial = look_up(file, inode, inode_number, fd as u32);
+    *met = MetFile { file, inode, inode_number, serial };
+    OpenFile { serial, flags }
+}
+
+#[inline(always)]
+fn look_up(file: u64, inode: u64, inode_number: u64, fd: u32) -> u64 {
     // SAFETY: copied out at once; an entry that is replaced meanwhile would fail the comparison.
     if let Some(entry) = unsafe { KNOWN_FILES.get(&file) }
         && entry.inode == inode
         && entry.inode_number == inode_number
     {
-        return OpenFile { serial: entry.serial, flags };
+        return entry.serial;
     }
-    OpenFile { serial: walk(file, fd as u32), flags }
+    walk(file, fd)
+}
+
+/// `f_inode` and `f_flags`: neighbours on newer kernels, where one read brings both.
+#[inline(always)]
+fn inode_and_flags(file: u64) -> (u64, u32) {
+    if offset!(file_flags) == offset!(file_inode).wrapping_add(8) {
+        let [inode, flags]: [u64; 2] = probe(file, offset!(file_inode));
+        (inode, flags as u32)
+    } else {
+        (probe(file, offset!(file_inode)), probe(file, offset!(file_flags)))
+    }
+}
+
+/// Has a descriptor of the current task described anew when it is next met.
+#[inline(always)]
+pub fn forget(task: Task, fd: u64) {
+    let file = file_of(task, fd as u32);
+    let _ = KNOWN_FILES.remove(&file);
+    if let Some(slot) = threads::slot_of(task) {
+        // Another thread may still know it as it was; its next other file ends that.
+        slot.met_source.file = 0;
+        slot.met_sink.file = 0;
+    }
 }
 
 /// `task->files->fdt->fd[fd]` (include/linux/fdtable.h, `files_lookup_fd_raw`).
 #[inline(always)]
 fn file_of(task: Task, fd: u32) -> u64 {
-    let table: u64 = probe(task.files(), offset!(files_fdt));
-    let size: u32 = probe(table, offset!(fdtable_max));
-    if fd >= size {
-        return 0;
-    }
-    let files: u64 = probe(table, offset!(fdtable_fd));
-    if files == 0 { 0 } else { probe(files + fd as u64 * 8, 0) }
+    let (size, files) = task.descriptors();
+    if fd >= size || files == 0 { 0 } else { probe(files + fd as u64 * 8, 0) }
 }
 
 /// Finds out all about an open file, leaves it where user space looks, and remembers it by a new serial. 0 if there was

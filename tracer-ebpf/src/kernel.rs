@@ -103,10 +103,18 @@ impl Task {
         self.member(offset!(task_status))
     }
 
-    /// `task->files`, as an address.
+    /// `task->files->fdt`: how many descriptors there are, and the address of the array of open files.
     #[inline(always)]
-    pub fn files(self) -> u64 {
-        self.member(offset!(task_files))
+    pub fn descriptors(self) -> (u32, u64) {
+        // SAFETY: in the typed form each load is a pointer member of a structure that the verifier knows, or its end.
+        unsafe {
+            let files: *const u8 = form::load(self.0, offset!(task_files) as usize);
+            let table: *const u8 = form::load(files, offset!(files_fdt) as usize);
+            (
+                form::load(table, offset!(fdtable_max) as usize),
+                form::load(table, offset!(fdtable_fd) as usize),
+            )
+        }
     }
 
     /// `task->fs`, as an address.

@@ -15,6 +15,9 @@ const MSG_IOVLEN: u64 = 24;
 /// 64-bit `struct mmsghdr`: its size, and where the message's length is.
 const MMSGHDR: u64 = 64;
 const MSG_LEN: u64 = 56;
+/// The same of the 32-bit ABI (include/net/compat.h, `struct compat_mmsghdr`).
+const COMPAT_MMSGHDR: u64 = 32;
+const COMPAT_MSG_LEN: u64 = 28;
 
 /// A value of the target's memory; zeros if it cannot be read (without a branch: see `kernel::probe`).
 #[inline(always)]
@@ -33,6 +36,14 @@ pub fn head(buffer: u64, bytes: u64, into: &mut [u8; 8]) -> bool {
     let length = if bytes > 8 { 8 } else { bytes as u32 };
     // SAFETY: at most the size of `into`.
     unsafe { bpf_probe_read_user(into.as_mut_ptr().cast(), length, buffer as *const c_void) == 0 }
+}
+
+/// Copies the last eight bytes of a payload that has as many; false if they cannot be read.
+#[inline(always)]
+pub fn tail(buffer: u64, bytes: u64, into: &mut [u8; 8]) -> bool {
+    let from = buffer.wrapping_add(bytes).wrapping_sub(8);
+    // SAFETY: the size of `into`.
+    bytes >= 8 && unsafe { bpf_probe_read_user(into.as_mut_ptr().cast(), 8, from as *const c_void) == 0 }
 }
 
 /// Address and number of entries of the iovecs that a message header points to.
@@ -67,7 +78,8 @@ pub fn messages_vector(base: u64, count: u64, into: &mut [IoVec; IOVECS]) {
 /// Count and sum go through memory: in registers their ranges would differ at each way out of the loop, and the verifier
 /// would walk the rest of the program once for every number of messages.
 #[inline(never)]
-pub fn messages_bytes(slot: &mut ThreadSlot, base: u64, count: u64) {
+pub fn messages_bytes(slot: &mut ThreadSlot, base: u64, count: u64, compat: bool) {
+    let (stride, length_at) = if compat { (COMPAT_MMSGHDR, COMPAT_MSG_LEN) } else { (MMSGHDR, MSG_LEN) };
     slot.messages = count;
     slot.message_bytes = 0;
     for index in 0..MESSAGES as u64 {
@@ -75,7 +87,7 @@ pub fn messages_bytes(slot: &mut ThreadSlot, base: u64, count: u64) {
         if index >= unsafe { ptr::read_volatile(&slot.messages) } {
             break;
         }
-        let length: u32 = user(base.wrapping_add(index * MMSGHDR + MSG_LEN));
+        let length: u32 = user(base.wrapping_add(index * stride + length_at));
         // SAFETY: likewise.
         unsafe { ptr::write_volatile(&mut slot.message_bytes, slot.message_bytes + length as u64) };
     }

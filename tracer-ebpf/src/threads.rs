@@ -9,12 +9,26 @@ use tracer_common::{
 use crate::{
     emit, form,
     kernel::Task,
-    maps::{FREE_SLOTS, SLOTS, lost},
+    maps::{CONTROL, FREE_SLOTS, SLOTS, lost},
 };
 
-/// The slot of a task, if it is traced.
+/// The slot of a task, if it is traced. When tracing has ended it is not any more: all hooks stop at one moment, though
+/// they are detached one after the other.
 #[inline(always)]
 pub fn slot_of(task: Task) -> Option<&'static mut ThreadSlot> {
+    let slot = slot_at_any_time(task)?;
+    if has_ended() { None } else { Some(slot) }
+}
+
+/// Whether user space has ended the trace.
+#[inline(always)]
+pub fn has_ended() -> bool {
+    CONTROL.get(0).is_some_and(|control| control.stopped != 0)
+}
+
+/// The slot of a task, if it has one.
+#[inline(always)]
+pub fn slot_at_any_time(task: Task) -> Option<&'static mut ThreadSlot> {
     let number = form::find(task).or_else(|| form::attach(task))?;
     let slot = SLOTS.get_ptr_mut(number.wrapping_sub(1))?;
     // SAFETY: an array entry; only hooks that run for this thread write to it.
@@ -83,6 +97,8 @@ fn clear(slot: &mut ThreadSlot) {
     slot.exec_read_chars = 0;
     slot.exec_read_calls = 0;
     slot.fault_registers = [0; 3];
+    slot.met_source.file = 0;
+    slot.met_sink.file = 0;
 }
 
 #[inline(always)]

@@ -5,18 +5,20 @@ use std::fmt::Write;
 use tracer_common::offsets::ABSENT;
 
 use crate::{
+    error::Failure,
     evidence, machine,
-    privileges::{self, Capabilities},
-    probe::{Form, LoadError, Options, Probe, Source, hooks::HOOKS, offsets::VMLINUX},
+    privileges::Capabilities,
+    probe::{Form, Options, Probe, Source, hooks::HOOKS, offsets::VMLINUX},
     view::format::evidence_word,
 };
 
-/// Looks at everything and describes it. The second value says whether tracing works here.
-pub fn examine(source: Source) -> (String, bool) {
+/// Looks at everything and describes it. The second value says why tracing does not work here, if so.
+pub fn examine(source: Source) -> (String, Result<(), Failure>) {
     let mut text = String::new();
     describe_machine(&mut text, &source);
     let works = describe_probe(&mut text, source);
-    let verdict = if works { "zc-trace works here." } else { "zc-trace does not work here: see above." };
+    let verdict =
+        if works.is_ok() { "zc-trace works here." } else { "zc-trace does not work here: see above." };
     line(&mut text, format_args!("\n{verdict}"));
     (text, works)
 }
@@ -38,7 +40,7 @@ fn describe_machine(text: &mut String, source: &Source) {
         line(text, format_args!("rights      may load kernel programs"));
     } else {
         let missing = missing.join(", ");
-        line(text, format_args!("rights      missing: {missing}\n            hint: {}", privileges::HINT));
+        line(text, format_args!("rights      missing: {missing}"));
     }
     let others = if capabilities.may_trace_others() { "yes" } else { "no (CAP_SYS_PTRACE is missing)" };
     line(text, format_args!("            may trace processes of others: {others}"));
@@ -50,7 +52,7 @@ fn describe_machine(text: &mut String, source: &Source) {
     }
 }
 
-fn describe_probe(text: &mut String, source: Source) -> bool {
+fn describe_probe(text: &mut String, source: Source) -> Result<(), Failure> {
     let options = Options { follow: false, ring_bytes: 1 << 20, debug: false, source };
     match Probe::load(&options).and_then(|mut probe| probe.attach().map(|()| probe)) {
         Ok(probe) => {
@@ -58,17 +60,14 @@ fn describe_probe(text: &mut String, source: Source) -> bool {
             describe_hooks(text, &probe);
             describe_members(text, &probe);
             describe_evidence(text, &probe);
-            true
+            Ok(())
         }
         Err(error) => {
-            describe_failure(text, &error);
-            false
+            let fatal = machine::explain(&error);
+            line(text, format_args!("\nThe kernel programs do not load: {fatal}"));
+            Err(fatal.failure)
         }
     }
-}
-
-fn describe_failure(text: &mut String, error: &LoadError) {
-    line(text, format_args!("\nThe kernel programs do not load: {}", machine::explain(error)));
 }
 
 fn describe_form(text: &mut String, probe: &Probe) {

@@ -32,9 +32,9 @@ fn run(cli: Cli) -> anyhow::Result<u8> {
         Some(Sub::Demo(args)) => demonstration::run(&args),
         Some(Sub::DemoWorkload(args)) => demonstration::run_workload(&args),
         Some(Sub::Doctor(args)) => {
-            let (text, works) = doctor::examine(args.source());
+            let (text, verdict) = doctor::examine(args.source());
             let _ = std::io::stdout().lock().write_all(text.as_bytes());
-            Ok(if works { 0 } else { Failure::Kernel as u8 })
+            Ok(verdict.map_or_else(|failure| failure as u8, |()| 0))
         }
     }
 }

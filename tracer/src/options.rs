@@ -133,7 +133,8 @@ fn interval(seconds: Option<f64>, quiet: bool) -> Result<Option<Duration>, Fatal
 }
 
 fn check_outputs(json: Option<&PathBuf>, ndjson: Option<&PathBuf>) -> Result<(), Fatal> {
-    if json.is_some() && json == ndjson {
+    let absolute = |path: &PathBuf| std::path::absolute(path).unwrap_or_else(|_| path.clone());
+    if json.is_some() && json.map(absolute) == ndjson.map(absolute) {
         return Err(usage(
             "--json and --ndjson name the same file, and each would overwrite the other",
             "give them different names",

@@ -76,7 +76,7 @@ pub(crate) async fn run(
     tokio::time::sleep(SETTLE).await;
     let reader = reader.get_mut();
     while drain(reader, &sender).await > 0 {}
-    send_counters(reader, &sender).await;
+    tick(reader, &sender, began).await;
     Ok(Pumped { ended })
 }
 

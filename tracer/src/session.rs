@@ -142,7 +142,11 @@ async fn trace_on_runtime(
     let pids = child
         .as_ref()
         .map_or_else(|| found.iter().map(|found| found.pid).collect(), |child| vec![child.id()]);
-    let target = target::describe(&pids, child.is_some());
+    let mut target = target::describe(&pids, child.is_some());
+    if let Subject::Command(command) = &plan.subject {
+        // What was asked for; /proc may not have it yet while the command is being executed.
+        target.args = command.iter().map(|arg| arg.to_string_lossy().into_owned()).collect();
+    }
     let evidence = evidence::sources(&probe);
     let mut document = Document {
         schema_version: SCHEMA_VERSION,
@@ -246,7 +250,12 @@ fn live_lines(plan: &Plan, to_stderr: bool) -> Option<LiveLines> {
     } else {
         (Style::for_stdout(), Box::new(io::stdout()))
     };
-    Some(LiveLines { live: Live::new(style), out, before: Default::default(), at: Duration::ZERO })
+    Some(LiveLines {
+        live: Live::new(style),
+        out,
+        before: Model::new(ModelConfig::default()).totals(),
+        at: Duration::ZERO,
+    })
 }
 
 /// What the target turned out to be: a command's name is known only once it has been executed.

@@ -4,13 +4,7 @@ use core::ffi::c_void;
 
 use tracer_common::slot::{ThreadSlot, state};
 
-use crate::{
-    arch::Registers,
-    calls,
-    kernel::Task,
-    maps::{CONTROL, TARGETS},
-    threads,
-};
+use crate::{arch::Registers, calls, kernel::Task, maps::TARGETS, threads};
 
 /// `struct bpf_iter__task` (kernel/bpf/task_iter.c).
 #[repr(C)]
@@ -29,8 +23,8 @@ pub extern "C" fn attach_threads(context: *const TaskIteration) -> i32 {
     if task.0.is_null() {
         return 0;
     }
-    if let Some(slot) = threads::slot_of(task) {
-        if CONTROL.get(0).is_some_and(|control| control.stopped != 0) {
+    if let Some(slot) = threads::slot_at_any_time(task) {
+        if threads::has_ended() {
             last_look(task, slot);
         }
         return 0;

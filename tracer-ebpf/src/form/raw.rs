@@ -67,6 +67,9 @@ pub fn set(task: Task, number: u32) -> bool {
 /// Not inlined: this is the rare way, and it would be in every hook.
 #[inline(never)]
 pub fn attach(task: Task) -> Option<u32> {
+    if threads::has_ended() {
+        return None;
+    }
     let tgid = task.tgid();
     // SAFETY: only tells whether there is one.
     unsafe { TARGETS.get(&tgid) }?;

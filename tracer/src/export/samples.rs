@@ -88,6 +88,7 @@ fn busy_totals() -> Totals {
         cpu_copied_bytes_at_least: 513 * MIB + MIB / 2,
         dma_bytes: None,
         dma_evidence: Evidence::Unknown,
+        dma_bytes_outside_operations: Some(0),
         dma_bytes_at_least: 64 * MIB,
         copy_amplification: Some(1.994_174_757),
         transitions: Transitions { syscall: 16_641, exception: 342, interrupt: 1_024 },
@@ -282,6 +283,7 @@ pub(crate) fn lossy() -> Document {
         untraced_threads: 1,
         unknown_endpoints: 2,
         undecodable_records: 1,
+        untraced_submissions: 0,
     };
     if let Some(accounts) = &mut totals.kernel_accounts {
         accounts.agree = false;
@@ -364,6 +366,7 @@ pub(crate) fn operation() -> Operation {
         storage_written_bytes: None,
         flags: 0x4000,
         head: None,
+        tail: None,
     }
 }
 

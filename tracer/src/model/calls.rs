@@ -41,7 +41,12 @@ pub(crate) struct Sums {
     pub(crate) read_bytes: u64,
     /// As `wchar` counts.
     pub(crate) written_bytes: u64,
+    /// Calls that hand requests to the kernel which are not traced.
+    pub(crate) untraced_submissions: u64,
 }
+
+/// Calls that submit I/O which other calls do not show (io_uring(7), io_submit(2)).
+const SUBMISSIONS: [&str; 2] = ["io_uring_enter", "io_submit"];
 
 impl Calls {
     /// A call finished.
@@ -83,10 +88,13 @@ impl Calls {
     /// Sums over all calls.
     pub(crate) fn sums(&self) -> Sums {
         let mut sums = Sums::default();
-        for (_, totals) in self.known() {
+        for (name, totals) in self.known() {
             let add = |sum: &mut u64, more: u64| *sum = sum.saturating_add(more);
             add(&mut sums.calls, totals.count);
             add(&mut sums.calls, totals.unfinished);
+            if SUBMISSIONS.contains(&name.name) {
+                add(&mut sums.untraced_submissions, totals.count);
+            }
             if totals.kind.is_some_and(is_operation) {
                 add(&mut sums.operations, totals.count);
             }
@@ -174,7 +182,7 @@ mod tests {
         let read = &calls.snapshot()[0];
         assert_eq!((read.count, read.unfinished, read.bytes), (101, 1, 1500));
         assert_eq!(read.latency_ns, Some(latency));
-        assert_eq!(calls.sums(), Sums { operations: 100, calls: 101, read_bytes: 1500, written_bytes: 0 });
+        assert_eq!(calls.sums(), Sums { operations: 100, calls: 101, read_bytes: 1500, ..Sums::default() });
     }
 
     #[test]
@@ -196,7 +204,11 @@ mod tests {
             let mut calls = Calls::default();
             let name = CallName { name: "call", compat: true };
             calls.observe(&testing::call(1, name), Some(kind), bytes);
-            assert_eq!(calls.sums(), Sums { operations: 1, calls: 1, read_bytes, written_bytes }, "{kind:?}");
+            assert_eq!(
+                calls.sums(),
+                Sums { operations: 1, calls: 1, read_bytes, written_bytes, ..Sums::default() },
+                "{kind:?}"
+            );
             assert_eq!(calls.snapshot()[0].name, "call:32");
         }
     }

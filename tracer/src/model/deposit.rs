@@ -2,10 +2,10 @@
 
 use super::{
     endpoints::EndpointId,
-    event::Operation,
     flow::{FlowId, Stats},
     method::Origin,
     part::Parts,
+    proof::Sample,
 };
 
 /// What one operation brought.
@@ -23,36 +23,8 @@ pub(crate) struct Deposit {
     pub(crate) parts: Parts,
     /// What the operation cost, until it moves, whole, to the first flow that sends bytes of it on.
     pub(crate) stats: Option<Stats>,
-    /// How it begins in memory, if that is known.
-    pub(crate) head: Option<Head>,
-}
-
-/// The first bytes of a payload in memory.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) struct Head {
-    address: u64,
-    bytes: [u8; 8],
-    length: usize,
-}
-
-impl Head {
-    /// That of an operation which moved `moved` bytes.
-    pub(crate) fn of(operation: &Operation, moved: u64) -> Option<Self> {
-        let bytes = operation.head?;
-        let address = operation.buffers.first()?.start;
-        Some(Self { address, bytes, length: usize::try_from(moved).map_or(8, |moved| moved.min(8)) })
-    }
-
-    /// Whether the two begin at the same address with different bytes: then the program has written there between.
-    pub(crate) fn contradicts(&self, other: &Self) -> bool {
-        let length = self.length.min(other.length);
-        self.address == other.address && self.bytes.get(..length) != other.bytes.get(..length)
-    }
-
-    /// Where it begins.
-    pub(crate) fn address(&self) -> u64 {
-        self.address
-    }
+    /// How it begins and ends, if that is known.
+    pub(crate) sample: Sample,
 }
 
 /// Number of a deposit, valid while something that rests refers to it.

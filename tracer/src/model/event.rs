@@ -108,6 +108,9 @@ pub struct Operation {
     /// The first bytes of the payload, at the beginning of the first buffer: as many as there are, up to eight, then
     /// zeros. `None` if they could not be read.
     pub head: Option<[u8; 8]>,
+    /// The last eight bytes of the payload, at the end of its only buffer. `None` if there are not as many, if there are
+    /// several buffers, or if they could not be read.
+    pub tail: Option<[u8; 8]>,
 }
 
 /// A descriptor's side of an operation.

@@ -121,13 +121,14 @@ impl<T: Copy + PartialEq> IntervalMap<T> {
     }
 
     /// Moves what lies in `from` to `to`; what finds no room there is forgotten, and what was there is replaced.
-    pub(crate) fn relocate(&mut self, from: &Range<u64>, to: &Range<u64>) {
+    /// `adapt` may change the values on the way.
+    pub(crate) fn relocate(&mut self, from: &Range<u64>, to: &Range<u64>, adapt: impl Fn(T) -> T) {
         let moved = self.take(from);
         self.remove(to);
         for (range, value) in moved {
             let start = to.start.saturating_add(range.start - from.start);
             let end = to.start.saturating_add(range.end - from.start).min(to.end);
-            self.insert(start..end, value);
+            self.insert(start..end, adapt(value));
         }
     }
 }
@@ -154,7 +155,7 @@ mod tests {
                 }
                 _ => {
                     let to = u64::from(value)..(u64::from(value) + 16);
-                    map.relocate(&(start..end), &to);
+                    map.relocate(&(start..end), &to, |value| value);
                     let old = cells;
                     (start..end).for_each(|at| cells[at as usize] = None);
                     to.clone().for_each(|at| cells[at as usize] = None);
@@ -193,7 +194,7 @@ mod tests {
     fn the_top_of_the_address_space() {
         let mut map = IntervalMap::default();
         map.insert(u64::MAX - 4..u64::MAX, 'a');
-        map.relocate(&(u64::MAX - 4..u64::MAX), &(u64::MAX - 2..u64::MAX));
+        map.relocate(&(u64::MAX - 4..u64::MAX), &(u64::MAX - 2..u64::MAX), |value| value);
         assert_eq!(map.take(&(0..u64::MAX)), [(u64::MAX - 2..u64::MAX, 'a')]);
         #[expect(clippy::reversed_empty_ranges, reason = "nonsense is what is tested")]
         map.insert(9..3, 'b');

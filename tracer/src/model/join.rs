@@ -9,7 +9,7 @@ use std::ops::Range;
 
 use super::{
     copies::Act,
-    deposit::{Deposit, DepositId, Deposits, Head},
+    deposit::{Deposit, DepositId, Deposits},
     endpoints::{EndpointId, Endpoints},
     event::{CallKind, Folded, Operation, Pid},
     finished::Finished,
@@ -18,6 +18,7 @@ use super::{
     part::Parts,
     path::{End, Path, Way},
     pipes::{Pipes, Resting},
+    proof::{Claim, Sample},
     provenance::{Memories, Provenance},
 };
 
@@ -191,7 +192,7 @@ impl Join {
         if moved.received == 0 || room(&operation.buffers) == 0 {
             return;
         }
-        let deposit = self.deposit(flow, source.id, origin, moved, Head::of(operation, moved.received));
+        let deposit = self.deposit(flow, source.id, origin, moved, Sample::of(operation, moved.received));
         // What was only peeked at was delivered to nobody: sending it on delivers it by that write alone.
         self.memories.bring(pid, first_bytes(&operation.buffers, moved.received), deposit, peeked);
     }
@@ -202,7 +203,7 @@ impl Join {
         source: EndpointId,
         origin: Origin,
         moved: &Moved,
-        head: Option<Head>,
+        sample: Sample,
     ) -> DepositId {
         if self.deposits.should_collect() {
             self.deposits.keep_only(self.memories.deposits().chain(self.pipes.deposits()));
@@ -214,28 +215,26 @@ impl Join {
             unsent: moved.payload,
             parts: moved.parts,
             stats: (moved.payload > 0).then_some(moved.stats),
-            head,
+            sample,
         })
     }
 
-    /// A buffer that begins with other bytes than an operation put there has been written to by the program since, most
-    /// often because the memory was freed and used anew: what is written from it now is the program's own. So it is
-    /// taken to be when bytes are sent a second time that begin elsewhere than they did the first time.
+    /// Memory that was read into once, but does not hold these bytes any more, is the program's own.
     fn forget_overwritten(&mut self, operation: &Operation, moved: &Moved) {
+        let written = Sample::of(operation, moved.payload);
+        if moved.payload == 0 || !written.is_known() {
+            return;
+        }
         let pid = operation.call.pid;
-        let Some(head) = Head::of(operation, moved.payload).filter(|_| moved.payload > 0) else { return };
-        let mut overwritten = false;
-        let deposits = &self.deposits;
-        self.memories.walk(pid, &(head.address()..head.address().saturating_add(1)), |_, from| {
-            if let Provenance::Brought(piece) = from {
-                let brought = deposits.get(piece.deposit).and_then(|deposit| deposit.head);
-                let elsewhere = brought.is_none_or(|brought| brought.address() != head.address());
-                overwritten |= brought.is_some_and(|brought| brought.contradicts(&head))
-                    || (piece.sent && elsewhere && piece.sent_from != head.address());
+        for (number, buffer) in first_bytes(&operation.buffers, moved.payload).enumerate() {
+            let Some(piece) = self.memories.brought_at(pid, buffer.start) else { continue };
+            let before = buffer.start.checked_sub(1).and_then(|at| self.memories.brought_at(pid, at));
+            let continues = before.is_some_and(|before| before.deposit == piece.deposit && before.sent);
+            let claim = Claim { buffer: &buffer, first: number == 0, piece: &piece, continues };
+            let brought = self.deposits.get(piece.deposit).map(|deposit| deposit.sample).unwrap_or_default();
+            if !claim.holds(&brought, &written) {
+                self.memories.overwrite(pid, std::iter::once(buffer));
             }
-        });
-        if overwritten {
-            self.memories.overwrite(pid, first_bytes(&operation.buffers, moved.payload));
         }
     }
 
@@ -325,7 +324,7 @@ impl Join {
             if source.pipe().is_some() {
                 resting.drain(..).for_each(|found| self.pipes.push(pipe, found));
             } else if moved.payload > 0 {
-                let deposit = Some(self.deposit(flow, source.id, Origin::Memory, moved, None));
+                let deposit = Some(self.deposit(flow, source.id, Origin::Memory, moved, Sample::default()));
                 self.pipes.push(pipe, Resting { bytes: moved.payload, deposit, duplicate: false });
             }
         }

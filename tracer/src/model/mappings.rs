@@ -34,7 +34,7 @@ impl Mappings {
         if let Some(last) = last {
             self.files.walk(&last, |_, found| file = found);
         }
-        self.files.relocate(from, to);
+        self.files.relocate(from, to, |file| file);
         if let (Some(file), false) = (file, from.is_empty()) {
             let grown_from = to.start.saturating_add(from.end - from.start);
             self.files.insert(grown_from..to.end, file);

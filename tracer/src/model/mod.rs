@@ -21,6 +21,7 @@ mod method;
 mod part;
 mod path;
 mod pipes;
+mod proof;
 mod provenance;
 mod state;
 mod threads;

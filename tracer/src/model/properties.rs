@@ -142,6 +142,7 @@ fn operation() -> impl Strategy<Value = Operation> {
                     storage_written_bytes: storage_read_bytes,
                     flags,
                     head: bytes.is_multiple_of(3).then(|| bytes.to_le_bytes()),
+                    tail: bytes.is_multiple_of(5).then(|| bytes.to_be_bytes()),
                 }
             },
         )

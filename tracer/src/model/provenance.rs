@@ -16,6 +16,20 @@ pub(crate) struct Piece {
     pub(crate) sent: bool,
     /// Where the sending that sent them began.
     pub(crate) sent_from: u64,
+    /// The buffer that they came in, of which they may be a part.
+    pub(crate) from: u64,
+    /// Its end.
+    pub(crate) until: u64,
+    /// Whether it was the first buffer of its operation.
+    pub(crate) first: bool,
+}
+
+impl Piece {
+    /// The same after `mremap` moved its memory.
+    fn relocated(self, from: u64, to: u64) -> Self {
+        let shift = |address: u64| address.wrapping_sub(from).wrapping_add(to);
+        Self { sent_from: shift(self.sent_from), from: shift(self.from), until: shift(self.until), ..self }
+    }
 }
 
 /// Where bytes come from.
@@ -91,10 +105,11 @@ impl Memories {
         let most = self.most_pieces;
         let memory = self.memory(pid);
         let came = memory.used;
-        ranges.for_each(|range| {
-            let sent_from = range.start;
-            memory.brought.insert(range, Piece { deposit, came, sent, sent_from });
-        });
+        for (number, range) in ranges.enumerate() {
+            let Range { start: from, end: until } = range;
+            let piece = Piece { deposit, came, sent, sent_from: from, from, until, first: number == 0 };
+            memory.brought.insert(range, piece);
+        }
         memory.limit(most);
     }
 
@@ -131,6 +146,14 @@ impl Memories {
         });
     }
 
+    /// What brought the byte at an address, if an operation did.
+    pub(crate) fn brought_at(&self, pid: Pid, address: u64) -> Option<Piece> {
+        let mut found = None;
+        let memory = self.memories.get(&pid)?;
+        memory.brought.walk(&(address..address.saturating_add(1)), |_, piece| found = piece);
+        found
+    }
+
     /// A file was mapped.
     pub(crate) fn map(&mut self, pid: Pid, range: Range<u64>, file: EndpointId) {
         let memory = self.memory(pid);
@@ -149,7 +172,7 @@ impl Memories {
     /// `mremap`.
     pub(crate) fn remap(&mut self, pid: Pid, from: &Range<u64>, to: &Range<u64>) {
         if let Some(memory) = self.memories.get_mut(&pid) {
-            memory.brought.relocate(from, to);
+            memory.brought.relocate(from, to, |piece: Piece| piece.relocated(from.start, to.start));
             memory.mapped.remap(from, to);
         }
     }
@@ -193,7 +216,7 @@ impl Memories {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::proof::Sample, *};
     use crate::model::{
         deposit::{Deposit, Deposits},
         flow::Flows,
@@ -215,7 +238,7 @@ mod tests {
             unsent: 1,
             parts: Parts::default(),
             stats: None,
-            head: None,
+            sample: Sample::default(),
         };
         let mut deposits = Deposits::new();
         (0..count).map(|_| deposits.insert(deposit)).collect()

@@ -57,6 +57,9 @@ pub struct Totals {
     pub dma_evidence: Evidence,
     /// The part of it that is known.
     pub dma_bytes_at_least: u64,
+    /// Part of it that no I/O call fetched from storage but page faults, read-ahead and the start of programs: in no
+    /// flow. Null where the kernel keeps no account.
+    pub dma_bytes_outside_operations: Option<u64>,
     /// CPU-copied bytes ÷ payload bytes; null without payload or if the copies are not known.
     pub copy_amplification: Option<f64>,
     /// Mode switches of the CPU by cause.
@@ -117,6 +120,9 @@ pub struct Losses {
     pub unknown_endpoints: u64,
     /// Records that this version cannot read.
     pub undecodable_records: u64,
+    /// Calls that submitted requests which are not traced yet (`io_uring_enter`, `io_submit`): what these moved is in no
+    /// number, so payload and copies are not known as a whole.
+    pub untraced_submissions: u64,
 }
 
 /// What the kernel itself accounted to the traced threads (`struct task_struct`), for comparison.
@@ -304,7 +310,7 @@ pub struct Thread {
     pub tid: u32,
     /// `comm`.
     pub comm: String,
-    /// Whether it has ended.
+    /// Whether it has ended. With thread id 0 an entry stands for many threads of its process that have.
     pub ended: bool,
     /// System calls.
     pub calls: u64,
@@ -346,7 +352,7 @@ pub struct InFlightCall {
     pub time_ns: Option<u64>,
 }
 
-/// One transfer, as the NDJSON stream has it. `completed` is false for what is reported before its bytes were sent on.
+/// One transfer, as the NDJSON stream has it once its bytes have reached their sink.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Transfer {
     /// Process.

@@ -3,8 +3,9 @@
 use super::{
     calls::{self, Calls},
     event::{Call, CallKind, Counters, Event, Losses, Operation},
+    evidence::Evidence,
     finished::Finished,
-    flow::transitions,
+    flow::{Sum, transitions},
     join::{Join, Limits},
     method::is_operation,
     snapshot::{self, InFlight, InFlightCall, KernelAccounts, Snapshot, Totals, Transfer},
@@ -57,6 +58,8 @@ pub struct Model {
     losses: Losses,
     /// Mode switches by calls, as the stream has them; the counters know better.
     seen_transitions: u64,
+    /// Bytes fetched from storage by I/O calls.
+    storage_read_bytes: u64,
     in_flight_at_start: Vec<InFlightCall>,
 }
 
@@ -77,6 +80,7 @@ impl Model {
             threads: Threads::default(),
             losses: Losses::default(),
             seen_transitions: 0,
+            storage_read_bytes: 0,
             in_flight_at_start: Vec::new(),
         }
     }
@@ -114,7 +118,10 @@ impl Model {
                 self.join.memories.forget(pid);
                 self.threads.executed(pid, comm);
             }
-            Event::Folded(folded) => self.join.folded(&folded),
+            Event::Folded(folded) => {
+                self.fetched(folded.storage_read_bytes);
+                self.join.folded(&folded);
+            }
             Event::Counters(counters) => {
                 let Counters { calls, threads, losses, time_ns: _ } = *counters;
                 self.calls.replace(calls);
@@ -127,8 +134,13 @@ impl Model {
     fn operation(&mut self, operation: &Operation) {
         self.call(&operation.call, Some(operation.kind), operation.bytes);
         if is_operation(operation.kind) {
+            self.fetched(operation.storage_read_bytes);
             self.join.operation(operation);
         }
+    }
+
+    fn fetched(&mut self, bytes: Option<u64>) {
+        self.storage_read_bytes = self.storage_read_bytes.saturating_add(bytes.unwrap_or(0));
     }
 
     fn call(&mut self, call: &Call, kind: Option<CallKind>, bytes: u64) {
@@ -191,6 +203,8 @@ impl Model {
                 agree: accounts.rchar == read_bytes && accounts.wchar == written_bytes,
                 ..accounts
             });
+        let outside = accounts.map(|accounts| accounts.read_bytes.saturating_sub(self.storage_read_bytes));
+        let (cpu, dma) = whole(cpu, dma, outside.unwrap_or(0), calls.untraced_submissions);
         let stream = snapshot::Transitions { syscall: self.seen_transitions, ..Default::default() };
         Totals {
             operations: calls.operations,
@@ -206,11 +220,12 @@ impl Model {
             dma_bytes: dma.bytes,
             dma_evidence: dma.evidence,
             dma_bytes_at_least: dma.at_least,
-            copy_amplification: overall.amplification(),
+            dma_bytes_outside_operations: outside,
+            copy_amplification: overall.amplification().filter(|_| cpu.bytes.is_some()),
             transitions: threads.map_or(stream, |threads| threads.transitions),
             context_switches: threads.map(|threads| threads.switches).unwrap_or_default(),
             page_faults: threads.map(|threads| threads.faults).unwrap_or_default(),
-            losses: losses(self.losses),
+            losses: losses(self.losses, calls.untraced_submissions),
             kernel_accounts: accounts,
         }
     }
@@ -224,7 +239,23 @@ impl Model {
     }
 }
 
-fn losses(losses: Losses) -> snapshot::Losses {
+/// What the flows' sums lack: storage read outside of operations, and requests that are not traced.
+fn whole(mut cpu: Sum, mut dma: Sum, outside: u64, untraced: u64) -> (Sum, Sum) {
+    if outside > 0 {
+        dma.at_least = dma.at_least.saturating_add(outside);
+        dma.bytes = dma.bytes.map(|bytes| bytes.saturating_add(outside));
+        // The kernel counted the bytes, but not which device they came from.
+        dma.evidence = dma.evidence.max(Evidence::Modelled);
+    }
+    if untraced > 0 {
+        for sum in [&mut cpu, &mut dma] {
+            (sum.bytes, sum.evidence) = (None, Evidence::Unknown);
+        }
+    }
+    (cpu, dma)
+}
+
+fn losses(losses: Losses, untraced_submissions: u64) -> snapshot::Losses {
     let Losses {
         folded_operations,
         unattributed_operations,
@@ -242,6 +273,7 @@ fn losses(losses: Losses) -> snapshot::Losses {
         untraced_threads,
         unknown_endpoints,
         undecodable_records,
+        untraced_submissions,
     }
 }
 

@@ -122,6 +122,7 @@ pub(crate) fn operation(kind: CallKind, source: u64, sink: u64, bytes: u64) -> O
         storage_written_bytes: Some(0),
         flags: 0,
         head: None,
+        tail: None,
     }
 }
 

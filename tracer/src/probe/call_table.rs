@@ -18,6 +18,22 @@ struct Entry {
     shape: Option<&'static NamedShape>,
 }
 
+impl Entry {
+    /// Of 32-bit calls the kernel side does not read the iovecs, which are laid out differently: only their bytes count.
+    fn shape(&self) -> CallShape {
+        let Some(named) = self.shape else { return COUNTED };
+        let compat = u8::from(self.name.compat);
+        match named.shape.class {
+            // i386 `mmap` passes a pointer to its arguments (mm/mmap.c, `old_mmap`).
+            _ if self.name.compat && named.name == "mmap" => COUNTED,
+            CallClass::VECTOR | CallClass::MESSAGE if self.name.compat => {
+                CallShape { class: CallClass::IN_KERNEL, buffer: NONE, length: NONE, compat, ..named.shape }
+            }
+            _ => CallShape { compat, ..named.shape },
+        }
+    }
+}
+
 impl CallTable {
     /// The table of the architecture that this program was built for, with the 32-bit calls that its kernels also take.
     pub fn native() -> Self {
@@ -43,9 +59,7 @@ impl CallTable {
 
     /// The shape at every index, to fill the kernel side's table with.
     pub fn shapes(&self) -> impl Iterator<Item = (u32, CallShape)> + '_ {
-        (0..)
-            .zip(&self.entries)
-            .map(|(index, entry)| (index, entry.shape.map_or(COUNTED, |named| named.shape)))
+        (0..).zip(&self.entries).map(|(index, entry)| (index, entry.shape()))
     }
 
     /// Indices that have a name.
@@ -62,7 +76,8 @@ const COUNTED: CallShape = CallShape {
     buffer: NONE,
     length: NONE,
     flags: NONE,
-    _pad: [0; 2],
+    compat: 0,
+    _pad: 0,
 };
 
 const UNKNOWN: &str = "unknown";

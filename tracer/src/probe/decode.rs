@@ -118,19 +118,22 @@ fn is_array_of_messages(name: &str) -> bool {
 
 fn operation(record: &OperationRecord, table: &CallTable) -> Option<Operation> {
     let storage = record.call.header.flags & flag::STORAGE_KNOWN != 0;
+    let call = call(&record.call, table);
     Some(Operation {
-        call: call(&record.call, table),
+        call,
         kind: table.kind(record.call.header.call)?,
         source: side(record.source_fd, record.source, record.source_flags),
         sink: side(record.sink_fd, record.sink, record.sink_flags),
         buffers: Vec::new(),
-        buffers_complete: true,
+        // Of 32-bit calls the iovecs are not read.
+        buffers_complete: !(call.name.compat && record.buffer == 0),
         asked_bytes: (record.asked != u64::MAX).then_some(record.asked),
         bytes: record.bytes,
         storage_read_bytes: storage.then_some(record.storage_read_bytes),
         storage_written_bytes: storage.then_some(record.storage_written_bytes),
         flags: record.call_flags,
         head: (record.call.header.flags & flag::HEAD_KNOWN != 0).then_some(record.head),
+        tail: (record.call.header.flags & flag::TAIL_KNOWN != 0).then_some(record.tail),
     })
 }
 

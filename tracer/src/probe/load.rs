@@ -210,18 +210,18 @@ impl Probe {
         self.set_control()
     }
 
-    /// Detaches every program, calls first, and takes the accounts of living threads a last time (not in the raw form,
-    /// which has no iterator). What the programs have counted stays to be read.
+    /// Ends the trace at this moment, detaches every program, and takes the accounts of living threads a last time (not
+    /// in the raw form, which has no iterator). What the programs have counted stays to be read.
     ///
     /// # Errors
     /// If the kernel refuses a map update or the iterator.
     pub fn detach(&mut self) -> Result<(), LoadError> {
-        while let Some((name, link)) = self.links.pop() {
-            programs::detach(&mut self.ebpf, name, link)?;
-        }
         self.control.spawner_tgid = 0;
         self.control.stopped = 1;
         self.set_control()?;
+        while let Some((name, link)) = self.links.pop() {
+            programs::detach(&mut self.ebpf, name, link)?;
+        }
         match self.form {
             Form::Typed => self.run_iterator(),
             Form::Raw => {

@@ -8,6 +8,11 @@ use crate::model::event::{Event, Mapping, Serial};
 /// Serials that user space gives out itself have this bit; the kernel side's never do.
 const OWN: u64 = 1 << 63;
 
+/// Whether user space gave this serial out: then it has told the identity too.
+pub(super) fn is_own(serial: Serial) -> bool {
+    serial.0 & OWN != 0
+}
+
 /// The events that tell the model what is mapped already. A process that has vanished has none.
 pub fn of_process(pid: u32, describer: &mut Describer, next: &mut u64) -> Vec<Event> {
     let maps = i32::try_from(pid).ok().and_then(|pid| Process::new(pid).ok()?.maps().ok());

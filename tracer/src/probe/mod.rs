@@ -14,6 +14,7 @@ pub mod mappings;
 pub mod offsets;
 mod programs;
 mod reader;
+mod serials;
 
 pub use diagnostics::Diagnostics;
 pub use error::LoadError;

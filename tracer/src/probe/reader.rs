@@ -22,8 +22,12 @@ use super::{
     error::{LoadError, other},
     load::Probe,
     mappings,
+    serials::SerialSet,
 };
 use crate::model::event::{Counters, Event, Operation, Serial, Side, ThreadTotals, Tid};
+
+/// Most ended threads that are told apart.
+const ENDED: usize = 4096;
 
 /// The reading half of the probe.
 pub struct Reader {
@@ -42,7 +46,7 @@ pub struct Reader {
     ended: BTreeMap<(Tid, u64), ThreadTotals>,
     spill_seen: std::collections::HashMap<SpillKey, SpillCounters>,
     /// Serials whose identity has been handed on, so that each is looked up once.
-    told: std::collections::HashSet<u64>,
+    told: SerialSet,
     undecodable: u64,
     own_serials: u64,
 }
@@ -63,7 +67,7 @@ impl Reader {
             live: BTreeSet::new(),
             ended: BTreeMap::new(),
             spill_seen: std::collections::HashMap::new(),
-            told: std::collections::HashSet::new(),
+            told: SerialSet::default(),
             undecodable: 0,
             own_serials: 0,
         })
@@ -182,9 +186,26 @@ impl Reader {
     fn retire(&mut self, number: u32, slot: &ThreadSlot) {
         let totals = counters::thread(slot, 0, &self.table);
         self.ended.insert((slot.tid, slot.start_ns), totals);
+        if self.ended.len() > ENDED {
+            self.fold_ended();
+        }
         self.live.remove(&number);
         let _ = self.slots.set(number, ThreadSlot::default(), 0);
         let _ = self.free_slots.push(number, 0);
+    }
+
+    /// Adds the ended threads of each process up in one entry with thread id 0: a program that makes a thread for each
+    /// request must not fill memory. The sums stay exact.
+    fn fold_ended(&mut self) {
+        let mut folded: BTreeMap<(Tid, u64), ThreadTotals> = BTreeMap::new();
+        for totals in std::mem::take(&mut self.ended).into_values() {
+            let key = (0, u64::from(totals.pid));
+            match folded.get_mut(&key) {
+                Some(sum) => counters::add_thread(sum, &totals),
+                None => drop(folded.insert(key, totals)),
+            }
+        }
+        self.ended = folded;
     }
 
     /// Hands on the identity of serials that are met for the first time.
@@ -196,7 +217,7 @@ impl Reader {
             _ => return,
         };
         for found in sides.into_iter().flatten() {
-            if found.0 == 0 || !self.told.insert(found.0) {
+            if found.0 == 0 || mappings::is_own(found) || !self.told.insert(found.0) {
                 continue;
             }
             let endpoint = match self.new_endpoints.get(&found.0, 0) {

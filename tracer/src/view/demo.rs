@@ -1,7 +1,9 @@
 //! The demonstration as people see it: all methods side by side, then the anatomy of one classical transfer.
 
 mod anatomy;
+mod figures;
 
+use self::figures::Figures;
 use super::{
     format::{LEGEND, bytes, count, counted, decimal, escape, marked_bytes, ratio},
     layout::{Page, Table, left, right},
@@ -9,7 +11,7 @@ use super::{
 };
 use crate::{
     export::document::{DemoDocument, DemoRun},
-    model::snapshot::{PageFaults, Transitions},
+    model::snapshot::PageFaults,
 };
 
 /// The demonstration's result, no line wider than the style's columns, with a line break at its end.
@@ -31,7 +33,8 @@ pub fn demo(document: &DemoDocument, style: Style) -> String {
 }
 
 /// The exception: Documentation/networking/msg_zerocopy.rst, "Loopback".
-const EXPLANATION: &str = "Each row is the same file on its way to the same receiver: with read+write every chunk enters \
+const EXPLANATION: &str = "Each row is the same file on its way to the same receiver; transitions and copies are those of the file's and the \
+     connection's own calls, faults and CPU seconds those of the whole program. With read+write every chunk enters \
      the kernel twice and is copied twice by the CPU, only to be handed on unchanged. The methods below avoid copies, \
      calls or both, and what that saves shows in the CPU seconds; all but MSG_ZEROCOPY, which saves its copy only on a \
      real network card: on loopback the kernel copies after all.";
@@ -66,16 +69,16 @@ fn table(runs: &[DemoRun]) -> Table {
 }
 
 fn row(run: &DemoRun) -> [String; 8] {
-    let totals = &run.document.snapshot.totals;
-    let Transitions { syscall, exception, interrupt } = totals.transitions;
-    let PageFaults { minor, major } = totals.page_faults;
+    let PageFaults { minor, major } = run.document.snapshot.totals.page_faults;
+    let figures = Figures::of(&run.document.snapshot);
+    let known = |number: fn(&Figures) -> String| figures.as_ref().map_or_else(|| decimal(None), number);
     [
         label(&run.method),
-        count(syscall.saturating_add(exception).saturating_add(interrupt)),
-        marked_bytes(totals.cpu_copied_bytes, totals.cpu_copied_evidence),
-        ratio(totals.copy_amplification),
+        known(|figures| count(figures.transitions)),
+        known(|figures| marked_bytes(figures.cpu_copied_bytes, figures.cpu_copied_evidence)),
+        known(|figures| ratio(figures.amplification())),
         count(minor.saturating_add(major)),
-        marked_bytes(totals.dma_bytes, totals.dma_evidence),
+        known(|figures| marked_bytes(figures.dma_bytes, figures.dma_evidence)),
         format!("{:.3}", run.cpu_seconds),
         run.bytes_per_second.map_or_else(|| decimal(None), |rate| format!("{:.2}", rate / 1e9)),
     ]
@@ -104,6 +107,7 @@ mod tests {
         document.demo[0].bytes_per_second = None;
         let snapshot = &mut document.demo[0].document.snapshot;
         snapshot.totals.dma_bytes = None;
+        snapshot.flows[0].dma_bytes = None;
         snapshot.flows[0].copies.clear();
         snapshot.calls.clear();
         insta::assert_snapshot!(demo(&document, Style::plain()));

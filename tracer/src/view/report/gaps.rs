@@ -28,6 +28,7 @@ pub(super) fn write_losses(page: &mut Page, losses: &Losses) {
         untraced_threads,
         unknown_endpoints,
         undecodable_records,
+        untraced_submissions,
     } = *losses;
     let kinds = [
         (
@@ -47,12 +48,23 @@ pub(super) fn write_losses(page: &mut Page, losses: &Losses) {
         (untraced_threads, "thread", "could not be traced: nothing of it is in this report"),
         (unknown_endpoints, "endpoint", "could not be identified"),
         (undecodable_records, "record", "not understood by this version"),
+        (
+            untraced_submissions,
+            "call",
+            "submitted requests by io_uring or AIO, which are not traced yet: what they moved is in no number here",
+        ),
     ];
     for (number, noun, meaning) in kinds.into_iter().filter(|(number, ..)| *number > 0) {
         page.wrapped(Paint::Warning, 4, &format!("  {} {meaning}", counted(number, noun)));
     }
     let scope = if untraced_threads == 0 { "" } else { " for the threads that were traced" };
-    page.wrapped(Paint::Plain, 2, &format!("  Only detail was lost: the totals are exact{scope}."));
+    let totals =
+        format!("  Calls, bytes read and written, transitions, switches and faults are exact{scope}.");
+    page.wrapped(Paint::Plain, 2, &totals);
+    if folded_operations > 0 {
+        let double = "  What was folded is not joined: bytes read and then written count as payload twice.";
+        page.wrapped(Paint::Plain, 2, double);
+    }
 }
 
 pub(super) fn write_in_flight(page: &mut Page, in_flight: &InFlight) {

@@ -1,0 +1,128 @@
+//! Whether bytes that are written from some memory can be those that were read into it.
+//!
+//! That a buffer was read into and later written from does not prove it: memory is freed and used anew, and programs
+//! change bytes in place. So a relay is taken for one only where the bytes at its ends, as far as the kernel side
+//! sampled them, agree and where it begins as relays do: at the start of what was read, where the last write from it
+//! ended, or so that it ends with what was read (after a header was taken off).
+
+use std::ops::Range;
+
+use super::{event::Operation, provenance::Piece};
+
+/// The first and the last bytes of a payload in memory.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(crate) struct Sample {
+    head: Option<[u8; 8]>,
+    /// How many bytes of `head` there are.
+    length: usize,
+    tail: Option<[u8; 8]>,
+}
+
+impl Sample {
+    /// That of an operation which moved `moved` bytes.
+    pub(crate) fn of(operation: &Operation, moved: u64) -> Self {
+        let length = usize::try_from(moved).map_or(8, |moved| moved.min(8));
+        Self { head: operation.head, length, tail: operation.tail }
+    }
+
+    /// Whether anything was sampled at all. If not, nothing is asked of a relay.
+    pub(crate) fn is_known(&self) -> bool {
+        self.head.is_some()
+    }
+
+    fn heads_differ(&self, other: &Self) -> bool {
+        let length = self.length.min(other.length);
+        let (Some(own), Some(others)) = (self.head, other.head) else { return false };
+        own.get(..length) != others.get(..length)
+    }
+
+    fn tails_agree(&self, other: &Self) -> bool {
+        self.tail.is_some() && self.tail == other.tail
+    }
+}
+
+/// One buffer of a write, and what is known of the memory that it begins in.
+pub(crate) struct Claim<'a> {
+    /// The addresses that were written from.
+    pub(crate) buffer: &'a Range<u64>,
+    /// Whether it is the write's first buffer: the one whose head was sampled.
+    pub(crate) first: bool,
+    /// What brought the bytes at its beginning.
+    pub(crate) piece: &'a Piece,
+    /// Whether the byte before it came by the same operation and has been sent on.
+    pub(crate) continues: bool,
+}
+
+impl Claim<'_> {
+    /// Whether the bytes can be those that `brought` says were read, given that `written` were written.
+    pub(crate) fn holds(&self, brought: &Sample, written: &Sample) -> bool {
+        let Range { start, end } = *self.buffer;
+        let piece = self.piece;
+        if start == piece.from {
+            return !(self.first && piece.first && brought.heads_differ(written));
+        }
+        (self.continues && !piece.sent)
+            || (piece.sent && start == piece.sent_from)
+            || (end == piece.until && brought.tails_agree(written))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::model::{
+        event::Operation,
+        testing::{FILE, OTHER_SOCKET, SOCKET, after, flow, payloads, read, write},
+    };
+
+    fn sampled(operation: Operation, head: &[u8; 8], tail: &[u8; 8]) -> Operation {
+        Operation { head: Some(*head), tail: Some(*tail), ..operation }
+    }
+
+    fn incoming() -> Operation {
+        sampled(read(FILE, 0..100), b"abcdefgh", b"stuvwxyz")
+    }
+
+    fn methods(operations: &[Operation]) -> Vec<(String, u64)> {
+        let snapshot = after(operations.iter().cloned());
+        let mut flows: Vec<_> =
+            snapshot.flows.iter().map(|flow| (flow.method.clone(), flow.payload_bytes)).collect();
+        flows.sort();
+        flows
+    }
+
+    #[test]
+    fn a_buffer_that_was_written_to_since_holds_the_programs_own_bytes() {
+        let same = sampled(write(SOCKET, 0..100), b"abcdefgh", b"stuvwxyz");
+        assert_eq!(methods(&[incoming(), same]), [("read+write".to_owned(), 100)]);
+        let other = sampled(write(SOCKET, 0..100), b"abcdefgX", b"stuvwxyz");
+        let apart = [("read".to_owned(), 100), ("write".to_owned(), 100)];
+        assert_eq!(methods(&[incoming(), other]), apart);
+        // Memory in the midst of it that was used anew.
+        let within = sampled(write(SOCKET, 20..60), b"uvwxyzab", b"ijklmnop");
+        let apart = [("read".to_owned(), 100), ("write".to_owned(), 40)];
+        assert_eq!(methods(&[incoming(), within]), apart);
+    }
+
+    #[test]
+    fn the_rest_after_a_short_write_and_after_a_header() {
+        let begin = sampled(write(SOCKET, 0..30), b"abcdefgh", b"whatever");
+        let rest = sampled(write(SOCKET, 30..100), b"ijklmnop", b"stuvwxyz");
+        assert_eq!(methods(&[incoming(), begin, rest.clone()]), [("read+write".to_owned(), 100)]);
+        // Without the header: the end proves it.
+        let body = [("read".to_owned(), 30), ("read+write".to_owned(), 70)];
+        assert_eq!(methods(&[incoming(), rest]), body);
+        let another = sampled(write(SOCKET, 30..100), b"ijklmnop", b"tuvwxyz_");
+        assert_eq!(methods(&[incoming(), another])[1], ("write".to_owned(), 70));
+    }
+
+    #[test]
+    fn a_second_sending_begins_where_the_first_did() {
+        let sent = sampled(write(SOCKET, 0..100), b"abcdefgh", b"stuvwxyz");
+        let again = sampled(write(OTHER_SOCKET, 0..50), b"abcdefgh", b"qrstuvwx");
+        let snapshot = after([incoming(), sent.clone(), again]);
+        assert_eq!(payloads(&snapshot).len(), 2, "fan-out of the same bytes");
+        let elsewhere = sampled(write(OTHER_SOCKET, 20..60), b"uvwxyzab", b"ijklmnop");
+        let snapshot = after([incoming(), sent, elsewhere]);
+        assert_eq!(flow(&snapshot, "write").payload_bytes, 40, "memory that was used anew");
+    }
+}
