@@ -18,10 +18,10 @@ const SIZE: u64 = 8 << 20;
 const CHUNK: u64 = 64 << 10;
 
 /// A relay's only flow from its file, and how many calls by that name the workload made.
-fn relay(scenario: &Scenario, method: &str, call: &str) -> Result<(Flow, u64)> {
+fn relay(scenario: &Scenario, method: &str, call: &str, options: &[&str]) -> Result<(Flow, u64)> {
     let file = scenario.file("payload", usize::try_from(SIZE)?)?;
     let arguments = [method.as_ref(), file.as_os_str(), CHUNK.to_string().as_ref()].map(ToOwned::to_owned);
-    let ended = Tracer::new(scenario)?.traced(workload!("relay"), &arguments).run()?;
+    let ended = Tracer::new(scenario)?.args(options).traced(workload!("relay"), &arguments).run()?;
     let document = ended.document()?;
     let calls = reported_calls(&last_line(&String::from_utf8(ended.stdout)?)?)?;
     let count = calls.get(call).with_context(|| format!("no {call}"))?.count;
@@ -57,8 +57,12 @@ fn compare(flow: &Flow, method: &str, amplification: f64, transitions: u64) -> C
 
 #[test]
 fn classical_relay() -> Outcome {
-    scenario("copies/read+write", |s| {
-        let (flow, reads) = relay(s, "read+write", "read")?;
+    read_and_write("copies/read+write", &[])
+}
+
+pub(crate) fn read_and_write(name: &str, options: &[&str]) -> Outcome {
+    scenario(name, |s| {
+        let (flow, reads) = relay(s, "read+write", "read", options)?;
         let mut comparison = compare(&flow, "read+write", 2.0, 4 * (SIZE / CHUNK));
         comparison.equal("reads", reads, SIZE / CHUNK);
         comparison.equal("page_cache → user", flow.copied("page_cache", "user", "cpu"), SIZE);
@@ -70,7 +74,7 @@ fn classical_relay() -> Outcome {
 #[test]
 fn sendfile() -> Outcome {
     scenario("copies/sendfile", |s| {
-        let (flow, calls) = relay(s, "sendfile", "sendfile")?;
+        let (flow, calls) = relay(s, "sendfile", "sendfile", &[])?;
         compare(&flow, "sendfile", 0.0, 2 * calls).finish()
     })
 }
@@ -78,7 +82,7 @@ fn sendfile() -> Outcome {
 #[test]
 fn mapped() -> Outcome {
     scenario("copies/mmap+write", |s| {
-        let (flow, _) = relay(s, "mmap+write", "write")?;
+        let (flow, _) = relay(s, "mmap+write", "write", &[])?;
         compare(&flow, "mmap+write", 1.0, 2 * (SIZE / CHUNK)).finish()
     })
 }
@@ -86,7 +90,7 @@ fn mapped() -> Outcome {
 #[test]
 fn spliced() -> Outcome {
     scenario("copies/splice", |s| {
-        let (flow, calls) = relay(s, "splice", "splice")?;
+        let (flow, calls) = relay(s, "splice", "splice", &[])?;
         compare(&flow, "splice", 0.0, 2 * calls).finish()
     })
 }

@@ -50,7 +50,7 @@ fn attached(name: &str, program: &Program) -> Outcome {
 }
 
 /// By `--`: the calls against strace, and the program's output untouched.
-fn started(name: &str, program: &Program) -> Outcome {
+pub(crate) fn started(name: &str, program: &Program, options: &[&str]) -> Outcome {
     scenario(&format!("started/{name}"), |s| {
         let inputs = Inputs::new(s)?;
         let (path, arguments) = (program.path()?, (program.arguments)(&inputs));
@@ -58,7 +58,7 @@ fn started(name: &str, program: &Program) -> Outcome {
         ensure!(code == 0, "{name} failed with {code}");
 
         inputs.renew()?;
-        let ended = Tracer::new(s)?.traced(&path, &arguments).run()?;
+        let ended = Tracer::new(s)?.args(options).traced(&path, &arguments).run()?;
         let document = ended.document()?;
         let mut comparison = Comparison::default();
         comparison.calls(&document, &log.by_name())?;
@@ -97,7 +97,7 @@ macro_rules! for_each_program {
 
             #[test]
             fn started_equals_strace() -> Outcome {
-                started($name, &$program)
+                started($name, &$program, &[])
             }
 
             #[test]

@@ -19,4 +19,6 @@ mod midway;
 mod outputs;
 mod own_commands;
 mod programs;
+mod raw_form;
 mod referees;
+mod shapes;

@@ -57,10 +57,14 @@ fn stop(process: &Process) -> Result<()> {
 
 #[test]
 fn between_two_stops() -> Outcome {
-    scenario("midway/between two stops", |s| {
+    trace_between_two_stops("midway/between two stops", &[])
+}
+
+pub(crate) fn trace_between_two_stops(name: &str, options: &[&str]) -> Outcome {
+    scenario(name, |s| {
         let process = busy(s)?;
         stop(&process)?;
-        let trace = Tracer::new(s)?.pid(process.pid()).start()?;
+        let trace = Tracer::new(s)?.args(options).pid(process.pid()).start()?;
         let opening = Accounts::of(process.pid())?;
         process.signal(Signal::CONT)?;
         reads_on(process.pid(), 20_000)?;
@@ -77,11 +81,15 @@ fn between_two_stops() -> Outcome {
 
 #[test]
 fn while_it_runs() -> Outcome {
-    scenario("midway/while it runs", |s| {
+    trace_while_it_runs("midway/while it runs", &[])
+}
+
+pub(crate) fn trace_while_it_runs(name: &str, options: &[&str]) -> Outcome {
+    scenario(name, |s| {
         let process = busy(s)?;
         let pid = process.pid();
         let before_attach = Io::of(pid)?;
-        let trace = Tracer::new(s)?.pid(pid).args(&["-d", "1"]).start()?;
+        let trace = Tracer::new(s)?.args(options).pid(pid).args(&["-d", "1"]).start()?;
         let attached = Io::of(pid)?;
         // Well within the second that it traces.
         let start = Instant::now();
@@ -119,7 +127,11 @@ fn while_it_runs() -> Outcome {
 
 #[test]
 fn blocked_at_both_ends() -> Outcome {
-    scenario("midway/blocked at both ends", |s| {
+    trace_blocked_at_both_ends("midway/blocked at both ends", &[])
+}
+
+pub(crate) fn trace_blocked_at_both_ends(name: &str, options: &[&str]) -> Outcome {
+    scenario(name, |s| {
         require_root()?;
         let mut command = Command::new(require_program("cat")?);
         command.stdin(Stdio::piped()).stdout(File::create(s.path("output"))?);
@@ -127,7 +139,7 @@ fn blocked_at_both_ends() -> Outcome {
         let pid = process.pid();
         let blocked = || is_blocked_in(pid, libc::SYS_read);
         wait_until(STEP, "cat to wait for input", blocked)?;
-        let trace = Tracer::new(s)?.pid(pid).start()?;
+        let trace = Tracer::new(s)?.args(options).pid(pid).start()?;
         let opening = Accounts::of(pid)?;
         let stdin = process.child().stdin.as_mut().context("no stdin")?;
         stdin.write_all(b"ten bytes\n")?;

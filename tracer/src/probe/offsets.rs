@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use btf_rs::{Btf, BtfType, Type};
-use tracer_common::offsets::Offsets;
+pub use tracer_common::offsets::{ABSENT, Config, Offsets};
 
 use super::error::LoadError;
 
