@@ -381,10 +381,10 @@ fn fold(slot: &ThreadSlot, outcome: &Outcome) -> bool {
         call_flags: call_flags(slot, outcome.shape),
         _pad: 0,
     };
-    if SPILL.get_ptr_mut(&key).is_none() {
-        let _ = SPILL.insert(&key, &SpillCounters::default(), 0);
+    if SPILL.get_ptr_mut(key).is_none() {
+        let _ = SPILL.insert(key, SpillCounters::default(), 0);
     }
-    let Some(counters) = SPILL.get_ptr_mut(&key) else {
+    let Some(counters) = SPILL.get_ptr_mut(key) else {
         lost(|losses| losses.unattributed_operations += 1);
         return false;
     };
