@@ -44,17 +44,7 @@ pub fn sys_exit(ctx: BtfTracePointContext) -> i32 {
 
 #[inline(always)]
 fn shape_of(call: u32) -> CallShape {
-    const COUNTED: CallShape = CallShape {
-        class: CallClass::COUNTED,
-        source_fd: NONE,
-        sink_fd: NONE,
-        buffer: NONE,
-        length: NONE,
-        flags: NONE,
-        compat: 0,
-        _pad: 0,
-    };
-    SHAPES.get(call).copied().unwrap_or(COUNTED)
+    SHAPES.get(call).copied().unwrap_or(CallShape::COUNTED)
 }
 
 /// The place of a call in the tables; 32-bit calls have numbers of their own.
