@@ -57,6 +57,20 @@ pub struct CallShape {
     pub _pad: u8,
 }
 
+impl CallShape {
+    /// A call that is only counted and timed.
+    pub const COUNTED: Self = Self {
+        class: CallClass::COUNTED,
+        source_fd: NONE,
+        sink_fd: NONE,
+        buffer: NONE,
+        length: NONE,
+        flags: NONE,
+        compat: 0,
+        _pad: 0,
+    };
+}
+
 /// What an operation does, whichever of its variants was called.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Ord, PartialOrd, Hash)]
 pub enum CallKind {

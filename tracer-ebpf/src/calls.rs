@@ -46,17 +46,7 @@ pub fn sys_exit(ctx: Context) -> i32 {
 
 #[inline(always)]
 fn shape_of(call: u32) -> CallShape {
-    const COUNTED: CallShape = CallShape {
-        class: CallClass::COUNTED,
-        source_fd: NONE,
-        sink_fd: NONE,
-        buffer: NONE,
-        length: NONE,
-        flags: NONE,
-        compat: 0,
-        _pad: 0,
-    };
-    SHAPES.get(call).copied().unwrap_or(COUNTED)
+    SHAPES.get(call).copied().unwrap_or(CallShape::COUNTED)
 }
 
 /// The place of a call in the tables; 32-bit calls have numbers of their own.
@@ -383,10 +373,10 @@ fn fold(slot: &ThreadSlot, outcome: &Outcome) -> bool {
         call_flags: call_flags(slot, outcome.shape),
         _pad: 0,
     };
-    if SPILL.get_ptr_mut(&key).is_none() {
-        let _ = SPILL.insert(&key, &SpillCounters::default(), 0);
+    if SPILL.get_ptr_mut(key).is_none() {
+        let _ = SPILL.insert(key, SpillCounters::default(), 0);
     }
-    let Some(counters) = SPILL.get_ptr_mut(&key) else {
+    let Some(counters) = SPILL.get_ptr_mut(key) else {
         lost(|losses| losses.unattributed_operations += 1);
         return false;
     };

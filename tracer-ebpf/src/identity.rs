@@ -56,7 +56,7 @@ pub fn of_descriptor(task: Task, fd: u64, met: &mut MetFile) -> OpenFile {
 #[inline(always)]
 fn look_up(file: u64, inode: u64, inode_number: u64, fd: u32) -> u64 {
     // SAFETY: copied out at once; an entry that is replaced meanwhile would fail the comparison.
-    if let Some(entry) = unsafe { KNOWN_FILES.get(&file) }
+    if let Some(entry) = unsafe { KNOWN_FILES.get(file) }
         && entry.inode == inode
         && entry.inode_number == inode_number
     {
@@ -80,7 +80,7 @@ fn inode_and_flags(file: u64) -> (u64, u32) {
 #[inline(always)]
 pub fn forget(task: Task, fd: u64) {
     let file = file_of(task, fd as u32);
-    let _ = KNOWN_FILES.remove(&file);
+    let _ = KNOWN_FILES.remove(file);
     if let Some(slot) = threads::slot_of(task) {
         // Another thread may still know it as it was; its next other file ends that.
         slot.met_source.file = 0;
@@ -116,12 +116,12 @@ fn walk(file: u64, fd: u32) -> u64 {
     }
     let endpoint = &scratch.endpoint;
     let serial = next_serial();
-    if serial == 0 || NEW_ENDPOINTS.insert(&serial, endpoint, 0).is_err() {
+    if serial == 0 || NEW_ENDPOINTS.insert(serial, endpoint, 0).is_err() {
         lost(|losses| losses.unknown_endpoints += 1);
         return 0;
     }
     let known = KnownFile { inode, inode_number: endpoint.inode, serial };
-    let _ = KNOWN_FILES.insert(&file, &known, 0);
+    let _ = KNOWN_FILES.insert(file, known, 0);
     serial
 }
 

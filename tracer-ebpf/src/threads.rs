@@ -65,7 +65,7 @@ pub fn begin(task: Task, kind: u32, parent: u32) {
     slot.state = state::LIVE | kind;
     if !form::set(task, number + 1) {
         slot.state = 0;
-        let _ = FREE_SLOTS.push(&number, 0);
+        let _ = FREE_SLOTS.push(number, 0);
         lost(|losses| losses.untraced_threads += 1);
         return;
     }

@@ -31,7 +31,7 @@ pub extern "C" fn attach_threads(context: *const TaskIteration) -> i32 {
     }
     let tgid = task.tgid();
     // SAFETY: only tells whether there is one.
-    if unsafe { TARGETS.get(&tgid) }.is_none() {
+    if unsafe { TARGETS.get(tgid) }.is_none() {
         return 0;
     }
     threads::begin(task, state::ATTACHED | state::MAYBE_IN_CALL | state::PENDING, tgid);

@@ -21,11 +21,11 @@ struct Entry {
 impl Entry {
     /// Of 32-bit calls the kernel side does not read the iovecs, which are laid out differently: only their bytes count.
     fn shape(&self) -> CallShape {
-        let Some(named) = self.shape else { return COUNTED };
+        let Some(named) = self.shape else { return CallShape::COUNTED };
         let compat = u8::from(self.name.compat);
         match named.shape.class {
             // i386 `mmap` passes a pointer to its arguments (mm/mmap.c, `old_mmap`).
-            _ if self.name.compat && named.name == "mmap" => COUNTED,
+            _ if self.name.compat && named.name == "mmap" => CallShape::COUNTED,
             CallClass::VECTOR | CallClass::MESSAGE if self.name.compat => {
                 CallShape { class: CallClass::IN_KERNEL, buffer: NONE, length: NONE, compat, ..named.shape }
             }
@@ -67,18 +67,6 @@ impl CallTable {
         (0..).zip(&self.entries).filter(|(_, entry)| entry.name.name != UNKNOWN).map(|(index, _)| index)
     }
 }
-
-/// A call that is only counted.
-const COUNTED: CallShape = CallShape {
-    class: CallClass::COUNTED,
-    source_fd: NONE,
-    sink_fd: NONE,
-    buffer: NONE,
-    length: NONE,
-    flags: NONE,
-    compat: 0,
-    _pad: 0,
-};
 
 const UNKNOWN: &str = "unknown";
 
