@@ -52,13 +52,13 @@ pub fn saved_registers(task: Task) -> *const u8 {
 #[inline(always)]
 pub fn find(task: Task) -> Option<u32> {
     // SAFETY: copied at once. An entry is taken away only when its task will run no more.
-    unsafe { THREAD_OF_TASK.get(&(task.0 as u64)) }.copied()
+    unsafe { THREAD_OF_TASK.get(task.0 as u64) }.copied()
 }
 
 /// Gives the task a slot number plus one. False if there is no room for it.
 #[inline(always)]
 pub fn set(task: Task, number: u32) -> bool {
-    THREAD_OF_TASK.insert(&(task.0 as u64), &number, 0).is_ok()
+    THREAD_OF_TASK.insert(task.0 as u64, number, 0).is_ok()
 }
 
 /// Gives a task without a slot one if it belongs to a process to attach to. Costs every hook that meets an untraced task
@@ -72,10 +72,10 @@ pub fn attach(task: Task) -> Option<u32> {
     }
     let tgid = task.tgid();
     // SAFETY: only tells whether there is one.
-    unsafe { TARGETS.get(&tgid) }?;
+    unsafe { TARGETS.get(tgid) }?;
     // Claims the task first: an interrupt may come in between, and its hook must not give the same task a second slot.
     // The claim stays if there is no slot, so that the loss is counted once.
-    THREAD_OF_TASK.insert(&(task.0 as u64), &0, NO_EXIST).ok()?;
+    THREAD_OF_TASK.insert(task.0 as u64, 0, NO_EXIST).ok()?;
     threads::begin(task, state::ATTACHED | state::MAYBE_IN_CALL | state::PENDING, tgid);
     find(task)
 }
@@ -83,10 +83,10 @@ pub fn attach(task: Task) -> Option<u32> {
 /// At a thread's last switch: its pointer may be another's from now on, and after the last thread its process id too.
 #[inline(always)]
 pub fn forget(task: Task) {
-    let _ = THREAD_OF_TASK.remove(&(task.0 as u64));
+    let _ = THREAD_OF_TASK.remove(task.0 as u64);
     let signal: u64 = probe(task.0 as u64, offset!(task_signal));
     // Threads of the process that have not begun to exit (kernel/exit.c, `do_exit`).
     if probe::<u32>(signal, offset!(signal_live)) == 0 {
-        let _ = TARGETS.remove(&task.tgid());
+        let _ = TARGETS.remove(task.tgid());
     }
 }
