@@ -133,6 +133,9 @@ fn leave(task: Task, slot: &mut ThreadSlot, registers: Registers, result: i64) {
         return;
     }
     let known_start = slot.state & state::IN_CALL != 0;
+    // An exit whose entry no hook saw, of a thread that was not inside a call when it was attached: seccomp or a debugger
+    // refused the call before the hook (kernel/entry/common.c, `syscall_trace_enter`). It entered the kernel all the same.
+    let refused = !known_start && slot.state & state::MAYBE_IN_CALL == 0;
     slot.state &= !(state::IN_CALL | state::MAYBE_IN_CALL);
     if slot.state & state::BEFORE_EXEC != 0 {
         return;
@@ -145,7 +148,7 @@ fn leave(task: Task, slot: &mut ThreadSlot, registers: Registers, result: i64) {
         slot.at_enter = slot.latest;
         slot.call_start_ns = now;
     }
-    slot.syscall_transitions += 1;
+    slot.syscall_transitions += 1 + refused as u64;
     slot.calls += 1;
     let shape = shape_of(slot.call);
     let outcome = Outcome {

@@ -77,6 +77,11 @@ fn leave_mount(scratch: &mut Scratch, vfsmount: u64) -> bool {
     let mount = vfsmount.wrapping_sub(offset!(mount_vfsmount) as u64);
     let upper: u64 = probe(mount, offset!(mount_parent));
     if upper == mount || upper == 0 {
+        if memory(&mut scratch.used) == 0 {
+            // A file that is in no tree, as memfd_create makes: its only name is its own.
+            let dentry = memory(&mut scratch.dentry);
+            append(scratch, probe(dentry, offset!(dentry_name)));
+        }
         remember(&mut scratch.outcome, known::PATH);
         return false;
     }

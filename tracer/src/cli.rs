@@ -49,10 +49,10 @@ pub struct TraceArgs {
     /// Trace this process with all its threads; may be given several times
     #[arg(short, long = "pid", value_name = "PID")]
     pub pids: Vec<u32>,
-    /// Trace children of the target too
+    /// Trace children too that the target makes from now on
     #[arg(short, long)]
     pub follow: bool,
-    /// End after this many seconds (a command is then ended with SIGTERM)
+    /// End after this many seconds (a command then gets SIGTERM, and SIGKILL 3 s later)
     #[arg(short, long, value_name = "SECONDS")]
     pub duration: Option<f64>,
     /// Seconds between live lines [default: 1; with a command no lines]

@@ -9,11 +9,16 @@ use std::{
 use crate::{
     cli::{DemoArgs, WorkloadArgs},
     demo::{self, Method, Options, Traced, workload},
+    error::{Failure, Fatal},
     export::json::DocumentOutput,
     options,
     probe::Source,
     session,
-    view::{self, style::Style},
+    view::{
+        self,
+        format::{bytes, escape_bytes},
+        style::Style,
+    },
 };
 
 /// Runs the demonstration and prints what it found. Returns the exit code.
@@ -25,6 +30,7 @@ pub fn run(args: &DemoArgs) -> anyhow::Result<u8> {
         size_bytes: options::size("--size", &args.size)?,
         chunk_bytes: options::size("--chunk", &args.chunk)?,
     };
+    check_space(options.size_bytes)?;
     let prepared = args.json.as_deref().map(DocumentOutput::prepare).transpose();
     let output = prepared.map_err(|error| session::cannot_write(&error))?;
     let document =
@@ -36,6 +42,26 @@ pub fn run(args: &DemoArgs) -> anyhow::Result<u8> {
         output.write(&document).map_err(|error| session::cannot_write(&error))?;
     }
     Ok(0)
+}
+
+/// The file is made in the folder for temporary files.
+fn check_space(size_bytes: u64) -> Result<(), Fatal> {
+    let folder = std::env::temp_dir();
+    let Ok(space) = rustix::fs::statvfs(&folder) else { return Ok(()) };
+    let free = space.f_bavail.saturating_mul(space.f_frsize);
+    if size_bytes < free {
+        return Ok(());
+    }
+    let shown = escape_bytes(folder.as_os_str().as_encoded_bytes());
+    Err(Fatal::new(
+        Failure::Output,
+        format!(
+            "the demo's file of {} has no room in {shown}, where {} are free",
+            bytes(size_bytes),
+            bytes(free)
+        ),
+        "give a smaller --size, or set TMPDIR to a folder with more room",
+    ))
 }
 
 /// One method, traced from its first instruction.

@@ -100,6 +100,19 @@ async fn end_of_command(
     Ok(ended.await??)
 }
 
+/// Completes when that many signals have come from now on.
+///
+/// # Errors
+/// If the kernel refuses a handler.
+pub(crate) fn signals(count: u32) -> std::io::Result<impl Future<Output = ()>> {
+    let mut signals = Signals::catch()?;
+    Ok(async move {
+        for _ in 0..count {
+            signals.next().await;
+        }
+    })
+}
+
 /// The command may have ended meanwhile: that is what was wanted.
 fn send(pid: Option<Pid>, signal: Signal) {
     if let Some(pid) = pid {

@@ -151,6 +151,7 @@ fn ring_bytes(text: &str) -> Result<u32, Fatal> {
     let bytes = size("--ring-size", text)?;
     let hint = "give a power of two between 16K and 1G, such as 4M";
     if !bytes.is_power_of_two() || !RING_RANGE.contains(&bytes) {
+        let text = crate::view::format::escape(text);
         return Err(usage(format!("--ring-size {text} is not a size that a ring buffer can have"), hint));
     }
     u32::try_from(bytes).map_err(|_| usage(format!("--ring-size {text} is too large"), hint))
@@ -161,6 +162,7 @@ fn ring_bytes(text: &str) -> Result<u32, Fatal> {
 /// # Errors
 /// A usage error if it is none, or zero.
 pub fn size(option: &str, text: &str) -> Result<u64, Fatal> {
+    let shown = crate::view::format::escape(text);
     let text = text.trim();
     let digits = text.trim_end_matches(|c: char| !c.is_ascii_digit());
     let unit: u64 = match text[digits.len()..].to_ascii_lowercase().as_str() {
@@ -173,7 +175,7 @@ pub fn size(option: &str, text: &str) -> Result<u64, Fatal> {
     match digits.parse::<u64>().ok().and_then(|number| number.checked_mul(unit)) {
         Some(bytes) if bytes > 0 => Ok(bytes),
         _ => Err(usage(
-            format!("{option} {text} is not a size"),
+            format!("{option} {shown} is not a size"),
             "give bytes above 0, or a number with K, M or G, such as 64K",
         )),
     }

@@ -120,7 +120,18 @@ type Outcome = (Traced, Option<LineStream>, Option<OutputError>);
 
 fn trace(plan: Plan, ndjson: Option<StreamOutput>, to_stderr: bool) -> anyhow::Result<Outcome> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(trace_on_runtime(plan, ndjson, to_stderr))
+    let outcome = runtime.block_on(async {
+        // The first signal ends a trace, the second also kills a command; with one more there is no patience left.
+        let patience = if matches!(plan.subject, Subject::Command(_)) { 3 } else { 2 };
+        let impatient = ending::signals(patience)?;
+        tokio::select! {
+            outcome = trace_on_runtime(plan, ndjson, to_stderr) => outcome,
+            () = impatient => Err(stuck().into()),
+        }
+    });
+    // A thread may still wait for a reader that takes nothing.
+    runtime.shutdown_background();
+    outcome
 }
 
 async fn trace_on_runtime(
@@ -207,6 +218,14 @@ fn bring_up(plan: &Plan) -> Result<(Probe, Reader), Fatal> {
     probe.attach().map_err(|error| machine::explain(&error))?;
     let reader = probe.reader().map_err(|error| machine::explain(&error))?;
     Ok((probe, reader))
+}
+
+fn stuck() -> Fatal {
+    Fatal::new(
+        Failure::Output,
+        "zc-trace was told to end while it waited for the reader of its output, and left without the rest",
+        "the files are incomplete; see what reads the output (a pager that waits, a full pipe)",
+    )
 }
 
 /// From here on the target is traced.

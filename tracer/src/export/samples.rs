@@ -82,6 +82,7 @@ fn busy_totals() -> Totals {
         written_bytes: 257 * MIB,
         read_calls: Some(4_112),
         write_calls: Some(4_109),
+        payload_evidence: Evidence::Derived,
         payload_bytes: 257 * MIB + MIB / 2,
         cpu_copied_bytes: Some(513 * MIB + MIB / 2),
         cpu_copied_evidence: Evidence::Derived,

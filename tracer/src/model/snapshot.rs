@@ -45,6 +45,9 @@ pub struct Totals {
     pub write_calls: Option<u64>,
     /// Bytes that reached their sink, each counted once per transfer.
     pub payload_bytes: u64,
+    /// How `payload_bytes` is known; `unknown` if operations were folded, because what is not joined counts twice where it
+    /// was read and then written.
+    pub payload_evidence: Evidence,
     /// Bytes copied by the CPU for it; null if for some part not known.
     pub cpu_copied_bytes: Option<u64>,
     /// How `cpu_copied_bytes` is known.
@@ -140,7 +143,7 @@ pub struct KernelAccounts {
     pub read_bytes: u64,
     /// `write_bytes`: made dirty or written directly.
     pub write_bytes: u64,
-    /// Whether `rchar` and `wchar` equal what zc-trace counted by itself.
+    /// Whether `rchar` and `wchar` equal what zc-trace counted by itself, and all threads were traced.
     pub agree: bool,
 }
 

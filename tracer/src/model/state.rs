@@ -1,8 +1,10 @@
 //! The model: takes events apart among its parts, and puts a snapshot together.
 
+use std::collections::HashSet;
+
 use super::{
     calls::{self, Calls},
-    event::{Call, CallKind, Counters, Event, Losses, Operation},
+    event::{Call, CallKind, Counters, Event, Losses, Operation, Tid},
     evidence::Evidence,
     finished::Finished,
     flow::{Sum, transitions},
@@ -61,6 +63,8 @@ pub struct Model {
     /// Bytes fetched from storage by I/O calls.
     storage_read_bytes: u64,
     in_flight_at_start: Vec<InFlightCall>,
+    /// Threads that were attached and of which no call has finished yet: the first one may have been in flight.
+    fresh: HashSet<Tid>,
 }
 
 impl Model {
@@ -82,6 +86,7 @@ impl Model {
             seen_transitions: 0,
             storage_read_bytes: 0,
             in_flight_at_start: Vec::new(),
+            fresh: HashSet::new(),
         }
     }
 
@@ -107,9 +112,13 @@ impl Model {
                 if !thread.attached && thread.parent != thread.pid {
                     self.join.memories.fork(thread.parent, thread.pid);
                 }
+                if thread.attached {
+                    self.fresh.insert(thread.tid);
+                }
                 self.threads.started(thread);
             }
             Event::ThreadEnded { pid, tid, exit_code, time_ns: _ } => {
+                self.fresh.remove(&tid);
                 if self.threads.ended(pid, tid, exit_code) {
                     self.join.memories.forget(pid);
                 }
@@ -146,7 +155,9 @@ impl Model {
     fn call(&mut self, call: &Call, kind: Option<CallKind>, bytes: u64) {
         self.calls.observe(call, kind, bytes);
         self.seen_transitions = self.seen_transitions.saturating_add(transitions(call));
-        if call.duration_ns.is_none() && self.in_flight_at_start.len() < MOST_IN_FLIGHT {
+        // A later call without a known start was refused before its entry was seen (seccomp).
+        let first = self.fresh.remove(&call.tid);
+        if first && call.duration_ns.is_none() && self.in_flight_at_start.len() < MOST_IN_FLIGHT {
             let Call { pid, tid, name, .. } = *call;
             self.in_flight_at_start.push(InFlightCall {
                 pid,
@@ -200,9 +211,12 @@ impl Model {
                 [rchar, wchar, syscr, syscw] != [0; 4] || read_bytes == 0 && written_bytes == 0
             })
             .map(|accounts| KernelAccounts {
-                agree: accounts.rchar == read_bytes && accounts.wchar == written_bytes,
+                agree: accounts.rchar == read_bytes
+                    && accounts.wchar == written_bytes
+                    && self.losses.untraced_threads == 0,
                 ..accounts
             });
+        let unjoined = self.losses.folded_operations > 0 || self.losses.unattributed_operations > 0;
         let outside = accounts.map(|accounts| accounts.read_bytes.saturating_sub(self.storage_read_bytes));
         let (cpu, dma) = whole(cpu, dma, outside.unwrap_or(0), calls.untraced_submissions);
         let stream = snapshot::Transitions { syscall: self.seen_transitions, ..Default::default() };
@@ -214,6 +228,8 @@ impl Model {
             read_calls: accounts.map(|accounts| accounts.syscr),
             write_calls: accounts.map(|accounts| accounts.syscw),
             payload_bytes: overall.payload_bytes(),
+            // What was folded is not joined, so that bytes that were read and then written count twice.
+            payload_evidence: if unjoined { Evidence::Unknown } else { Evidence::Derived },
             cpu_copied_bytes: cpu.bytes,
             cpu_copied_evidence: cpu.evidence,
             cpu_copied_bytes_at_least: cpu.at_least,
@@ -221,7 +237,7 @@ impl Model {
             dma_evidence: dma.evidence,
             dma_bytes_at_least: dma.at_least,
             dma_bytes_outside_operations: outside,
-            copy_amplification: overall.amplification().filter(|_| cpu.bytes.is_some()),
+            copy_amplification: overall.amplification().filter(|_| cpu.bytes.is_some() && !unjoined),
             transitions: threads.map_or(stream, |threads| threads.transitions),
             context_switches: threads.map(|threads| threads.switches).unwrap_or_default(),
             page_faults: threads.map(|threads| threads.faults).unwrap_or_default(),

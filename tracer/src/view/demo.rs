@@ -70,7 +70,7 @@ fn table(runs: &[DemoRun]) -> Table {
 
 fn row(run: &DemoRun) -> [String; 8] {
     let PageFaults { minor, major } = run.document.snapshot.totals.page_faults;
-    let figures = Figures::of(&run.document.snapshot);
+    let figures = Figures::of(run);
     let known = |number: fn(&Figures) -> String| figures.as_ref().map_or_else(|| decimal(None), number);
     [
         label(&run.method),

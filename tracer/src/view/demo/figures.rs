@@ -1,15 +1,19 @@
 //! What the sending of the file cost: the flows that touch the file or the connection, without the start of the program
 //! (the loader reads libraries too).
 
-use crate::model::{
-    evidence::Evidence,
-    snapshot::{Flow, FlowEnd, Mover, Snapshot},
+use crate::{
+    export::document::DemoRun,
+    model::{
+        endpoint::EndpointKind,
+        evidence::Evidence,
+        snapshot::{Flow, FlowEnd, Mover},
+    },
 };
 
 /// Sums over those flows.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Figures {
-    /// Bytes that reached their sink.
+    /// Size of the file, bytes.
     pub(super) payload_bytes: u64,
     /// Mode switches by their system calls.
     pub(super) transitions: u64,
@@ -24,9 +28,12 @@ pub(super) struct Figures {
 }
 
 impl Figures {
-    /// Those of the flow with the most payload and of the flows that share an end with it.
-    pub(super) fn of(snapshot: &Snapshot) -> Option<Self> {
-        let main = snapshot.flows.iter().max_by_key(|flow| flow.payload_bytes)?;
+    /// Those of the flow into the socket by that method and of the flows that share an end with it.
+    pub(super) fn of(run: &DemoRun) -> Option<Self> {
+        let snapshot = &run.document.snapshot;
+        let sends =
+            |flow: &&Flow| flow.sink.kind == EndpointKind::Socket && flow.method.ends_with(&run.method);
+        let main = snapshot.flows.iter().filter(sends).max_by_key(|flow| flow.payload_bytes)?;
         let touches =
             |end: &FlowEnd| end.id.is_some() && (end.id == main.source.id || end.id == main.sink.id);
         let flows: Vec<&Flow> =
@@ -35,7 +42,7 @@ impl Figures {
             |number: fn(&Flow) -> Option<u64>| flows.iter().map(|flow| number(flow)).sum::<Option<u64>>();
         let dma = flows.iter().flat_map(|flow| &flow.copies).filter(|copy| copy.mover == Some(Mover::Dma));
         Some(Self {
-            payload_bytes: main.payload_bytes,
+            payload_bytes: run.size_bytes,
             transitions: flows.iter().map(|flow| flow.transitions).sum(),
             cpu_copied_bytes: sum(|flow| flow.cpu_copied_bytes),
             cpu_copied_evidence: flows.iter().map(|flow| flow.evidence).max().unwrap_or_default(),

@@ -73,7 +73,7 @@ fn write_copies(page: &mut Page, totals: &Totals) {
         None if totals.payload_bytes == 0 => "none".to_owned(),
         None => "unknown".to_owned(),
     };
-    figure(page, "payload", &bytes(totals.payload_bytes), "bytes that reached their sink");
+    figure(page, "payload", &payload(totals), "bytes that reached their sink");
     let copied = (totals.cpu_copied_bytes, totals.cpu_copied_evidence, totals.cpu_copied_bytes_at_least);
     moved(page, "copied by the CPU", copied);
     moved(page, "moved by DMA", (totals.dma_bytes, totals.dma_evidence, totals.dma_bytes_at_least));
@@ -169,4 +169,12 @@ fn figure(page: &mut Page, name: &str, value: &str, remark: &str) {
 fn pad(mut text: String, column: usize) -> String {
     text.push_str(&" ".repeat(column.saturating_sub(width(&text)).max(1)));
     text
+}
+
+/// Marked only when it is not certain.
+fn payload(totals: &Totals) -> String {
+    match totals.payload_evidence {
+        Evidence::Measured | Evidence::Derived => bytes(totals.payload_bytes),
+        evidence => marked_bytes(Some(totals.payload_bytes), evidence),
+    }
 }
