@@ -44,7 +44,7 @@ pub(crate) fn find(pid: u32) -> Result<Found, Fatal> {
             "name a process of user space; ps -e --ppid 2 --deselect lists them",
         ));
     }
-    if matches!(stat.state(), Ok(ProcState::Zombie | ProcState::Dead)) {
+    if has_ended(&stat) {
         return Err(target_error(
             format!(
                 "process {pid} ({}) has ended and only waits for its parent to notice",
@@ -55,6 +55,11 @@ pub(crate) fn find(pid: u32) -> Result<Found, Fatal> {
     }
     check_access(pid)?;
     Ok(Found { pid, start_ticks: stat.starttime })
+}
+
+/// A process whose first thread has ended lives on in its others.
+fn has_ended(stat: &Stat) -> bool {
+    matches!(stat.state(), Ok(ProcState::Zombie | ProcState::Dead)) && stat.num_threads <= 1
 }
 
 fn shown(name: &str) -> std::borrow::Cow<'_, str> {
@@ -111,10 +116,7 @@ impl Found {
     /// Whether the process is still the one that was found. A program that it executes meanwhile does not change that.
     pub(crate) fn still_there(&self) -> bool {
         let stat = i32::try_from(self.pid).ok().and_then(|pid| Process::new(pid).ok()?.stat().ok());
-        stat.is_some_and(|stat| {
-            stat.starttime == self.start_ticks
-                && !matches!(stat.state(), Ok(ProcState::Zombie | ProcState::Dead))
-        })
+        stat.is_some_and(|stat| stat.starttime == self.start_ticks && !has_ended(&stat))
     }
 
     /// The error for a process that went away while zc-trace attached.

@@ -31,11 +31,18 @@ pub extern "C" fn attach_threads(context: *const TaskIteration) -> i32 {
     }
     let tgid = task.tgid();
     // SAFETY: only tells whether there is one.
-    if unsafe { TARGETS.get(tgid) }.is_none() {
+    if unsafe { TARGETS.get(tgid) }.is_none() || is_dead(task) {
         return 0;
     }
     threads::begin(task, state::ATTACHED | state::MAYBE_IN_CALL | state::PENDING, tgid);
     0
+}
+
+/// A leader that has ended while its threads live on: no hook would ever fire for it again (include/linux/sched.h,
+/// `TASK_DEAD`).
+#[inline(always)]
+fn is_dead(task: Task) -> bool {
+    task.state() & 0x80 != 0
 }
 
 #[inline(always)]
