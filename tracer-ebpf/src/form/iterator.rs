@@ -53,7 +53,9 @@ fn last_look(task: Task, slot: &mut ThreadSlot) {
     if slot.state & state::PENDING == 0 {
         task.switches_and_faults(&mut slot.latest);
     }
-    if slot.state & state::MAYBE_IN_CALL != 0 && task.state() != 0 {
+    // Sleeping, interruptibly or not (include/linux/sched.h); a task that a signal has stopped is on its way out of a call.
+    let asleep = task.state() & 0x3 != 0;
+    if slot.state & state::MAYBE_IN_CALL != 0 && asleep {
         // Blocked since before tracing began, so inside a call: the registers it entered with still tell which.
         let number = Registers::of(task).call_number();
         if number >= 0 {
