@@ -64,8 +64,9 @@ pub struct Endpoint {
     pub remote_address: [u8; 16],
     /// Bytes used in `path`.
     pub path_bytes: u32,
-    /// Padding.
-    pub _pad2: u32,
+    /// `i_generation`: tells files apart that had the same inode number one after the other; 0 where the file system
+    /// keeps none.
+    pub generation: u32,
     /// Components, the last one first, each ending in NUL; room for one more name than counted, so that every bounded
     /// offset can take a whole name.
     pub path: [u8; PATH_BYTES + NAME_BYTES],

@@ -73,6 +73,7 @@ offsets! {
     mount_mountpoint = "mount" "mnt_mountpoint";
     inode_mode = "inode" "i_mode";
     inode_number = "inode" "i_ino";
+    inode_generation = "inode" "i_generation";
     inode_sb = "inode" "i_sb";
     inode_rdev = "inode" "i_rdev";
     sb_dev = "super_block" "s_dev";

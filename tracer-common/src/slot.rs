@@ -58,8 +58,10 @@ pub struct MetFile {
     pub file: u64,
     /// the address of its inode and
     pub inode: u64,
-    /// the inode number.
+    /// the inode number, which may be reused for another file, hence
     pub inode_number: u64,
+    /// `i_generation`.
+    pub generation: u64,
     /// Its serial.
     pub serial: u64,
 }
@@ -140,8 +142,10 @@ pub struct ThreadSlot {
 }
 
 const _: () = assert!(size_of::<Accounts>() == 80);
+const _: () = assert!(size_of::<MetFile>() == 40);
 const _: () = assert!(
-    size_of::<ThreadSlot>() == 64 + 16 + 16 + 64 + 16 + 8 + 3 * 80 + 16 + 16 + 5 * 8 + 4 * 8 + 24 + 16 + 16
+    size_of::<ThreadSlot>()
+        == 16 + 16 + 64 + 16 + 8 + 3 * 80 + 16 + 16 + 4 * 8 + 3 * 8 + 16 + 24 + 2 * 40 + 32
 );
 
 /// Exact counters of one system call on one CPU.

@@ -45,20 +45,26 @@ pub fn of_descriptor(task: Task, fd: u64, met: &mut MetFile) -> OpenFile {
     }
     let (inode, flags) = inode_and_flags(file);
     let inode_number: u64 = probe(inode, offset!(inode_number));
-    if met.file == file && met.inode == inode && met.inode_number == inode_number {
+    let generation = probe::<u32>(inode, offset!(inode_generation)) as u64;
+    if met.file == file
+        && met.inode == inode
+        && met.inode_number == inode_number
+        && met.generation == generation
+    {
         return OpenFile { serial: met.serial, flags };
     }
-    let serial = look_up(file, inode, inode_number, fd as u32);
-    *met = MetFile { file, inode, inode_number, serial };
+    let serial = look_up(file, inode, inode_number, generation, fd as u32);
+    *met = MetFile { file, inode, inode_number, generation, serial };
     OpenFile { serial, flags }
 }
 
 #[inline(always)]
-fn look_up(file: u64, inode: u64, inode_number: u64, fd: u32) -> u64 {
+fn look_up(file: u64, inode: u64, inode_number: u64, generation: u64, fd: u32) -> u64 {
     // SAFETY: copied out at once; an entry that is replaced meanwhile would fail the comparison.
     if let Some(entry) = unsafe { KNOWN_FILES.get(file) }
         && entry.inode == inode
         && entry.inode_number == inode_number
+        && entry.generation == generation
     {
         return entry.serial;
     }
@@ -120,7 +126,8 @@ fn walk(file: u64, fd: u32) -> u64 {
         lost(|losses| losses.unknown_endpoints += 1);
         return 0;
     }
-    let known = KnownFile { inode, inode_number: endpoint.inode, serial };
+    let known =
+        KnownFile { inode, inode_number: endpoint.inode, generation: endpoint.generation as u64, serial };
     let _ = KNOWN_FILES.insert(file, known, 0);
     serial
 }
@@ -154,7 +161,7 @@ fn clear(endpoint: &mut Endpoint) {
     endpoint.local_address = [0; 16];
     endpoint.remote_address = [0; 16];
     endpoint.path_bytes = 0;
-    endpoint._pad2 = 0;
+    endpoint.generation = 0;
 }
 
 #[inline(always)]
@@ -166,6 +173,7 @@ fn describe_inode(inode: u64, endpoint: &mut Endpoint) {
     endpoint.known |= known::INODE;
     endpoint.mode = probe::<u16>(inode, offset!(inode_mode)) as u32;
     endpoint.inode = probe(inode, offset!(inode_number));
+    endpoint.generation = probe(inode, offset!(inode_generation));
     endpoint.special_device = probe(inode, offset!(inode_rdev));
     endpoint.device = probe(block, offset!(sb_dev));
     endpoint.fs_magic = probe(block, offset!(sb_magic));

@@ -82,7 +82,7 @@ fn busy_totals() -> Totals {
         written_bytes: 257 * MIB,
         read_calls: Some(4_112),
         write_calls: Some(4_109),
-        payload_evidence: Evidence::Derived,
+        payload_evidence: Evidence::Modelled,
         payload_bytes: 257 * MIB + MIB / 2,
         cpu_copied_bytes: Some(513 * MIB + MIB / 2),
         cpu_copied_evidence: Evidence::Derived,
@@ -92,6 +92,7 @@ fn busy_totals() -> Totals {
         dma_bytes_outside_operations: Some(0),
         dma_bytes_at_least: 64 * MIB,
         copy_amplification: Some(1.994_174_757),
+        copy_amplification_evidence: Evidence::Modelled,
         transitions: Transitions { syscall: 16_641, exception: 342, interrupt: 1_024 },
         context_switches: ContextSwitches { voluntary: 123, involuntary: 45 },
         page_faults: PageFaults { minor: 165, major: 6 },
@@ -135,6 +136,7 @@ pub(crate) fn file(path: &str) -> FlowEnd {
         path: Some(path.to_owned()),
         address: None,
         id: Some("254:0:1234".to_owned()),
+        generation: Some(7),
         file_system: Some("ext4".to_owned()),
     }
 }
@@ -145,12 +147,20 @@ fn socket() -> FlowEnd {
         path: None,
         address: Some("tcp 127.0.0.1:8080 → 127.0.0.1:40312".to_owned()),
         id: Some("0:8:99887".to_owned()),
+        generation: Some(0),
         file_system: None,
     }
 }
 
 fn user() -> FlowEnd {
-    FlowEnd { kind: EndpointKind::User, path: None, address: None, id: None, file_system: None }
+    FlowEnd {
+        kind: EndpointKind::User,
+        path: None,
+        address: None,
+        id: None,
+        generation: None,
+        file_system: None,
+    }
 }
 
 fn step(from: Place, to: Place, mover: Option<Mover>, bytes: Option<u64>, evidence: Evidence) -> Copy {
@@ -167,9 +177,11 @@ pub(crate) fn relay_flow() -> Flow {
         transfers: 4_096,
         operations: 8_192,
         payload_bytes: 256 * MIB,
+        payload_evidence: Evidence::Modelled,
         cpu_copied_bytes: Some(512 * MIB),
         dma_bytes: Some(64 * MIB),
         copy_amplification: Some(2.0),
+        copy_amplification_evidence: Evidence::Modelled,
         transitions: 16_384,
         transitions_per_mib: Some(64.0),
         context_switches: ContextSwitches { voluntary: 100, involuntary: 40 },
@@ -200,6 +212,7 @@ fn cached_copy_flow() -> Flow {
         transfers: 12,
         operations: 12,
         payload_bytes: bytes,
+        payload_evidence: Evidence::Derived,
         cpu_copied_bytes: Some(bytes),
         dma_bytes: None,
         copy_amplification: Some(1.0),
@@ -221,6 +234,8 @@ fn log_flow() -> Flow {
         transfers: 1,
         operations: 1,
         payload_bytes: 120,
+        payload_evidence: Evidence::Derived,
+        copy_amplification_evidence: Evidence::Derived,
         cpu_copied_bytes: Some(120),
         dma_bytes: None,
         copy_amplification: Some(1.0),

@@ -293,6 +293,7 @@ fn shown(key: FlowKey, tally: &Tally, endpoints: &Endpoints) -> snapshot::Flow {
         major_faults,
     } = tally.stats;
     let cpu = tally.by_cpu();
+    let payload_evidence = key.method.payload_evidence();
     snapshot::Flow {
         pid: key.pid,
         source: endpoints.end(key.source),
@@ -301,9 +302,11 @@ fn shown(key: FlowKey, tally: &Tally, endpoints: &Endpoints) -> snapshot::Flow {
         transfers: tally.transfers,
         operations,
         payload_bytes: tally.payload_bytes(),
+        payload_evidence,
         cpu_copied_bytes: cpu.bytes,
         dma_bytes: tally.by_dma().bytes,
         copy_amplification: tally.amplification(),
+        copy_amplification_evidence: cpu.evidence.max(payload_evidence),
         transitions,
         transitions_per_mib: (tally.payload > 0).then(|| transitions as f64 / (tally.payload as f64 / MIB)),
         context_switches: snapshot::ContextSwitches { voluntary, involuntary },

@@ -61,6 +61,8 @@ pub(crate) struct Join {
     pub(crate) finished: Finished,
     /// All flows together, kept beside them so that totals are cheap.
     pub(crate) overall: Tally,
+    /// Whether any read was joined to a write.
+    pub(crate) joined: bool,
     deposits: Deposits,
     pipes: Pipes,
     /// Of the operation under way; the first `shared` are in use, the rest is kept for its memory.
@@ -78,6 +80,7 @@ impl Join {
             flows: Flows::new(limits.flows),
             finished,
             overall: Tally::default(),
+            joined: false,
             deposits: Deposits::new(),
             pipes: Pipes::new(limits.pipes),
             shares: Vec::new(),
@@ -286,6 +289,7 @@ impl Join {
             && !piece.sent
         {
             self.draw(piece.deposit, bytes, share);
+            self.joined = true;
             self.memories.mark_sent(pid, range, piece);
         }
     }

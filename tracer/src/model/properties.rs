@@ -90,6 +90,8 @@ fn endpoint() -> impl Strategy<Value = Endpoint> {
             let key = match key {
                 0 => EndpointKey::Unknown,
                 1 => EndpointKey::User,
+                2 => EndpointKey::Inode { device: 8 << 20 | 1, inode, generation: None },
+                3 => EndpointKey::Inode { device: 8 << 20 | 1, inode, generation: Some(minor) },
                 _ => known.key,
             };
             Endpoint { key, dma, file_system, ..known }

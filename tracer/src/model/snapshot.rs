@@ -45,8 +45,9 @@ pub struct Totals {
     pub write_calls: Option<u64>,
     /// Bytes that reached their sink, each counted once per transfer.
     pub payload_bytes: u64,
-    /// How `payload_bytes` is known; `unknown` if operations were folded, because what is not joined counts twice where it
-    /// was read and then written.
+    /// How `payload_bytes` is known: `modelled` if reads were joined to writes, because that a buffer still held what was
+    /// read into it is concluded from samples; `unknown` if operations were folded, because what is not joined counts
+    /// twice where it was read and then written.
     pub payload_evidence: Evidence,
     /// Bytes copied by the CPU for it; null if for some part not known.
     pub cpu_copied_bytes: Option<u64>,
@@ -65,6 +66,8 @@ pub struct Totals {
     pub dma_bytes_outside_operations: Option<u64>,
     /// CPU-copied bytes ÷ payload bytes; null without payload or if the copies are not known.
     pub copy_amplification: Option<f64>,
+    /// How `copy_amplification` is known: the weaker evidence of the two.
+    pub copy_amplification_evidence: Evidence,
     /// Mode switches of the CPU by cause.
     pub transitions: Transitions,
     /// Context switches.
@@ -196,6 +199,8 @@ pub struct FlowEnd {
     pub address: Option<String>,
     /// Device and inode, `major:minor:inode`.
     pub id: Option<String>,
+    /// Inode generation: tells files apart that had the same inode number one after the other.
+    pub generation: Option<u32>,
     /// File system, by name.
     pub file_system: Option<String>,
 }
@@ -217,12 +222,16 @@ pub struct Flow {
     pub operations: u64,
     /// Bytes that reached the sink.
     pub payload_bytes: u64,
+    /// How it is known that these bytes went from this source to this sink: `modelled` where a read was joined to a write.
+    pub payload_evidence: Evidence,
     /// Bytes copied by the CPU; null if not known.
     pub cpu_copied_bytes: Option<u64>,
     /// Bytes moved by DMA; null if not known.
     pub dma_bytes: Option<u64>,
     /// CPU-copied bytes ÷ payload bytes.
     pub copy_amplification: Option<f64>,
+    /// How `copy_amplification` is known: the weaker evidence of the two.
+    pub copy_amplification_evidence: Evidence,
     /// Mode switches by the flow's system calls.
     pub transitions: u64,
     /// The same per MiB of payload.

@@ -84,7 +84,11 @@ impl Describer {
         let nature = file_system.map(|(_, _, nature)| *nature);
         let kind = kind(found, nature);
         Endpoint {
-            key: EndpointKey::Inode { device: found.device, inode: found.inode },
+            key: EndpointKey::Inode {
+                device: found.device,
+                inode: found.inode,
+                generation: Some(found.generation),
+            },
             kind,
             path: path(found, kind),
             file_system: file_system.map(|(_, name, _)| *name),
@@ -101,7 +105,7 @@ impl Describer {
     /// Describes a file that was mapped before tracing began, of which `/proc/PID/maps` tells device, inode and path.
     pub fn describe_mapped(&mut self, device: u32, inode: u64, path: &Path) -> Endpoint {
         Endpoint {
-            key: EndpointKey::Inode { device, inode },
+            key: EndpointKey::Inode { device, inode, generation: None },
             kind: EndpointKind::File,
             path: Some(path.to_string_lossy().into_owned()),
             file_system: None,
