@@ -1,7 +1,7 @@
 //! Records of the ring buffer. Every record begins with a [`Header`]; an unknown kind is counted by the reader, never
 //! an error, so that either side may be newer.
 
-use crate::limits::IOVECS;
+use crate::{counted::Counted, limits::IOVECS};
 
 /// What a record is.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -120,6 +120,8 @@ pub struct OperationRecord {
     pub head: [u8; 8],
     /// Likewise the last eight bytes, with [`flag::TAIL_KNOWN`]: of payload in one buffer, if it has as many.
     pub tail: [u8; 8],
+    /// What was counted inside the call; nothing with [`flag::NO_START`].
+    pub counted: Counted,
 }
 
 /// One `struct iovec` of the target.
@@ -178,7 +180,7 @@ pub struct ThreadRecord {
 
 const _: () = assert!(size_of::<Header>() == 24);
 const _: () = assert!(size_of::<CallRecord>() == 80);
-const _: () = assert!(size_of::<OperationRecord>() == 176);
-const _: () = assert!(size_of::<VectorRecord>() == 176 + 128);
+const _: () = assert!(size_of::<OperationRecord>() == 240);
+const _: () = assert!(size_of::<VectorRecord>() == 240 + 128);
 const _: () = assert!(size_of::<DescriptorRecord>() == 144);
 const _: () = assert!(size_of::<ThreadRecord>() == 64);

@@ -7,6 +7,7 @@
 use aya_ebpf::helpers::bpf_ktime_get_ns;
 use tracer_common::{
     call::{CallClass, CallShape, NONE},
+    counted::Counted,
     limits::{CALL_OTHER, COMPAT_BASE, IOVECS},
     record::{CallRecord, DescriptorRecord, OperationRecord, RecordKind, VectorRecord, flag},
     slot::{CallCounters, SpillCounters, SpillKey, ThreadSlot, state},
@@ -91,6 +92,7 @@ fn note_call(task: Task, slot: &mut ThreadSlot, registers: Registers, number: i6
     slot.sink = 0;
     slot.source_flags = 0;
     slot.sink_flags = 0;
+    slot.counted = Counted::NONE;
     if slot.state & state::BEFORE_EXEC != 0 {
         return;
     }
@@ -262,6 +264,7 @@ fn fill_operation(record: &mut OperationRecord, kind: RecordKind, slot: &ThreadS
     record.vectors = 0;
     record.head = [0; 8];
     record.tail = [0; 8];
+    record.counted = slot.counted;
 }
 
 #[inline(always)]
@@ -393,6 +396,7 @@ fn fold(slot: &ThreadSlot, outcome: &Outcome) -> bool {
     counters.blocked_ns += slot.call_blocked_ns;
     counters.preempted_ns += slot.call_preempted_ns;
     counters.storage_read_bytes += after.storage_read_bytes.wrapping_sub(before.storage_read_bytes);
+    counters.counted.add(&slot.counted);
     lost(|losses| losses.folded_operations += 1);
     false
 }

@@ -383,6 +383,7 @@ pub(crate) fn operation() -> Operation {
         flags: 0x4000,
         head: None,
         tail: None,
+        counted: None,
     }
 }
 

@@ -4,11 +4,12 @@
 
 use super::{
     endpoint::{EndpointKind, Place},
-    event::CallKind,
+    event::{CallKind, Counted},
     evidence::Evidence,
     evidence::Evidence::{Derived, Measured, Modelled, Unknown},
     part::{Note, Parts, Step},
     snapshot::Mover,
+    sources::Sources,
     traits::{Node, Protocol, Route, Storage, Traits},
 };
 
@@ -78,6 +79,12 @@ pub(crate) struct Act {
     pub(crate) bytes: u64,
     pub(crate) asked: Option<u64>,
     pub(crate) storage_read: Option<u64>,
+    /// What was counted inside it, if its beginning was seen.
+    #[expect(dead_code, reason = "the hooks that count come next")]
+    pub(crate) counted: Option<Counted>,
+    /// Which hooks count.
+    #[expect(dead_code, reason = "the hooks that count come next")]
+    pub(crate) sources: Sources,
 }
 
 /// Whether `vmsplice` on a descriptor with these flags puts user memory into the pipe (fs/splice.c: it goes by

@@ -20,6 +20,7 @@ use super::{
     pipes::{Pipes, Resting},
     proof::{Claim, Sample},
     provenance::{Memories, Provenance},
+    sources::Sources,
 };
 
 /// How much is remembered at most.
@@ -61,6 +62,8 @@ pub(crate) struct Join {
     pub(crate) finished: Finished,
     /// All flows together, kept beside them so that totals are cheap.
     pub(crate) overall: Tally,
+    /// Which hooks count copies.
+    sources: Sources,
     /// Whether any read was joined to a write.
     pub(crate) joined: bool,
     deposits: Deposits,
@@ -73,13 +76,14 @@ pub(crate) struct Join {
 }
 
 impl Join {
-    pub(crate) fn new(limits: Limits, finished: Finished) -> Self {
+    pub(crate) fn new(limits: Limits, sources: Sources, finished: Finished) -> Self {
         Self {
             endpoints: Endpoints::new(limits.endpoints),
             memories: Memories::new(limits.pieces_per_process, limits.processes),
             flows: Flows::new(limits.flows),
             finished,
             overall: Tally::default(),
+            sources,
             joined: false,
             deposits: Deposits::new(),
             pipes: Pipes::new(limits.pipes),
@@ -102,6 +106,8 @@ impl Join {
             bytes: operation.bytes,
             asked: operation.asked_bytes,
             storage_read: operation.storage_read_bytes,
+            counted: operation.counted,
+            sources: self.sources,
         };
         let moved = Moved {
             path,
@@ -133,6 +139,8 @@ impl Join {
             bytes: folded.bytes,
             asked: None,
             storage_read: folded.storage_read_bytes,
+            counted: Some(folded.counted),
+            sources: self.sources,
         };
         let stats = Stats {
             operations: folded.operations,

@@ -7,6 +7,7 @@ pub mod endpoint;
 pub mod event;
 pub mod evidence;
 pub mod snapshot;
+pub mod sources;
 
 mod calls;
 mod copies;

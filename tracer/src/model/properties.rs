@@ -145,6 +145,7 @@ fn operation() -> impl Strategy<Value = Operation> {
                     flags,
                     head: bytes.is_multiple_of(3).then(|| bytes.to_le_bytes()),
                     tail: bytes.is_multiple_of(5).then(|| bytes.to_be_bytes()),
+                    counted: None,
                 }
             },
         )
@@ -164,6 +165,7 @@ fn folded() -> impl Strategy<Value = Folded> {
         blocked_ns: operation.call.blocked_ns,
         preempted_ns: operation.call.blocked_ns,
         storage_read_bytes: operation.storage_read_bytes,
+        counted: operation.counted.unwrap_or_default(),
     })
 }
 
@@ -229,6 +231,7 @@ fn event() -> impl Strategy<Value = Event> {
 /// A model with so little room that every limit is reached.
 fn small() -> Model {
     Model::new(ModelConfig {
+        sources: crate::model::sources::Sources::NONE,
         record_transfers: true,
         most_waiting_transfers: 4,
         most_flows: 6,

@@ -11,12 +11,15 @@ use super::{
     join::{Join, Limits},
     method::is_operation,
     snapshot::{self, InFlight, InFlightCall, KernelAccounts, Snapshot, Totals, Transfer},
+    sources::Sources,
     threads::Threads,
 };
 
 /// How the model works. The limits bound its memory: what exceeds them is added up in less detail, never left out.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct ModelConfig {
+    /// Which hooks count copies and DMA on this kernel.
+    pub sources: Sources,
     /// Whether [`Model::take_transfers`] has something to take.
     pub record_transfers: bool,
     /// Most transfers that wait to be taken; further ones are dropped and counted.
@@ -36,6 +39,7 @@ pub struct ModelConfig {
 impl Default for ModelConfig {
     fn default() -> Self {
         Self {
+            sources: Sources::NONE,
             record_transfers: false,
             most_waiting_transfers: 65_536,
             most_flows: 100_000,
@@ -79,7 +83,7 @@ impl Model {
         };
         let waiting = if config.record_transfers { config.most_waiting_transfers } else { 0 };
         Self {
-            join: Join::new(limits, Finished::new(waiting)),
+            join: Join::new(limits, config.sources, Finished::new(waiting)),
             calls: Calls::default(),
             threads: Threads::default(),
             losses: Losses::default(),

@@ -134,6 +134,7 @@ fn operation(record: &OperationRecord, table: &CallTable) -> Option<Operation> {
         flags: record.call_flags,
         head: (record.call.header.flags & flag::HEAD_KNOWN != 0).then_some(record.head),
         tail: (record.call.header.flags & flag::TAIL_KNOWN != 0).then_some(record.tail),
+        counted: (record.call.header.flags & flag::NO_START == 0).then_some(record.counted),
     })
 }
 

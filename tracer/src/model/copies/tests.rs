@@ -49,7 +49,17 @@ fn unknown() -> Party {
 }
 
 fn act(kind: CallKind, source: Party, sink: Party) -> Act {
-    Act { kind, source, sink, flags: 0, bytes: N, asked: Some(N), storage_read: Some(0) }
+    Act {
+        kind,
+        source,
+        sink,
+        flags: 0,
+        bytes: N,
+        asked: Some(N),
+        storage_read: Some(0),
+        counted: None,
+        sources: Sources::NONE,
+    }
 }
 
 fn reading(source: Party) -> Act {
@@ -343,7 +353,7 @@ fn all_of_the_table_is_sane() {
                 for flags in [0, MSG_PEEK, MSG_TRUNC, MSG_ZEROCOPY, u32::MAX] {
                     for storage_read in [None, Some(0), Some(4096), Some(u64::MAX)] {
                         for bytes in [0, 1, N, u64::MAX] {
-                            let act = Act { kind, source, sink, flags, bytes, asked: Some(N), storage_read };
+                            let act = Act { storage_read, flags, bytes, ..act(kind, source, sink) };
                             for (from, to, _, copied, evidence) in rows(act) {
                                 let fetched = (from, to) == (Device, PageCache);
                                 assert!(fetched || copied.is_none_or(|copied| copied <= bytes), "{act:?}");
