@@ -33,6 +33,8 @@ impl CallClass {
     /// `connect` and `bind`: as [`Self::DESCRIPTOR`], and the first argument's endpoint is described anew, because its
     /// addresses have changed.
     pub const READDRESSES: Self = Self(9);
+    /// `io_uring_enter`: as [`Self::COUNTED`], and its two transitions fall to a request that it serves.
+    pub const ENTERS_RING: Self = Self(10);
 }
 
 /// Which argument of a call means what; argument indices from 0, or [`NONE`].
@@ -108,6 +110,8 @@ pub enum CallKind {
     Exec,
     /// `exit`, `exit_group`.
     Exit,
+    /// `io_uring_enter`, `io_submit`: hands requests to the kernel, which are operations of their own.
+    Submit,
 }
 
 /// One call that is more than counted.
@@ -209,6 +213,7 @@ pub const CALL_SHAPES: &[NamedShape] = &[
     descriptor("pidfd_open"),
     descriptor("pidfd_getfd"),
     descriptor("io_uring_setup"),
+    named("io_uring_enter", CallKind::Submit, CallClass::ENTERS_RING, [NONE; 5]),
 ];
 
 const _: () = assert!(size_of::<CallShape>() == 8);

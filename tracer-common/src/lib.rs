@@ -1,7 +1,7 @@
 //! The wire between the kernel programs (`tracer-ebpf`) and the daemon (`tracer`).
 //!
 //! Here live the layouts that both sides share: [`record`]s of the ring buffer, [`slot`]s of traced threads,
-//! [`endpoint`] identities, the [`call`] table, the [`limits`], and what is [`counted`] inside
+//! [`endpoint`] identities, the [`call`] table, the opcodes of [`request`]s, the [`limits`], and what is [`counted`] inside
 //! calls. No logic lives here beyond constant tables: whatever needs a decision belongs to one of the two sides.
 #![no_std]
 
@@ -13,4 +13,5 @@ pub mod offsets;
 #[cfg(feature = "user")]
 mod pod;
 pub mod record;
+pub mod request;
 pub mod slot;

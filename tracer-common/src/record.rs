@@ -23,6 +23,8 @@ impl RecordKind {
     pub const THREAD_END: Self = Self(6);
     /// A [`ThreadRecord`]: a process began to execute another program.
     pub const EXEC: Self = Self(7);
+    /// A [`RequestRecord`].
+    pub const REQUEST: Self = Self(8);
 }
 
 /// Bits of [`Header::flags`].
@@ -35,6 +37,8 @@ pub mod flag {
     pub const HEAD_KNOWN: u16 = 4;
     /// `tail` holds the last bytes of the payload.
     pub const TAIL_KNOWN: u16 = 8;
+    /// Of a request: the kernel chose the buffer among those that the process provided, and where it is is not known.
+    pub const BUFFER_UNKNOWN: u16 = 16;
 }
 
 /// The head of every record.
@@ -144,6 +148,34 @@ pub struct VectorRecord {
     pub iovecs: [IoVec; IOVECS],
 }
 
+/// Who ran a request: [`RequestRecord::ran`].
+pub mod ran {
+    /// The call that submitted it, before it returned.
+    pub const INLINE: u32 = 0;
+    /// Its thread, later.
+    pub const DEFERRED: u32 = 1;
+    /// A worker of the kernel (io-wq).
+    pub const WORKER: u32 = 2;
+    /// The kernel's polling thread (SQPOLL) submitted it.
+    pub const POLLING_THREAD: u32 = 3;
+    /// Not known: it was submitted before tracing began.
+    pub const UNKNOWN: u32 = 4;
+}
+
+/// A completed request of io_uring that moves payload. Its time is that from submission to completion.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[repr(C)]
+pub struct RequestRecord {
+    /// The operation, with the first iovecs if it has any.
+    pub vector: VectorRecord,
+    /// What the program knows it by.
+    pub user_data: u64,
+    /// Mode switches of `io_uring_enter` that fall to it.
+    pub transitions: u32,
+    /// One of [`ran`].
+    pub ran: u32,
+}
+
 /// A finished call that changed descriptors or mappings.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 #[repr(C)]
@@ -182,5 +214,6 @@ const _: () = assert!(size_of::<Header>() == 24);
 const _: () = assert!(size_of::<CallRecord>() == 80);
 const _: () = assert!(size_of::<OperationRecord>() == 240);
 const _: () = assert!(size_of::<VectorRecord>() == 240 + 128);
+const _: () = assert!(size_of::<RequestRecord>() == 240 + 128 + 16);
 const _: () = assert!(size_of::<DescriptorRecord>() == 144);
 const _: () = assert!(size_of::<ThreadRecord>() == 64);

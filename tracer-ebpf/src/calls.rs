@@ -46,7 +46,7 @@ pub fn sys_exit(ctx: Context) -> i32 {
 }
 
 #[inline(always)]
-fn shape_of(call: u32) -> CallShape {
+pub fn shape_of(call: u32) -> CallShape {
     SHAPES.get(call).copied().unwrap_or(CallShape::COUNTED)
 }
 
@@ -93,10 +93,14 @@ fn note_call(task: Task, slot: &mut ThreadSlot, registers: Registers, number: i6
     slot.source_flags = 0;
     slot.sink_flags = 0;
     slot.counted = Counted::NONE;
+    slot.unclaimed_transitions = 0;
     if slot.state & state::BEFORE_EXEC != 0 {
         return;
     }
     let shape = shape_of(slot.call);
+    if shape.class == CallClass::ENTERS_RING {
+        slot.unclaimed_transitions = 2;
+    }
     if shape.source_fd != NONE {
         let source = identity::of_descriptor(task, argument(slot, shape.source_fd), &mut slot.met_source);
         slot.source = source.serial;
@@ -170,6 +174,7 @@ fn leave(task: Task, slot: &mut ThreadSlot, registers: Registers, result: i64) {
     }
     let told = tell(slot, &outcome);
     count(slot, &outcome, told);
+    slot.unclaimed_transitions = 0;
 }
 
 #[inline(always)]

@@ -33,7 +33,8 @@ pub struct OpenFile {
 }
 
 impl OpenFile {
-    const NONE: Self = Self { serial: 0, flags: 0 };
+    /// No file.
+    pub const NONE: Self = Self { serial: 0, flags: 0 };
 }
 
 /// Looks a descriptor of the current task up.
@@ -56,6 +57,18 @@ pub fn of_descriptor(task: Task, fd: u64, met: &mut MetFile) -> OpenFile {
     let serial = look_up(file, inode, inode_number, generation, fd as u32);
     *met = MetFile { file, inode, inode_number, generation, serial };
     OpenFile { serial, flags }
+}
+
+/// Looks an open file up that no descriptor need stand for (io_uring's registered files have none).
+#[inline(always)]
+pub fn of_file(file: u64, fd: u32) -> OpenFile {
+    if file == 0 {
+        return OpenFile::NONE;
+    }
+    let (inode, flags) = inode_and_flags(file);
+    let inode_number: u64 = probe(inode, offset!(inode_number));
+    let generation = probe::<u32>(inode, offset!(inode_generation)) as u64;
+    OpenFile { serial: look_up(file, inode, inode_number, generation, fd), flags }
 }
 
 #[inline(always)]
@@ -96,7 +109,7 @@ pub fn forget(task: Task, fd: u64) {
 
 /// `task->files->fdt->fd[fd]` (include/linux/fdtable.h, `files_lookup_fd_raw`).
 #[inline(always)]
-fn file_of(task: Task, fd: u32) -> u64 {
+pub fn file_of(task: Task, fd: u32) -> u64 {
     let (size, files) = task.descriptors();
     if fd >= size || files == 0 { 0 } else { probe(files + fd as u64 * 8, 0) }
 }

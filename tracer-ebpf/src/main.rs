@@ -22,3 +22,4 @@ mod path;
 mod payload;
 mod sched;
 mod threads;
+mod uring;

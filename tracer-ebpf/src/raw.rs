@@ -17,3 +17,4 @@ mod path;
 mod payload;
 mod sched;
 mod threads;
+mod uring;

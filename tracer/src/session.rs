@@ -175,8 +175,13 @@ async fn trace_on_runtime(
         .map_err(|error| cannot_write(&error))?;
     announce(&plan, &document.target, probe.missing().len());
 
+    let traces_requests = probe.traces_requests();
     let room = Room::new(
-        Model::new(ModelConfig { record_transfers: stream.is_some(), ..ModelConfig::default() }),
+        Model::new(ModelConfig {
+            record_transfers: stream.is_some(),
+            traces_requests,
+            ..ModelConfig::default()
+        }),
         stream,
         live_lines(&plan, to_stderr),
     );

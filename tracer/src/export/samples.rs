@@ -66,6 +66,14 @@ pub(crate) fn busy() -> Document {
             call("copy_file_range", 12, 0, 3 * MIB / 2, 1_234_567),
             CallStatistics { unfinished: 1, latency_ns: None, ..call("exit_group", 1, 0, 0, 0) },
         ],
+        requests: vec![RequestStatistics {
+            name: "io_uring:read".to_owned(),
+            count: 40,
+            errors: 2,
+            bytes: MIB,
+            time_ns: 7_654_321,
+            latency_ns: None,
+        }],
         flows: vec![relay_flow(), cached_copy_flow(), log_flow(), silent_flow()],
         processes: vec![process(4242, None, Some(0)), process(4250, Some(4242), Some(137))],
         threads: Vec::new(),
@@ -190,6 +198,7 @@ pub(crate) fn relay_flow() -> Flow {
         on_cpu_ns: 147_654_321,
         blocked_ns: 12_345_678,
         preempted_ns: 4_000_001,
+        request_time_ns: 0,
         folded_operations: 0,
         copies: vec![
             step(Place::Device, Place::PageCache, Some(Mover::Dma), Some(64 * MIB), Evidence::Measured),
@@ -384,6 +393,7 @@ pub(crate) fn operation() -> Operation {
         head: None,
         tail: None,
         counted: None,
+        request: None,
     }
 }
 

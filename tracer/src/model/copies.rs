@@ -152,7 +152,8 @@ impl Act {
             | CallKind::Unmap
             | CallKind::Remap
             | CallKind::Exec
-            | CallKind::Exit => {}
+            | CallKind::Exit
+            | CallKind::Submit => {}
         }
         parts
     }

@@ -96,7 +96,7 @@ impl Join {
 
     /// Books an operation.
     pub(crate) fn operation(&mut self, operation: &Operation) {
-        let Operation { call, kind, source, sink, flags, .. } = operation;
+        let Operation { kind, source, sink, flags, .. } = operation;
         let Some(path) = Path::of(&mut self.endpoints, *kind, [*source, *sink], *flags) else { return };
         let act = Act {
             kind: *kind,
@@ -114,7 +114,7 @@ impl Join {
             payload: act.payload(),
             received: act.received(),
             parts: act.parts(),
-            stats: Stats::of(call),
+            stats: Stats::of_operation(operation),
         };
         self.count_overall(&moved, u64::from(moved.payload > 0));
         match path.way {
@@ -142,10 +142,12 @@ impl Join {
             counted: Some(folded.counted),
             sources: self.sources,
         };
+        let request = folded.name.is_request();
         let stats = Stats {
             operations: folded.operations,
-            transitions: folded.operations.saturating_mul(2),
-            time_ns: folded.duration_ns,
+            transitions: folded.transitions,
+            time_ns: if request { 0 } else { folded.duration_ns },
+            request_ns: if request { folded.duration_ns } else { 0 },
             blocked_ns: folded.blocked_ns,
             preempted_ns: folded.preempted_ns,
             ..Stats::default()

@@ -24,6 +24,8 @@ pub struct ModelConfig {
     pub record_transfers: bool,
     /// Most transfers that wait to be taken; further ones are dropped and counted.
     pub most_waiting_transfers: usize,
+    /// Whether requests of io_uring come as operations: else what they move is not known.
+    pub traces_requests: bool,
     /// Most flows that are told apart; the rest is one flow per method, with pid 0.
     pub most_flows: usize,
     /// Most endpoints that are told apart, and most serials that are remembered.
@@ -41,6 +43,7 @@ impl Default for ModelConfig {
         Self {
             sources: Sources::NONE,
             record_transfers: false,
+            traces_requests: true,
             most_waiting_transfers: 65_536,
             most_flows: 100_000,
             // As many open files as the kernel side remembers.
@@ -60,6 +63,7 @@ const MOST_IN_FLIGHT: usize = 4096;
 pub struct Model {
     join: Join,
     calls: Calls,
+    traces_requests: bool,
     threads: Threads,
     losses: Losses,
     /// Mode switches by calls, as the stream has them; the counters know better.
@@ -85,6 +89,7 @@ impl Model {
         Self {
             join: Join::new(limits, config.sources, Finished::new(waiting)),
             calls: Calls::default(),
+            traces_requests: config.traces_requests,
             threads: Threads::default(),
             losses: Losses::default(),
             seen_transitions: 0,
@@ -158,6 +163,10 @@ impl Model {
 
     fn call(&mut self, call: &Call, kind: Option<CallKind>, bytes: u64) {
         self.calls.observe(call, kind, bytes);
+        if call.name.is_request() {
+            // No call: the mode switches are those of the calls that submitted it.
+            return;
+        }
         self.seen_transitions = self.seen_transitions.saturating_add(transitions(call));
         // A later call without a known start was refused before its entry was seen (seccomp).
         let first = self.fresh.remove(&call.tid);
@@ -177,6 +186,7 @@ impl Model {
         Snapshot {
             totals: self.totals(),
             calls: self.calls.snapshot(),
+            requests: self.calls.requests(),
             flows: self.join.flows.snapshot(&self.join.endpoints),
             processes: self.threads.processes(),
             threads: self.threads.threads(),
@@ -200,7 +210,8 @@ impl Model {
 
     /// The sums alone: their cost does not grow with the flows.
     pub fn totals(&self) -> Totals {
-        let calls = self.calls.sums();
+        let mut calls = self.calls.sums(self.traces_requests);
+        calls.untraced_submissions = calls.untraced_submissions.saturating_add(self.losses.untraced_requests);
         let threads = self.threads.sums();
         let overall = &self.join.overall;
         let (cpu, dma) = (overall.by_cpu(), overall.by_dma());
@@ -290,6 +301,7 @@ fn losses(losses: Losses, untraced_submissions: u64) -> snapshot::Losses {
         untraced_threads,
         unknown_endpoints,
         undecodable_records,
+        untraced_requests: _,
     } = losses;
     snapshot::Losses {
         folded_operations,

@@ -124,6 +124,7 @@ pub(crate) fn operation(kind: CallKind, source: u64, sink: u64, bytes: u64) -> O
         head: None,
         tail: None,
         counted: None,
+        request: None,
     }
 }
 

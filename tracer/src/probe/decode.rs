@@ -6,12 +6,13 @@ use tracer_common::{
     call::CallKind,
     limits::IOVECS,
     record::{
-        CallRecord, DescriptorRecord, Header, OperationRecord, RecordKind, ThreadRecord, VectorRecord, flag,
+        CallRecord, DescriptorRecord, Header, OperationRecord, RecordKind, RequestRecord, ThreadRecord,
+        VectorRecord, flag, ran,
     },
 };
 
 use super::call_table::CallTable;
-use crate::model::event::{Call, Event, Mapping, Operation, Serial, Side, ThreadStarted};
+use crate::model::event::{Call, Event, Mapping, Operation, Ran, Request, Serial, Side, ThreadStarted};
 
 /// A record, as far as the reader itself has to act on it.
 #[expect(
@@ -34,6 +35,7 @@ impl Wire for CallRecord {}
 impl Wire for OperationRecord {}
 impl Wire for VectorRecord {}
 impl Wire for DescriptorRecord {}
+impl Wire for RequestRecord {}
 impl Wire for ThreadRecord {}
 
 fn read<T: Wire>(bytes: &[u8]) -> Option<T> {
@@ -57,6 +59,9 @@ fn decode_known(bytes: &[u8], table: &CallTable) -> Option<Decoded> {
             Decoded::Call(Event::Operation(plain_operation(&record, table)?), None)
         }
         RecordKind::VECTOR => Decoded::Call(Event::Operation(vector_operation(&read(bytes)?, table)?), None),
+        RecordKind::REQUEST => {
+            Decoded::Call(Event::Operation(request_operation(&read(bytes)?, table)?), None)
+        }
         RecordKind::DESCRIPTOR => {
             let record: DescriptorRecord = read(bytes)?;
             Decoded::Call(Event::Call(call(&record.call, table)), mapping(&record, table))
@@ -112,6 +117,37 @@ fn vector_operation(record: &VectorRecord, table: &CallTable) -> Option<Operatio
     Some(operation)
 }
 
+fn request_operation(record: &RequestRecord, table: &CallTable) -> Option<Operation> {
+    let of_call = &record.vector.operation;
+    let mut operation = if of_call.vectors == 0 {
+        operation(of_call, table)?
+    } else {
+        vector_operation(&record.vector, table)?
+    };
+    if of_call.buffer != 0 {
+        // How large a provided buffer is the record does not tell.
+        let length = if of_call.asked == u64::MAX { of_call.bytes } else { of_call.asked };
+        operation.buffers.push(range(of_call.buffer, length));
+    }
+    if of_call.call.header.flags & flag::BUFFER_UNKNOWN != 0 {
+        operation.buffers_complete = false;
+    }
+    operation.flags |= table.implied_flags(of_call.call.header.call);
+    operation.counted = None;
+    operation.request = Some(Request {
+        user_data: record.user_data,
+        transitions: record.transitions,
+        ran: match record.ran {
+            ran::INLINE => Ran::Inline,
+            ran::DEFERRED => Ran::Deferred,
+            ran::WORKER => Ran::Worker,
+            ran::POLLING_THREAD => Ran::PollingThread,
+            _ => Ran::Unknown,
+        },
+    });
+    Some(operation)
+}
+
 fn is_array_of_messages(name: &str) -> bool {
     matches!(name, "sendmmsg" | "recvmmsg" | "recvmmsg_time64")
 }
@@ -135,6 +171,7 @@ fn operation(record: &OperationRecord, table: &CallTable) -> Option<Operation> {
         head: (record.call.header.flags & flag::HEAD_KNOWN != 0).then_some(record.head),
         tail: (record.call.header.flags & flag::TAIL_KNOWN != 0).then_some(record.tail),
         counted: (record.call.header.flags & flag::NO_START == 0).then_some(record.counted),
+        request: None,
     })
 }
 

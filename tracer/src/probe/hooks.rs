@@ -40,6 +40,11 @@ pub const HOOKS: &[Hook] = &[
     optional("reschedule_entry", "transitions by interrupts from other CPUs"),
     optional("call_function_entry", "transitions by interrupts from other CPUs"),
     optional("call_function_single_entry", "transitions by interrupts from other CPUs"),
+    optional(URING_COMPLETE, "requests of io_uring, as operations"),
+    optional("io_uring_submit_req", "when and by whom a request was submitted (since Linux 6.5)"),
+    optional("io_uring_submit_sqe", "when and by whom a request was submitted (before)"),
+    optional("io_uring_queue_async_work", "requests run by workers of the kernel"),
+    optional("io_uring_cqe_overflow", "requests whose completion found no room"),
     required("sys_exit", "operations, counts and bytes by call"),
     required("sys_enter", "durations, and calls in flight"),
 ];
@@ -49,3 +54,9 @@ pub const ATTACH_THREADS: &str = "attach_threads";
 
 /// Looks at the daemon itself by the structure offsets, to see whether they fit: in the raw form.
 pub const CHECK_OFFSETS: &str = "check_offsets";
+
+/// Completions of io_uring: without them none of its requests is traced.
+pub const URING_COMPLETE: &str = "io_uring_complete";
+
+/// Hooks that a newer one stands in for, where the kernel has that.
+pub const REPLACED: &[(&str, &str)] = &[("io_uring_submit_sqe", "io_uring_submit_req")];

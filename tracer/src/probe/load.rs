@@ -18,8 +18,8 @@ use super::{
     diagnostics::Diagnostics,
     error::{LoadError, from_aya, other, refused},
     form::{Form, Source},
-    hooks::{ATTACH_THREADS, CHECK_OFFSETS, HOOKS, Hook, Need},
-    offsets::Types,
+    hooks::{ATTACH_THREADS, CHECK_OFFSETS, HOOKS, Hook, Need, REPLACED, URING_COMPLETE},
+    offsets::{Types, Uring},
     programs::{self, Link},
     reader::Reader,
 };
@@ -48,6 +48,7 @@ pub struct Probe {
     missing: Vec<(&'static Hook, String)>,
     links: Vec<(&'static str, Link)>,
     not_typed: Option<String>,
+    unneeded: Vec<&'static str>,
 }
 
 impl Probe {
@@ -85,6 +86,7 @@ impl Probe {
     ) -> Result<Self, LoadError> {
         let mut offsets = types.offsets();
         check_members(&offsets, form)?;
+        let uring = Uring::of(types);
         let mut config = Config {
             own_tgid: std::process::id(),
             follow: u32::from(options.follow),
@@ -92,6 +94,9 @@ impl Probe {
             debug: u32::from(options.debug),
             sched_switch_arity: types.tracepoint_arity("sched_switch").unwrap_or(3),
             storage_accounts: u32::from(has_storage_accounts(&offsets)),
+            uring_complete_arity: uring.complete_arity,
+            uring_submit_request: uring.submit_request,
+            uring_queue_request: uring.queue_request,
         };
         adjust(&mut offsets, &mut config);
         let btf = match form {
@@ -116,6 +121,7 @@ impl Probe {
             missing: Vec::new(),
             links: Vec::new(),
             not_typed: None,
+            unneeded: Vec::new(),
         };
         probe.fill_maps()?;
         probe.load_programs(types, btf.as_ref())?;
@@ -138,7 +144,15 @@ impl Probe {
     fn load_programs(&mut self, types: &Types, btf: Option<&Btf>) -> Result<(), LoadError> {
         for hook in HOOKS {
             // Whether a raw tracepoint exists, attaching to it tells.
-            let outcome = if self.form == Form::Raw || types.has_tracepoint(hook.name) {
+            if REPLACED.iter().any(|(old, new)| *old == hook.name && types.has_tracepoint(new)) {
+                self.unneeded.push(hook.name);
+                continue;
+            }
+            let known = match hook.name {
+                URING_COMPLETE => Uring::of(types).is_known(),
+                name => self.form == Form::Raw || types.has_tracepoint(name),
+            };
+            let outcome = if known {
                 programs::load(&mut self.ebpf, hook.name, btf)
             } else {
                 Err(LoadError::NoTracepoint(hook.name))
@@ -179,7 +193,8 @@ impl Probe {
             self.check_offsets()?;
         }
         for hook in HOOKS {
-            if self.missing.iter().any(|(missing, _)| missing.name == hook.name) {
+            let is_missing = self.missing.iter().any(|(missing, _)| missing.name == hook.name);
+            if is_missing || self.unneeded.contains(&hook.name) {
                 continue;
             }
             let outcome = programs::attach(&mut self.ebpf, hook.name, hook.name, self.form);
@@ -307,6 +322,16 @@ impl Probe {
     /// Hooks that this kernel does not have or refused, with the reason.
     pub fn missing(&self) -> &[(&'static Hook, String)] {
         &self.missing
+    }
+
+    /// Hooks that this kernel has a newer one for.
+    pub fn unneeded(&self) -> &[&'static str] {
+        &self.unneeded
+    }
+
+    /// Whether requests of io_uring are traced.
+    pub fn traces_requests(&self) -> bool {
+        !self.missing.iter().any(|(hook, _)| hook.name == URING_COMPLETE)
     }
 
     /// The form that was loaded.

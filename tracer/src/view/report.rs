@@ -18,6 +18,7 @@ pub fn report(document: &Document, style: Style) -> String {
     header::write(&mut page, document);
     flows::write(&mut page, &document.snapshot.flows);
     calls::write(&mut page, &document.snapshot.calls);
+    calls::write_requests(&mut page, &document.snapshot.requests);
     calls::write_processes(&mut page, &document.snapshot.processes);
     gaps::write_losses(&mut page, &document.snapshot.totals.losses);
     gaps::write_in_flight(&mut page, &document.snapshot.in_flight);

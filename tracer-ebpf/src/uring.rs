@@ -1,0 +1,603 @@
+//! Requests of io_uring: noted when they are submitted, told when they complete, whoever runs them.
+//!
+//! At completion the request still stands (io_uring/io_uring.c frees it and puts its file afterwards), so opcode and file
+//! are read there: at submission the descriptor is not resolved yet. What running it uses up (buffer and length move on
+//! with partial sends, the array of iovecs may be gone) is taken at submission. A request belongs to the thread that
+//! submits it: the one inside `io_uring_enter`, or the polling thread of its process.
+
+use aya_ebpf::helpers::bpf_ktime_get_ns;
+use tracer_common::{
+    call::{CallClass, CallShape},
+    limits::{IOVECS, URING_BASE, URING_OPCODES},
+    offsets::ABSENT,
+    record::{CallRecord, OperationRecord, RecordKind, RequestRecord, flag, ran},
+    request::{OWN_FILE, READ_MULTISHOT, command},
+    slot::{CallCounters, SpillCounters, SpillKey, ThreadSlot, state},
+};
+
+use crate::{
+    calls, emit,
+    form::{Context, hook},
+    identity::{self, OpenFile},
+    kernel::{Task, config, offset, probe},
+    maps::{
+        CALL_COUNTERS, LAST_COMPLETION, MULTISHOT_REQUESTS, REQUEST_SCRATCH, REQUESTS, Request, RequestName,
+        SPILL, lost,
+    },
+    payload,
+    threads::{self, slot_of},
+};
+
+/// include/uapi/linux/io_uring.h: the low bits of a request's flags are those of its submission.
+const IOSQE_FIXED_FILE: u32 = 1;
+const IOSQE_BUFFER_SELECT: u32 = 1 << 5;
+const IOSQE_CQE_SKIP_SUCCESS: u32 = 1 << 6;
+/// Of completions: the upper half is the number of a provided buffer;
+const IORING_CQE_F_BUFFER: u32 = 1;
+/// this is the notification that a send without copying is done with its memory.
+const IORING_CQE_F_NOTIF: u32 = 1 << 3;
+/// Of `ioprio` of network requests.
+const IORING_RECV_MULTISHOT: u16 = 1 << 1;
+const IORING_SEND_VECTORIZED: u16 = 1 << 5;
+/// Of splices: the other file is a registered one.
+const SPLICE_F_FD_IN_FIXED: u32 = 1 << 31;
+/// include/linux/sched.h: a worker of io-wq or a polling thread.
+const PF_IO_WORKER: u32 = 0x10;
+/// The low bits of a registered file's pointer are flags (io_uring/filetable.h).
+const FIXED_FILE_FLAGS: u64 = 7;
+
+/// Since Linux 6.5.
+#[hook]
+pub fn io_uring_submit_req(ctx: Context) -> i32 {
+    submitted(submitted_request(&ctx))
+}
+
+/// Before.
+#[hook]
+pub fn io_uring_submit_sqe(ctx: Context) -> i32 {
+    submitted(submitted_request(&ctx))
+}
+
+#[inline(always)]
+fn submitted_request(ctx: &Context) -> u64 {
+    if config!(uring_submit_request) == 0 { ctx.arg(0) } else { ctx.arg(1) }
+}
+
+/// A request goes to the kernel's own workers.
+#[hook]
+pub fn io_uring_queue_async_work(ctx: Context) -> i32 {
+    let request: u64 = if config!(uring_queue_request) == 0 { ctx.arg(0) } else { ctx.arg(1) };
+    if let Some(entry) = REQUESTS.get_ptr_mut(request) {
+        // SAFETY: a request is queued by whoever runs it, and completes after that.
+        unsafe { (*entry).ran = ran::WORKER };
+    }
+    0
+}
+
+#[hook]
+pub fn io_uring_complete(ctx: Context) -> i32 {
+    let (ring, request): (u64, u64) = (ctx.arg(0), ctx.arg(1));
+    let completion =
+        if config!(uring_complete_arity) >= 5 { by_arguments(&ctx, ring) } else { by_entry(&ctx, ring) };
+    if let Some(last) = LAST_COMPLETION.get_ptr_mut(0) {
+        // SAFETY: this CPU's own entry.
+        unsafe { *last = RequestName { ring, user_data: completion.user_data } };
+    }
+    completed(request, &completion);
+    0
+}
+
+/// A completion finds no room in the completion queue and waits elsewhere. Linux before 6.3 reports it as completed
+/// besides; later ones only here, without the request.
+#[hook]
+pub fn io_uring_cqe_overflow(ctx: Context) -> i32 {
+    let (ring, user_data, result): (u64, u64, i32) = (ctx.arg(0), ctx.arg(1), ctx.arg(2));
+    if let Some(last) = LAST_COMPLETION.get_ptr_mut(0) {
+        // SAFETY: this CPU's own entry.
+        let last = unsafe { &mut *last };
+        let reported = last.ring == ring && last.user_data == user_data;
+        last.ring = 0;
+        if reported || result <= 0 || threads::has_ended() || slot_of(Task::current()).is_none() {
+            return 0;
+        }
+        lost(|losses| losses.untraced_requests += 1);
+    }
+    0
+}
+
+/// One completion.
+#[derive(Clone, Copy)]
+struct Completion {
+    ring: u64,
+    user_data: u64,
+    result: i32,
+    flags: u32,
+}
+
+#[inline(always)]
+fn by_arguments(ctx: &Context, ring: u64) -> Completion {
+    Completion { ring, user_data: ctx.arg(2), result: ctx.arg(3), flags: ctx.arg(4) }
+}
+
+/// By the entry of the completion queue itself.
+#[inline(always)]
+fn by_entry(ctx: &Context, ring: u64) -> Completion {
+    let entry: u64 = ctx.arg(2);
+    Completion {
+        ring,
+        user_data: probe(entry, offset!(cqe_user_data)),
+        result: probe(entry, offset!(cqe_res)),
+        flags: probe(entry, offset!(cqe_flags)),
+    }
+}
+
+/// Where an opcode is in the tables by call.
+#[inline(always)]
+fn table_index(opcode: u32) -> u32 {
+    URING_BASE + if opcode < URING_OPCODES { opcode } else { URING_OPCODES - 1 }
+}
+
+#[inline(always)]
+fn moves_payload(shape: CallShape) -> bool {
+    shape.class != CallClass::COUNTED
+}
+
+#[inline(always)]
+fn user_data_of(request: u64) -> u64 {
+    if offset!(request_user_data) != ABSENT {
+        probe(request, offset!(request_user_data))
+    } else {
+        probe(request, offset!(request_user_data_before_5_19))
+    }
+}
+
+/// Mode switches of the `io_uring_enter` that the thread is in, unless another request has been charged with them.
+#[inline(always)]
+fn claim_transitions(slot: &mut ThreadSlot) -> u32 {
+    let unclaimed = slot.unclaimed_transitions;
+    slot.unclaimed_transitions = 0;
+    unclaimed
+}
+
+#[inline(always)]
+fn submitted(request: u64) -> i32 {
+    let task = Task::current();
+    let Some(slot) = slot_of(task) else { return 0 };
+    let Some(entry) = REQUEST_SCRATCH.get_ptr_mut(0) else { return 0 };
+    // SAFETY: this CPU's own entry.
+    let entry = unsafe { &mut *entry };
+    let shape = note(task, request, entry);
+    entry.tgid = slot.tgid;
+    entry.tid = slot.tid;
+    entry.call_start_ns = slot.call_start_ns;
+    entry.user_data = user_data_of(request);
+    entry.ran = if task.flags() & PF_IO_WORKER != 0 { ran::POLLING_THREAD } else { ran::INLINE };
+    entry.transitions = claim_transitions(slot);
+    // SAFETY: time has no preconditions.
+    entry.start_ns = unsafe { bpf_ktime_get_ns() };
+    let _ = REQUESTS.insert(request, &*entry, 0);
+    if moves_payload(shape) && entry.flags & IOSQE_BUFFER_SELECT != 0 {
+        let name = RequestName { ring: entry.ring, user_data: entry.user_data };
+        let _ = MULTISHOT_REQUESTS.insert(name, request, 0);
+    }
+    if moves_payload(shape) && entry.flags & IOSQE_CQE_SKIP_SUCCESS != 0 {
+        // If it succeeds nothing tells.
+        lost(|losses| losses.untraced_requests += 1);
+    }
+    0
+}
+
+/// What the request says of itself.
+#[inline(always)]
+fn note(task: Task, request: u64, entry: &mut Request) -> CallShape {
+    entry.ring = probe(request, offset!(request_ctx));
+    entry.opcode = probe::<u8>(request, offset!(request_opcode)) as u32;
+    entry.flags = probe(request, offset!(request_flags));
+    entry.fd = -1;
+    if offset!(request_fd) != ABSENT && entry.flags & IOSQE_FIXED_FILE == 0 {
+        entry.fd = probe(request, offset!(request_fd));
+    }
+    entry.buffer = 0;
+    entry.asked = u64::MAX;
+    entry.call_flags = 0;
+    entry.vectors = 0;
+    entry.heading = 0;
+    entry.other = 0;
+    entry.other_flags = 0;
+    entry.other_fd = -1;
+    let shape = calls::shape_of(table_index(entry.opcode));
+    if !moves_payload(shape) {
+        return shape;
+    }
+    match shape.buffer {
+        command::NETWORK => note_network(request, shape, entry),
+        command::SPLICE => note_splice(task, request, entry),
+        _ => note_read_write(request, shape, entry),
+    }
+    shape
+}
+
+#[inline(always)]
+fn note_read_write(request: u64, shape: CallShape, entry: &mut Request) {
+    let address: u64 = probe(request, offset!(rw_addr));
+    let length: u32 = probe(request, offset!(rw_len));
+    entry.call_flags = probe(request, offset!(rw_flags));
+    note_memory(shape.class, address, length, entry);
+}
+
+#[inline(always)]
+fn note_network(request: u64, shape: CallShape, entry: &mut Request) {
+    let address: u64 = probe(request, offset!(network_buffer));
+    let length: u32 = probe(request, offset!(network_length));
+    let options: u16 =
+        if offset!(network_options) == ABSENT { 0 } else { probe(request, offset!(network_options)) };
+    entry.call_flags = probe(request, offset!(network_flags));
+    if shape.class == CallClass::MESSAGE {
+        if shape.source_fd == OWN_FILE && options & IORING_RECV_MULTISHOT != 0 {
+            entry.heading = payload::multishot_heading(address);
+        }
+        let (base, count) = payload::message_vector(address);
+        let count = if count > u32::MAX as u64 { u32::MAX } else { count as u32 };
+        note_memory(CallClass::VECTOR, base, count, entry);
+    } else if shape.sink_fd == OWN_FILE && options & IORING_SEND_VECTORIZED != 0 {
+        note_memory(CallClass::VECTOR, address, length, entry);
+    } else {
+        note_memory(CallClass::BUFFER, address, length, entry);
+    }
+}
+
+/// The user memory of a request. With a provided buffer the kernel chooses it when it runs the request.
+#[inline(always)]
+fn note_memory(class: CallClass, address: u64, length: u32, entry: &mut Request) {
+    if class == CallClass::BUFFER {
+        entry.buffer = address;
+        if entry.flags & IOSQE_BUFFER_SELECT == 0 {
+            entry.asked = length as u64;
+        }
+    } else if entry.flags & IOSQE_BUFFER_SELECT == 0 {
+        payload::vector(address, length as u64, &mut entry.iovecs);
+        entry.vectors = length;
+    }
+}
+
+#[inline(always)]
+fn note_splice(task: Task, request: u64, entry: &mut Request) {
+    let fd: u32 = probe(request, offset!(splice_fd_in));
+    let flags: u32 = probe(request, offset!(splice_flags));
+    entry.asked = probe(request, offset!(splice_length));
+    entry.call_flags = flags & !SPLICE_F_FD_IN_FIXED;
+    let file = if flags & SPLICE_F_FD_IN_FIXED != 0 {
+        registered_file(entry.ring, fd)
+    } else {
+        entry.other_fd = fd as i32;
+        identity::file_of(task, fd)
+    };
+    let OpenFile { serial, flags } = identity::of_file(file, fd);
+    entry.other = serial;
+    entry.other_flags = flags;
+}
+
+/// A file that was registered with the ring (io_uring/rsrc.h, `io_rsrc_node_lookup`; before 6.13 io_uring/filetable.h,
+/// `io_file_from_index`).
+#[inline(always)]
+fn registered_file(ring: u64, index: u32) -> u64 {
+    if offset!(ctx_file_nodes) != ABSENT {
+        let count: u32 = probe(ring, offset!(ctx_file_count));
+        if index >= count {
+            return 0;
+        }
+        let nodes: u64 = probe(ring, offset!(ctx_file_nodes));
+        let node: u64 = probe(nodes.wrapping_add(index as u64 * 8), 0);
+        return probe::<u64>(node, offset!(node_file)) & !FIXED_FILE_FLAGS;
+    }
+    if offset!(ctx_fixed_files) == ABSENT {
+        return 0;
+    }
+    let count: u32 = probe(ring, offset!(ctx_fixed_count));
+    if index >= count {
+        return 0;
+    }
+    let files: u64 = probe(ring, offset!(ctx_fixed_files));
+    probe::<u64>(files.wrapping_add(index as u64 * 8), 0) & !FIXED_FILE_FLAGS
+}
+
+/// `request` is 0 where the kernel does not say which one it is: of a further completion of the same request.
+#[inline(always)]
+fn completed(request: u64, completion: &Completion) {
+    if threads::has_ended() {
+        return;
+    }
+    let task = Task::current();
+    let name = RequestName { ring: completion.ring, user_data: completion.user_data };
+    let mut number = request;
+    if request == 0 {
+        // SAFETY: copied at once.
+        match unsafe { MULTISHOT_REQUESTS.get(name) } {
+            Some(found) => number = *found,
+            None => return unnamed(task, completion),
+        }
+    }
+    let known = REQUESTS.get_ptr_mut(number);
+    let entry = match known {
+        // SAFETY: an entry is replaced only by a request at the same address, which then is no more.
+        Some(entry) => unsafe { &mut *entry },
+        None if request == 0 => return unnamed(task, completion),
+        None => match of_this_thread(task, request, completion) {
+            Some(entry) => entry,
+            None => return,
+        },
+    };
+    let opcode = probe::<u8>(number, offset!(request_opcode)) as u32;
+    if entry.user_data == completion.user_data && entry.opcode == opcode {
+        finish(task, number, entry, completion);
+    }
+    if request != 0 {
+        let _ = REQUESTS.remove(request);
+        if entry.flags & IOSQE_BUFFER_SELECT != 0 {
+            let _ = MULTISHOT_REQUESTS.remove(name);
+        }
+    }
+}
+
+/// A completion of nobody knows which request: if it comes with a provided buffer, payload was moved.
+#[inline(always)]
+fn unnamed(task: Task, completion: &Completion) {
+    if completion.flags & IORING_CQE_F_BUFFER != 0 && completion.result > 0 && slot_of(task).is_some() {
+        lost(|losses| losses.untraced_requests += 1);
+    }
+}
+
+/// A request that was submitted before tracing began. It is this thread's if any traced one's.
+#[inline(always)]
+fn of_this_thread(task: Task, request: u64, completion: &Completion) -> Option<&'static mut Request> {
+    if completion.flags & IORING_CQE_F_NOTIF != 0 {
+        return None;
+    }
+    let slot = slot_of(task)?;
+    // SAFETY: this CPU's own entry.
+    let entry = unsafe { &mut *REQUEST_SCRATCH.get_ptr_mut(0)? };
+    note(task, request, entry);
+    // What running it has used up says nothing any more.
+    entry.buffer = 0;
+    entry.asked = u64::MAX;
+    entry.vectors = u32::MAX;
+    entry.fd = -1;
+    entry.user_data = completion.user_data;
+    entry.tgid = slot.tgid;
+    entry.tid = slot.tid;
+    entry.start_ns = 0;
+    entry.call_start_ns = 0;
+    entry.ran = ran::UNKNOWN;
+    entry.transitions = 0;
+    Some(entry)
+}
+
+/// What a completion came to.
+#[derive(Clone, Copy)]
+struct Outcome {
+    now: u64,
+    duration_ns: u64,
+    result: i64,
+    bytes: u64,
+    call: u32,
+    ran: u32,
+    shape: CallShape,
+    source: OpenFile,
+    sink: OpenFile,
+}
+
+#[inline(always)]
+fn finish(task: Task, request: u64, entry: &mut Request, completion: &Completion) {
+    // SAFETY: time has no preconditions.
+    let now = unsafe { bpf_ktime_get_ns() };
+    let call = table_index(entry.opcode);
+    let shape = calls::shape_of(call);
+    let mut outcome = Outcome {
+        now,
+        duration_ns: if entry.start_ns == 0 { 0 } else { now.wrapping_sub(entry.start_ns) },
+        result: completion.result as i64,
+        bytes: 0,
+        call,
+        ran: entry.ran,
+        shape,
+        source: OpenFile::NONE,
+        sink: OpenFile::NONE,
+    };
+    if let Some(slot) = slot_of(task) {
+        entry.transitions += claim_transitions(slot);
+        let in_its_call = slot.state & state::IN_CALL != 0
+            && slot.tid == entry.tid
+            && slot.call_start_ns == entry.call_start_ns;
+        if outcome.ran == ran::INLINE && !in_its_call {
+            outcome.ran = ran::DEFERRED;
+        }
+    } else if outcome.ran == ran::INLINE {
+        outcome.ran = ran::DEFERRED;
+    }
+    if !moves_payload(shape) {
+        let told = tell_call(entry, &outcome);
+        return count(&outcome, told);
+    }
+    let heading = entry.heading as i64;
+    outcome.bytes = if outcome.result > heading { (outcome.result - heading) as u64 } else { 0 };
+    let own = identity::of_file(probe(request, offset!(request_file)), entry.fd as u32);
+    if shape.source_fd == OWN_FILE {
+        outcome.source = own;
+    } else {
+        outcome.source = OpenFile { serial: entry.other, flags: entry.other_flags };
+    }
+    if shape.sink_fd == OWN_FILE {
+        outcome.sink = own;
+    }
+    let told = tell_request(request, entry, &outcome);
+    count(&outcome, told);
+    // Should it complete again, then that took from now on.
+    entry.start_ns = now;
+    entry.transitions = 0;
+}
+
+/// The exact counters.
+#[inline(always)]
+fn count(outcome: &Outcome, told: bool) {
+    let Some(counters) = CALL_COUNTERS.get_ptr_mut(outcome.call) else { return };
+    // SAFETY: this CPU's own entry.
+    let counters: &mut CallCounters = unsafe { &mut *counters };
+    counters.count += 1;
+    counters.errors += (outcome.result < 0) as u64;
+    counters.bytes += outcome.bytes;
+    counters.duration_ns += outcome.duration_ns;
+    counters.folded += !told as u64;
+}
+
+#[inline(always)]
+fn fill_call(record: &mut CallRecord, kind: RecordKind, entry: &Request, outcome: &Outcome) {
+    record.header.kind = kind.0;
+    record.header.flags = if entry.start_ns == 0 { flag::NO_START } else { 0 };
+    record.header.call = outcome.call;
+    record.header.tgid = entry.tgid;
+    record.header.tid = entry.tid;
+    record.header.time_ns = outcome.now;
+    record.duration_ns = outcome.duration_ns;
+    record.blocked_ns = 0;
+    record.preempted_ns = 0;
+    record.result = outcome.result;
+    record.voluntary = 0;
+    record.involuntary = 0;
+    record.minor_faults = 0;
+    record.major_faults = 0;
+    record.interrupts = 0;
+    record._pad = 0;
+}
+
+#[inline(always)]
+fn tell_call(entry: &Request, outcome: &Outcome) -> bool {
+    let Some(mut room) = emit::reserve::<CallRecord>() else {
+        lost(|losses| losses.folded_calls += 1);
+        return false;
+    };
+    fill_call(emit::body(&mut room), RecordKind::CALL, entry, outcome);
+    emit::submit(room, outcome.now);
+    true
+}
+
+#[inline(always)]
+fn tell_request(request: u64, entry: &Request, outcome: &Outcome) -> bool {
+    let Some(mut room) = emit::reserve::<RequestRecord>() else {
+        return fold(entry, outcome);
+    };
+    let record = emit::body(&mut room);
+    record.user_data = entry.user_data;
+    record.transitions = entry.transitions;
+    record.ran = outcome.ran;
+    record.vector.iovecs = entry.iovecs;
+    fill_operation(&mut record.vector.operation, entry, outcome);
+    fill_memory(&mut record.vector.operation, request, entry, outcome.shape);
+    emit::submit(room, outcome.now);
+    true
+}
+
+#[inline(always)]
+fn fill_operation(record: &mut OperationRecord, entry: &Request, outcome: &Outcome) {
+    let shape = outcome.shape;
+    fill_call(&mut record.call, RecordKind::REQUEST, entry, outcome);
+    record.source = outcome.source.serial;
+    record.sink = outcome.sink.serial;
+    record.source_fd = if shape.source_fd == OWN_FILE { entry.fd } else { entry.other_fd };
+    record.sink_fd = if shape.sink_fd == OWN_FILE { entry.fd } else { -1 };
+    record.source_flags = outcome.source.flags;
+    record.sink_flags = outcome.sink.flags;
+    record.buffer = 0;
+    record.asked = entry.asked;
+    record.bytes = outcome.bytes;
+    record.storage_read_bytes = 0;
+    record.storage_written_bytes = 0;
+    record.call_flags = entry.call_flags;
+    record.vectors = entry.vectors;
+    record.head = [0; 8];
+    record.tail = [0; 8];
+    record.counted = tracer_common::counted::Counted::NONE;
+}
+
+/// The memory that took part, and samples of what it holds. That the request completes in a thread of its process or in
+/// a worker, which has the same memory, is the rule; else the samples stay unknown.
+#[inline(always)]
+fn fill_memory(record: &mut OperationRecord, request: u64, entry: &Request, shape: CallShape) {
+    let mut buffer = entry.buffer;
+    if entry.flags & IOSQE_BUFFER_SELECT != 0 {
+        buffer = selected_buffer(request, entry, shape);
+    }
+    if shape.class == CallClass::BUFFER && entry.vectors == 0 {
+        record.buffer = buffer;
+        if buffer == 0 {
+            record.call.header.flags |= flag::BUFFER_UNKNOWN;
+        } else if record.bytes > 0 {
+            note_head(record, buffer);
+            if payload::tail(buffer, record.bytes, &mut record.tail) {
+                record.call.header.flags |= flag::TAIL_KNOWN;
+            }
+        }
+    } else if entry.vectors == u32::MAX || entry.flags & IOSQE_BUFFER_SELECT != 0 {
+        record.vectors = 0;
+        record.call.header.flags |= flag::BUFFER_UNKNOWN;
+    } else {
+        let [first, ..] = entry.iovecs;
+        if record.vectors > 0 && first.length >= 8 && record.bytes > 0 {
+            note_head(record, first.base);
+        }
+    }
+}
+
+#[inline(always)]
+fn note_head(record: &mut OperationRecord, buffer: u64) {
+    if payload::head(buffer, record.bytes, &mut record.head) {
+        record.call.header.flags |= flag::HEAD_KNOWN;
+    }
+}
+
+/// The provided buffer that the kernel chose: it leaves its address where the request's own would be, but for a read that
+/// completes many times over. 0 if that still is what the program put there.
+#[inline(always)]
+fn selected_buffer(request: u64, entry: &Request, shape: CallShape) -> u64 {
+    if shape.class != CallClass::BUFFER || entry.opcode == READ_MULTISHOT {
+        return 0;
+    }
+    let now: u64 = if shape.buffer == command::NETWORK {
+        probe(request, offset!(network_buffer))
+    } else {
+        probe(request, offset!(rw_addr))
+    };
+    if now == entry.buffer { 0 } else { now }
+}
+
+/// No room in the ring buffer: detail is lost, bytes are not.
+#[inline(never)]
+fn fold(entry: &Request, outcome: &Outcome) -> bool {
+    let key = SpillKey {
+        tgid: entry.tgid,
+        call: outcome.call,
+        source: outcome.source.serial,
+        sink: outcome.sink.serial,
+        source_flags: outcome.source.flags,
+        sink_flags: outcome.sink.flags,
+        call_flags: entry.call_flags,
+        _pad: 0,
+    };
+    if SPILL.get_ptr_mut(key).is_none() {
+        let _ = SPILL.insert(key, SpillCounters::default(), 0);
+    }
+    let Some(counters) = SPILL.get_ptr_mut(key) else {
+        lost(|losses| losses.unattributed_operations += 1);
+        return false;
+    };
+    // SAFETY: this CPU's own entry; user space only reads it.
+    let counters = unsafe { &mut *counters };
+    counters.operations += 1;
+    counters.errors += (outcome.result < 0) as u64;
+    counters.bytes += outcome.bytes;
+    counters.duration_ns += outcome.duration_ns;
+    counters.transitions += entry.transitions as u64;
+    lost(|losses| losses.folded_operations += 1);
+    false
+}
+
+const _: () = assert!(IOVECS == 8);
