@@ -14,4 +14,5 @@ pub mod process;
 pub mod scenario;
 pub mod strace;
 pub mod tracer;
+pub mod uring;
 pub mod workload;

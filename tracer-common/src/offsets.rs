@@ -103,6 +103,8 @@ offsets! {
     cqe_user_data = "io_uring_cqe" "user_data";
     cqe_res = "io_uring_cqe" "res";
     cqe_flags = "io_uring_cqe" "flags";
+    request_async = "io_kiocb" "async_data";
+    message_iterator = "io_async_msghdr" "msg.msg_iter.ubuf";
     rw_addr = "io_rw" "addr";
     rw_len = "io_rw" "len";
     rw_flags = "io_rw" "flags";

@@ -46,6 +46,20 @@ const PF_IO_WORKER: u32 = 0x10;
 /// The low bits of a registered file's pointer are flags (io_uring/filetable.h).
 const FIXED_FILE_FLAGS: u64 = 7;
 
+/// The kernel's own threads in a process, its workers and the polling thread: they are made past the tracepoint that tells
+/// of other births (kernel/fork.c, `create_io_thread`), and never return to user mode.
+#[hook]
+pub fn task_newtask(ctx: Context) -> i32 {
+    let child = Task(ctx.arg(0));
+    if child.flags() & PF_IO_WORKER == 0 {
+        return 0;
+    }
+    if let Some(slot) = slot_of(Task::current()) {
+        threads::begin(child, 0, slot.tgid);
+    }
+    0
+}
+
 /// Since Linux 6.5.
 #[hook]
 pub fn io_uring_submit_req(ctx: Context) -> i32 {
@@ -60,13 +74,17 @@ pub fn io_uring_submit_sqe(ctx: Context) -> i32 {
 
 #[inline(always)]
 fn submitted_request(ctx: &Context) -> u64 {
-    if config!(uring_submit_request) == 0 { ctx.arg(0) } else { ctx.arg(1) }
+    // The first argument is always read: of two reads to choose from the compiler makes one at a chosen place, which the
+    // verifier refuses.
+    let first = ctx.arg(0);
+    if config!(uring_submit_request) == 0 { first } else { ctx.arg(1) }
 }
 
 /// A request goes to the kernel's own workers.
 #[hook]
 pub fn io_uring_queue_async_work(ctx: Context) -> i32 {
-    let request: u64 = if config!(uring_queue_request) == 0 { ctx.arg(0) } else { ctx.arg(1) };
+    let first: u64 = ctx.arg(0);
+    let request: u64 = if config!(uring_queue_request) == 0 { first } else { ctx.arg(1) };
     if let Some(entry) = REQUESTS.get_ptr_mut(request) {
         // SAFETY: a request is queued by whoever runs it, and completes after that.
         unsafe { (*entry).ran = ran::WORKER };
@@ -233,6 +251,7 @@ fn note_network(request: u64, shape: CallShape, entry: &mut Request) {
         if offset!(network_options) == ABSENT { 0 } else { probe(request, offset!(network_options)) };
     entry.call_flags = probe(request, offset!(network_flags));
     if shape.class == CallClass::MESSAGE {
+        entry.buffer = address;
         if shape.source_fd == OWN_FILE && options & IORING_RECV_MULTISHOT != 0 {
             entry.heading = payload::multishot_heading(address);
         }
@@ -329,7 +348,8 @@ fn completed(request: u64, completion: &Completion) {
     };
     let opcode = probe::<u8>(number, offset!(request_opcode)) as u32;
     if entry.user_data == completion.user_data && entry.opcode == opcode {
-        finish(task, number, entry, completion);
+        let buffer = selected_buffer(number, entry, request == 0);
+        finish(task, number, entry, completion, buffer);
     }
     if request != 0 {
         let _ = REQUESTS.remove(request);
@@ -387,7 +407,7 @@ struct Outcome {
 }
 
 #[inline(always)]
-fn finish(task: Task, request: u64, entry: &mut Request, completion: &Completion) {
+fn finish(task: Task, request: u64, entry: &mut Request, completion: &Completion, buffer: u64) {
     // SAFETY: time has no preconditions.
     let now = unsafe { bpf_ktime_get_ns() };
     let call = table_index(entry.opcode);
@@ -429,7 +449,7 @@ fn finish(task: Task, request: u64, entry: &mut Request, completion: &Completion
     if shape.sink_fd == OWN_FILE {
         outcome.sink = own;
     }
-    let told = tell_request(request, entry, &outcome);
+    let told = tell_request(entry, &outcome, buffer);
     count(&outcome, told);
     // Should it complete again, then that took from now on.
     entry.start_ns = now;
@@ -481,7 +501,7 @@ fn tell_call(entry: &Request, outcome: &Outcome) -> bool {
 }
 
 #[inline(always)]
-fn tell_request(request: u64, entry: &Request, outcome: &Outcome) -> bool {
+fn tell_request(entry: &Request, outcome: &Outcome, buffer: u64) -> bool {
     let Some(mut room) = emit::reserve::<RequestRecord>() else {
         return fold(entry, outcome);
     };
@@ -491,7 +511,7 @@ fn tell_request(request: u64, entry: &Request, outcome: &Outcome) -> bool {
     record.ran = outcome.ran;
     record.vector.iovecs = entry.iovecs;
     fill_operation(&mut record.vector.operation, entry, outcome);
-    fill_memory(&mut record.vector.operation, request, entry, outcome.shape);
+    fill_memory(&mut record.vector.operation, entry, outcome.shape, buffer);
     emit::submit(room, outcome.now);
     true
 }
@@ -521,28 +541,31 @@ fn fill_operation(record: &mut OperationRecord, entry: &Request, outcome: &Outco
 /// The memory that took part, and samples of what it holds. That the request completes in a thread of its process or in
 /// a worker, which has the same memory, is the rule; else the samples stay unknown.
 #[inline(always)]
-fn fill_memory(record: &mut OperationRecord, request: u64, entry: &Request, shape: CallShape) {
-    let mut buffer = entry.buffer;
-    if entry.flags & IOSQE_BUFFER_SELECT != 0 {
-        buffer = selected_buffer(request, entry, shape);
-    }
-    if shape.class == CallClass::BUFFER && entry.vectors == 0 {
-        record.buffer = buffer;
-        if buffer == 0 {
-            record.call.header.flags |= flag::BUFFER_UNKNOWN;
-        } else if record.bytes > 0 {
-            note_head(record, buffer);
-            if payload::tail(buffer, record.bytes, &mut record.tail) {
-                record.call.header.flags |= flag::TAIL_KNOWN;
-            }
-        }
-    } else if entry.vectors == u32::MAX || entry.flags & IOSQE_BUFFER_SELECT != 0 {
+fn fill_memory(record: &mut OperationRecord, entry: &Request, shape: CallShape, selected: u64) {
+    let selects = entry.flags & IOSQE_BUFFER_SELECT != 0;
+    if entry.vectors == u32::MAX {
+        // Submitted before tracing began.
         record.vectors = 0;
         record.call.header.flags |= flag::BUFFER_UNKNOWN;
+    } else if selects || shape.class == CallClass::BUFFER && entry.vectors == 0 {
+        record.buffer = if selects { selected } else { entry.buffer };
+        note_samples(record);
     } else {
         let [first, ..] = entry.iovecs;
         if record.vectors > 0 && first.length >= 8 && record.bytes > 0 {
             note_head(record, first.base);
+        }
+    }
+}
+
+#[inline(always)]
+fn note_samples(record: &mut OperationRecord) {
+    if record.buffer == 0 {
+        record.call.header.flags |= flag::BUFFER_UNKNOWN;
+    } else if record.bytes > 0 {
+        note_head(record, record.buffer);
+        if payload::tail(record.buffer, record.bytes, &mut record.tail) {
+            record.call.header.flags |= flag::TAIL_KNOWN;
         }
     }
 }
@@ -554,19 +577,38 @@ fn note_head(record: &mut OperationRecord, buffer: u64) {
     }
 }
 
-/// The provided buffer that the kernel chose: it leaves its address where the request's own would be, but for a read that
-/// completes many times over. 0 if that still is what the program put there.
+/// Where the payload is in the provided buffer that the kernel chose; 0 if that is not known. Many kernels leave the
+/// buffer's address where the request's own would be. Newer ones do not for `recv`, but as long as the request is
+/// `to_complete_again` its iterator stands (io_uring/net.c, `io_recv_buf_select`).
 #[inline(always)]
-fn selected_buffer(request: u64, entry: &Request, shape: CallShape) -> u64 {
-    if shape.class != CallClass::BUFFER || entry.opcode == READ_MULTISHOT {
+fn selected_buffer(request: u64, entry: &Request, to_complete_again: bool) -> u64 {
+    if entry.flags & IOSQE_BUFFER_SELECT == 0 {
         return 0;
     }
-    let now: u64 = if shape.buffer == command::NETWORK {
-        probe(request, offset!(network_buffer))
-    } else {
-        probe(request, offset!(rw_addr))
-    };
-    if now == entry.buffer { 0 } else { now }
+    let shape = calls::shape_of(table_index(entry.opcode));
+    if shape.buffer != command::NETWORK {
+        // It is gone already from a read that completes many times over, and a vector points to it.
+        let known = shape.class == CallClass::BUFFER && entry.opcode != READ_MULTISHOT;
+        return if known { unless(probe(request, offset!(rw_addr)), entry.buffer) } else { 0 };
+    }
+    let address = unless(probe(request, offset!(network_buffer)), entry.buffer);
+    if shape.class == CallClass::MESSAGE {
+        // io_recvmsg_prep_multishot
+        return if entry.heading == 0 || address == 0 { 0 } else { address + entry.heading as u64 };
+    }
+    if address != 0 || !to_complete_again || offset!(message_iterator) == ABSENT {
+        return address;
+    }
+    let message: u64 = probe(request, offset!(request_async));
+    let place: u64 = probe(message, offset!(message_iterator));
+    // Of several buffers it is a list in the kernel's own memory.
+    if message == 0 || (place as i64) < 0 { 0 } else { place }
+}
+
+/// `value`, unless it is as it was.
+#[inline(always)]
+fn unless(value: u64, before: u64) -> u64 {
+    if value == before { 0 } else { value }
 }
 
 /// No room in the ring buffer: detail is lost, bytes are not.

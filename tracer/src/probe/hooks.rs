@@ -31,6 +31,7 @@ const fn optional(name: &'static str, gives: &'static str) -> Hook {
 /// In the order in which they are attached: births first, so that no thread slips through; calls last.
 pub const HOOKS: &[Hook] = &[
     required("sched_process_fork", "threads and children from their birth"),
+    optional("task_newtask", "the kernel's own threads for io_uring"),
     required("sched_process_exec", "new programs"),
     required("sched_process_exit", "calls cut off by the end of a thread"),
     required("sched_switch", "context switches, time blocked and preempted"),

@@ -142,6 +142,7 @@ impl Probe {
     }
 
     fn load_programs(&mut self, types: &Types, btf: Option<&Btf>) -> Result<(), LoadError> {
+        let uring = Uring::of(types);
         for hook in HOOKS {
             // Whether a raw tracepoint exists, attaching to it tells.
             if REPLACED.iter().any(|(old, new)| *old == hook.name && types.has_tracepoint(new)) {
@@ -149,7 +150,7 @@ impl Probe {
                 continue;
             }
             let known = match hook.name {
-                URING_COMPLETE => Uring::of(types).is_known(),
+                name if name.starts_with("io_uring_") && !uring.is_known() => false,
                 name => self.form == Form::Raw || types.has_tracepoint(name),
             };
             let outcome = if known {
