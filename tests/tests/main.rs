@@ -10,6 +10,7 @@ macro_rules! workload {
     };
 }
 
+mod aio;
 mod bad_input;
 mod copies;
 mod endpoints;

@@ -33,8 +33,13 @@ impl CallClass {
     /// `connect` and `bind`: as [`Self::DESCRIPTOR`], and the first argument's endpoint is described anew, because its
     /// addresses have changed.
     pub const READDRESSES: Self = Self(9);
-    /// `io_uring_enter`: as [`Self::COUNTED`], and its two transitions fall to a request that it serves.
+    /// `io_uring_enter`: as [`Self::COUNTED`], and its two transitions fall to a request that it serves. So do those of
+    /// the following.
     pub const ENTERS_RING: Self = Self(10);
+    /// `io_submit`: its requests are noted.
+    pub const SUBMITS: Self = Self(11);
+    /// `io_getevents`: the completions that it returns are told.
+    pub const COLLECTS: Self = Self(12);
 }
 
 /// Which argument of a call means what; argument indices from 0, or [`NONE`].
@@ -110,7 +115,7 @@ pub enum CallKind {
     Exec,
     /// `exit`, `exit_group`.
     Exit,
-    /// `io_uring_enter`, `io_submit`: hands requests to the kernel, which are operations of their own.
+    /// `io_uring_enter`, `io_submit`, `io_getevents`: for requests, which are operations of their own.
     Submit,
 }
 
@@ -214,6 +219,9 @@ pub const CALL_SHAPES: &[NamedShape] = &[
     descriptor("pidfd_getfd"),
     descriptor("io_uring_setup"),
     named("io_uring_enter", CallKind::Submit, CallClass::ENTERS_RING, [NONE; 5]),
+    named("io_submit", CallKind::Submit, CallClass::SUBMITS, [NONE; 5]),
+    named("io_getevents", CallKind::Submit, CallClass::COLLECTS, [NONE; 5]),
+    named("io_pgetevents", CallKind::Submit, CallClass::COLLECTS, [NONE; 5]),
 ];
 
 const _: () = assert!(size_of::<CallShape>() == 8);

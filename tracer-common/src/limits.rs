@@ -29,6 +29,12 @@ pub const AIO_OPCODES: u32 = 16;
 /// Most io_uring requests under way of which the kernel side remembers the submission.
 pub const REQUESTS: u32 = 16_384;
 
+/// Most requests of AIO under way that are remembered.
+pub const AIO_REQUESTS: u32 = 4096;
+
+/// Most requests of one `io_submit`, and completions of one `io_getevents`, that are looked at; the rest is counted.
+pub const AIO_BATCH: u64 = 64;
+
 /// Most requests of io_uring under way that complete many times over and are told apart by their user data.
 pub const MULTISHOTS: u32 = 8192;
 

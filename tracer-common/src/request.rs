@@ -172,6 +172,10 @@ pub const AIO_REQUESTS: &[NamedRequest] = &[
 /// What an opcode of AIO that this version does not know is called.
 pub const AIO_UNKNOWN: NamedRequest = unseen("aio:unknown");
 
+/// Of the flags of a request: the kernel chooses one of the buffers that the process provided
+/// (include/uapi/linux/io_uring.h).
+pub const IOSQE_BUFFER_SELECT: u32 = 1 << 5;
+
 /// Opcodes of io_uring that send without copying: MSG_ZEROCOPY without being asked by that flag.
 pub const SEND_ZC: u32 = 47;
 /// Likewise with a message header.

@@ -14,6 +14,7 @@ use tracer_common::{
 };
 
 use crate::{
+    aio,
     arch::{self, Registers},
     emit,
     form::{Context, hook},
@@ -77,6 +78,9 @@ fn enter(task: Task, slot: &mut ThreadSlot, registers: Registers, number: i64) {
     slot.state = (slot.state | state::IN_CALL) & !(state::MAYBE_IN_CALL | state::NEWBORN);
     if slot.state & state::BEFORE_EXEC == 0 {
         slot.syscall_transitions += 1;
+        if shape_of(slot.call).class == CallClass::SUBMITS {
+            aio::submitted(slot);
+        }
     }
 }
 
@@ -98,7 +102,7 @@ fn note_call(task: Task, slot: &mut ThreadSlot, registers: Registers, number: i6
         return;
     }
     let shape = shape_of(slot.call);
-    if shape.class == CallClass::ENTERS_RING {
+    if shape.class.0 >= CallClass::ENTERS_RING.0 {
         slot.unclaimed_transitions = 2;
     }
     if shape.source_fd != NONE {
@@ -165,6 +169,12 @@ fn leave(task: Task, slot: &mut ThreadSlot, registers: Registers, result: i64) {
         flags: flags(known_start),
         shape,
     };
+    if shape.class == CallClass::SUBMITS {
+        aio::settled(slot, result);
+    }
+    if shape.class == CallClass::COLLECTS {
+        aio::completed(slot, result);
+    }
     if shape.class == CallClass::READDRESSES {
         identity::forget(task, argument(slot, 0));
     }

@@ -7,6 +7,7 @@
 #![no_std]
 #![no_main]
 
+mod aio;
 mod arch;
 mod calls;
 mod emit;
@@ -20,6 +21,7 @@ mod maps;
 mod object;
 mod path;
 mod payload;
+mod requests;
 mod sched;
 mod threads;
 mod uring;

@@ -7,7 +7,10 @@ use aya_ebpf::{
 use tracer_common::{
     call::CallShape,
     endpoint::Endpoint,
-    limits::{CALLS, ENDPOINTS, FILES, IOVECS, MULTISHOTS, REQUESTS as MOST_REQUESTS, SPILLS, THREADS},
+    limits::{
+        AIO_REQUESTS as MOST_AIO_REQUESTS, CALLS, ENDPOINTS, FILES, IOVECS, MULTISHOTS,
+        REQUESTS as MOST_REQUESTS, SPILLS, THREADS,
+    },
     offsets::Control,
     record::IoVec,
     slot::{CallCounters, LossCounters, SpillCounters, SpillKey, ThreadSlot},
@@ -131,6 +134,18 @@ pub static REQUESTS: LruHashMap<u64, Request> = LruHashMap::with_max_entries(MOS
 /// The pointers of those that may complete many times over.
 #[map]
 pub static MULTISHOT_REQUESTS: LruHashMap<RequestName, u64> = LruHashMap::with_max_entries(MULTISHOTS, 0);
+/// What a request of AIO is told apart by.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub struct AioName {
+    pub tgid: u64,
+    /// Address of its `struct iocb` in the process.
+    pub object: u64,
+}
+
+/// Requests of AIO under way; their file is the `other`.
+#[map]
+pub static AIO_REQUESTS: LruHashMap<AioName, Request> = LruHashMap::with_max_entries(MOST_AIO_REQUESTS, 0);
 /// Where an entry of these is built: too large for the stack.
 #[map]
 pub static REQUEST_SCRATCH: PerCpuArray<Request> = PerCpuArray::with_max_entries(1, 0);

@@ -2,6 +2,7 @@
 #![no_std]
 #![no_main]
 
+mod aio;
 mod arch;
 mod calls;
 mod emit;
@@ -15,6 +16,7 @@ mod maps;
 mod object;
 mod path;
 mod payload;
+mod requests;
 mod sched;
 mod threads;
 mod uring;

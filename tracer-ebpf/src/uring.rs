@@ -8,29 +8,26 @@
 use aya_ebpf::helpers::bpf_ktime_get_ns;
 use tracer_common::{
     call::{CallClass, CallShape},
-    limits::{IOVECS, URING_BASE, URING_OPCODES},
+    limits::{URING_BASE, URING_OPCODES},
     offsets::ABSENT,
-    record::{CallRecord, OperationRecord, RecordKind, RequestRecord, flag, ran},
-    request::{OWN_FILE, READ_MULTISHOT, command},
-    slot::{CallCounters, SpillCounters, SpillKey, ThreadSlot, state},
+    record::ran,
+    request::{IOSQE_BUFFER_SELECT, OWN_FILE, READ_MULTISHOT, command},
+    slot::state,
 };
 
 use crate::{
-    calls, emit,
+    calls,
     form::{Context, hook},
     identity::{self, OpenFile},
     kernel::{Task, config, offset, probe},
-    maps::{
-        CALL_COUNTERS, LAST_COMPLETION, MULTISHOT_REQUESTS, REQUEST_SCRATCH, REQUESTS, Request, RequestName,
-        SPILL, lost,
-    },
+    maps::{LAST_COMPLETION, MULTISHOT_REQUESTS, REQUEST_SCRATCH, REQUESTS, Request, RequestName, lost},
     payload,
+    requests::{self, Outcome, claim_transitions, moves_payload},
     threads::{self, slot_of},
 };
 
 /// include/uapi/linux/io_uring.h: the low bits of a request's flags are those of its submission.
 const IOSQE_FIXED_FILE: u32 = 1;
-const IOSQE_BUFFER_SELECT: u32 = 1 << 5;
 const IOSQE_CQE_SKIP_SUCCESS: u32 = 1 << 6;
 /// Of completions: the upper half is the number of a provided buffer;
 const IORING_CQE_F_BUFFER: u32 = 1;
@@ -156,25 +153,12 @@ fn table_index(opcode: u32) -> u32 {
 }
 
 #[inline(always)]
-fn moves_payload(shape: CallShape) -> bool {
-    shape.class != CallClass::COUNTED
-}
-
-#[inline(always)]
 fn user_data_of(request: u64) -> u64 {
     if offset!(request_user_data) != ABSENT {
         probe(request, offset!(request_user_data))
     } else {
         probe(request, offset!(request_user_data_before_5_19))
     }
-}
-
-/// Mode switches of the `io_uring_enter` that the thread is in, unless another request has been charged with them.
-#[inline(always)]
-fn claim_transitions(slot: &mut ThreadSlot) -> u32 {
-    let unclaimed = slot.unclaimed_transitions;
-    slot.unclaimed_transitions = 0;
-    unclaimed
 }
 
 #[inline(always)]
@@ -392,37 +376,12 @@ fn of_this_thread(task: Task, request: u64, completion: &Completion) -> Option<&
     Some(entry)
 }
 
-/// What a completion came to.
-#[derive(Clone, Copy)]
-struct Outcome {
-    now: u64,
-    duration_ns: u64,
-    result: i64,
-    bytes: u64,
-    call: u32,
-    ran: u32,
-    shape: CallShape,
-    source: OpenFile,
-    sink: OpenFile,
-}
-
 #[inline(always)]
 fn finish(task: Task, request: u64, entry: &mut Request, completion: &Completion, buffer: u64) {
-    // SAFETY: time has no preconditions.
-    let now = unsafe { bpf_ktime_get_ns() };
     let call = table_index(entry.opcode);
     let shape = calls::shape_of(call);
-    let mut outcome = Outcome {
-        now,
-        duration_ns: if entry.start_ns == 0 { 0 } else { now.wrapping_sub(entry.start_ns) },
-        result: completion.result as i64,
-        bytes: 0,
-        call,
-        ran: entry.ran,
-        shape,
-        source: OpenFile::NONE,
-        sink: OpenFile::NONE,
-    };
+    let mut outcome = Outcome::new(entry, call, shape, completion.result as i64);
+    outcome.selected = buffer;
     if let Some(slot) = slot_of(task) {
         entry.transitions += claim_transitions(slot);
         let in_its_call = slot.state & state::IN_CALL != 0
@@ -434,147 +393,16 @@ fn finish(task: Task, request: u64, entry: &mut Request, completion: &Completion
     } else if outcome.ran == ran::INLINE {
         outcome.ran = ran::DEFERRED;
     }
-    if !moves_payload(shape) {
-        let told = tell_call(entry, &outcome);
-        return count(&outcome, told);
+    if moves_payload(shape) {
+        let own = identity::of_file(probe(request, offset!(request_file)), entry.fd as u32);
+        let other = OpenFile { serial: entry.other, flags: entry.other_flags };
+        outcome.source = if shape.source_fd == OWN_FILE { own } else { other };
+        outcome.sink = if shape.sink_fd == OWN_FILE { own } else { OpenFile::NONE };
     }
-    let heading = entry.heading as i64;
-    outcome.bytes = if outcome.result > heading { (outcome.result - heading) as u64 } else { 0 };
-    let own = identity::of_file(probe(request, offset!(request_file)), entry.fd as u32);
-    if shape.source_fd == OWN_FILE {
-        outcome.source = own;
-    } else {
-        outcome.source = OpenFile { serial: entry.other, flags: entry.other_flags };
-    }
-    if shape.sink_fd == OWN_FILE {
-        outcome.sink = own;
-    }
-    let told = tell_request(entry, &outcome, buffer);
-    count(&outcome, told);
+    requests::tell(entry, &outcome);
     // Should it complete again, then that took from now on.
-    entry.start_ns = now;
+    entry.start_ns = outcome.now;
     entry.transitions = 0;
-}
-
-/// The exact counters.
-#[inline(always)]
-fn count(outcome: &Outcome, told: bool) {
-    let Some(counters) = CALL_COUNTERS.get_ptr_mut(outcome.call) else { return };
-    // SAFETY: this CPU's own entry.
-    let counters: &mut CallCounters = unsafe { &mut *counters };
-    counters.count += 1;
-    counters.errors += (outcome.result < 0) as u64;
-    counters.bytes += outcome.bytes;
-    counters.duration_ns += outcome.duration_ns;
-    counters.folded += !told as u64;
-}
-
-#[inline(always)]
-fn fill_call(record: &mut CallRecord, kind: RecordKind, entry: &Request, outcome: &Outcome) {
-    record.header.kind = kind.0;
-    record.header.flags = if entry.start_ns == 0 { flag::NO_START } else { 0 };
-    record.header.call = outcome.call;
-    record.header.tgid = entry.tgid;
-    record.header.tid = entry.tid;
-    record.header.time_ns = outcome.now;
-    record.duration_ns = outcome.duration_ns;
-    record.blocked_ns = 0;
-    record.preempted_ns = 0;
-    record.result = outcome.result;
-    record.voluntary = 0;
-    record.involuntary = 0;
-    record.minor_faults = 0;
-    record.major_faults = 0;
-    record.interrupts = 0;
-    record._pad = 0;
-}
-
-#[inline(always)]
-fn tell_call(entry: &Request, outcome: &Outcome) -> bool {
-    let Some(mut room) = emit::reserve::<CallRecord>() else {
-        lost(|losses| losses.folded_calls += 1);
-        return false;
-    };
-    fill_call(emit::body(&mut room), RecordKind::CALL, entry, outcome);
-    emit::submit(room, outcome.now);
-    true
-}
-
-#[inline(always)]
-fn tell_request(entry: &Request, outcome: &Outcome, buffer: u64) -> bool {
-    let Some(mut room) = emit::reserve::<RequestRecord>() else {
-        return fold(entry, outcome);
-    };
-    let record = emit::body(&mut room);
-    record.user_data = entry.user_data;
-    record.transitions = entry.transitions;
-    record.ran = outcome.ran;
-    record.vector.iovecs = entry.iovecs;
-    fill_operation(&mut record.vector.operation, entry, outcome);
-    fill_memory(&mut record.vector.operation, entry, outcome.shape, buffer);
-    emit::submit(room, outcome.now);
-    true
-}
-
-#[inline(always)]
-fn fill_operation(record: &mut OperationRecord, entry: &Request, outcome: &Outcome) {
-    let shape = outcome.shape;
-    fill_call(&mut record.call, RecordKind::REQUEST, entry, outcome);
-    record.source = outcome.source.serial;
-    record.sink = outcome.sink.serial;
-    record.source_fd = if shape.source_fd == OWN_FILE { entry.fd } else { entry.other_fd };
-    record.sink_fd = if shape.sink_fd == OWN_FILE { entry.fd } else { -1 };
-    record.source_flags = outcome.source.flags;
-    record.sink_flags = outcome.sink.flags;
-    record.buffer = 0;
-    record.asked = entry.asked;
-    record.bytes = outcome.bytes;
-    record.storage_read_bytes = 0;
-    record.storage_written_bytes = 0;
-    record.call_flags = entry.call_flags;
-    record.vectors = entry.vectors;
-    record.head = [0; 8];
-    record.tail = [0; 8];
-    record.counted = tracer_common::counted::Counted::NONE;
-}
-
-/// The memory that took part, and samples of what it holds. That the request completes in a thread of its process or in
-/// a worker, which has the same memory, is the rule; else the samples stay unknown.
-#[inline(always)]
-fn fill_memory(record: &mut OperationRecord, entry: &Request, shape: CallShape, selected: u64) {
-    let selects = entry.flags & IOSQE_BUFFER_SELECT != 0;
-    if entry.vectors == u32::MAX {
-        // Submitted before tracing began.
-        record.vectors = 0;
-        record.call.header.flags |= flag::BUFFER_UNKNOWN;
-    } else if selects || shape.class == CallClass::BUFFER && entry.vectors == 0 {
-        record.buffer = if selects { selected } else { entry.buffer };
-        note_samples(record);
-    } else {
-        let [first, ..] = entry.iovecs;
-        if record.vectors > 0 && first.length >= 8 && record.bytes > 0 {
-            note_head(record, first.base);
-        }
-    }
-}
-
-#[inline(always)]
-fn note_samples(record: &mut OperationRecord) {
-    if record.buffer == 0 {
-        record.call.header.flags |= flag::BUFFER_UNKNOWN;
-    } else if record.bytes > 0 {
-        note_head(record, record.buffer);
-        if payload::tail(record.buffer, record.bytes, &mut record.tail) {
-            record.call.header.flags |= flag::TAIL_KNOWN;
-        }
-    }
-}
-
-#[inline(always)]
-fn note_head(record: &mut OperationRecord, buffer: u64) {
-    if payload::head(buffer, record.bytes, &mut record.head) {
-        record.call.header.flags |= flag::HEAD_KNOWN;
-    }
 }
 
 /// Where the payload is in the provided buffer that the kernel chose; 0 if that is not known. Many kernels leave the
@@ -610,36 +438,3 @@ fn selected_buffer(request: u64, entry: &Request, to_complete_again: bool) -> u6
 fn unless(value: u64, before: u64) -> u64 {
     if value == before { 0 } else { value }
 }
-
-/// No room in the ring buffer: detail is lost, bytes are not.
-#[inline(never)]
-fn fold(entry: &Request, outcome: &Outcome) -> bool {
-    let key = SpillKey {
-        tgid: entry.tgid,
-        call: outcome.call,
-        source: outcome.source.serial,
-        sink: outcome.sink.serial,
-        source_flags: outcome.source.flags,
-        sink_flags: outcome.sink.flags,
-        call_flags: entry.call_flags,
-        _pad: 0,
-    };
-    if SPILL.get_ptr_mut(key).is_none() {
-        let _ = SPILL.insert(key, SpillCounters::default(), 0);
-    }
-    let Some(counters) = SPILL.get_ptr_mut(key) else {
-        lost(|losses| losses.unattributed_operations += 1);
-        return false;
-    };
-    // SAFETY: this CPU's own entry; user space only reads it.
-    let counters = unsafe { &mut *counters };
-    counters.operations += 1;
-    counters.errors += (outcome.result < 0) as u64;
-    counters.bytes += outcome.bytes;
-    counters.duration_ns += outcome.duration_ns;
-    counters.transitions += entry.transitions as u64;
-    lost(|losses| losses.folded_operations += 1);
-    false
-}
-
-const _: () = assert!(IOVECS == 8);

@@ -17,7 +17,7 @@ pub struct Snapshot {
     pub totals: Totals,
     /// Per system call, most time first.
     pub calls: Vec<CallStatistics>,
-    /// Per opcode of io_uring requests, most time first.
+    /// Per opcode of io_uring and AIO requests, most time first.
     pub requests: Vec<RequestStatistics>,
     /// Transfers between the same two endpoints by the same method, most CPU-copied bytes first.
     pub flows: Vec<Flow>,

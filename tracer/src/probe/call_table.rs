@@ -37,6 +37,8 @@ impl Entry {
         match named.shape.class {
             // i386 `mmap` passes a pointer to its arguments (mm/mmap.c, `old_mmap`).
             _ if self.name.compat && named.name == "mmap" => CallShape::COUNTED,
+            // Their requests are laid out differently too.
+            CallClass::SUBMITS | CallClass::COLLECTS if self.name.compat => CallShape::COUNTED,
             CallClass::VECTOR | CallClass::MESSAGE if self.name.compat => {
                 CallShape { class: CallClass::IN_KERNEL, buffer: NONE, length: NONE, compat, ..named.shape }
             }

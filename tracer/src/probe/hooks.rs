@@ -59,5 +59,5 @@ pub const CHECK_OFFSETS: &str = "check_offsets";
 /// Completions of io_uring: without them none of its requests is traced.
 pub const URING_COMPLETE: &str = "io_uring_complete";
 
-/// Hooks that a newer one stands in for, where the kernel has that.
-pub const REPLACED: &[(&str, &str)] = &[("io_uring_submit_sqe", "io_uring_submit_req")];
+/// Hooks that stand in for each other: what the kernel lacks of a pair is not needed.
+pub const PAIRS: &[(&str, &str)] = &[("io_uring_submit_sqe", "io_uring_submit_req")];

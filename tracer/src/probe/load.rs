@@ -18,7 +18,7 @@ use super::{
     diagnostics::Diagnostics,
     error::{LoadError, from_aya, other, refused},
     form::{Form, Source},
-    hooks::{ATTACH_THREADS, CHECK_OFFSETS, HOOKS, Hook, Need, REPLACED, URING_COMPLETE},
+    hooks::{ATTACH_THREADS, CHECK_OFFSETS, HOOKS, Hook, Need, PAIRS, URING_COMPLETE},
     offsets::{Types, Uring},
     programs::{self, Link},
     reader::Reader,
@@ -145,7 +145,11 @@ impl Probe {
         let uring = Uring::of(types);
         for hook in HOOKS {
             // Whether a raw tracepoint exists, attaching to it tells.
-            if REPLACED.iter().any(|(old, new)| *old == hook.name && types.has_tracepoint(new)) {
+            let stands_in = |(one, other): &(&str, &str)| {
+                *one == hook.name && types.has_tracepoint(other)
+                    || *other == hook.name && types.has_tracepoint(one) && !types.has_tracepoint(other)
+            };
+            if PAIRS.iter().any(stands_in) {
                 self.unneeded.push(hook.name);
                 continue;
             }
@@ -325,7 +329,7 @@ impl Probe {
         &self.missing
     }
 
-    /// Hooks that this kernel has a newer one for.
+    /// Hooks that this kernel has another one for.
     pub fn unneeded(&self) -> &[&'static str] {
         &self.unneeded
     }
