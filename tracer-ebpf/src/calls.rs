@@ -92,6 +92,7 @@ fn note_call(task: Task, slot: &mut ThreadSlot, registers: Registers, number: i6
     slot.sink = 0;
     slot.source_flags = 0;
     slot.sink_flags = 0;
+    slot.by_reference = 0;
     slot.counted = Counted::NONE;
     if slot.state & state::BEFORE_EXEC != 0 {
         return;

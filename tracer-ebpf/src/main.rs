@@ -9,6 +9,7 @@
 
 mod arch;
 mod calls;
+mod copies;
 mod emit;
 mod faults;
 #[path = "form/typed.rs"]

@@ -4,6 +4,7 @@
 
 mod arch;
 mod calls;
+mod copies;
 mod emit;
 mod faults;
 #[path = "form/raw.rs"]

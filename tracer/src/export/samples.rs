@@ -50,7 +50,7 @@ pub(crate) fn empty() -> Document {
 }
 
 fn source(source: &str, evidence: Evidence) -> EvidenceSource {
-    EvidenceSource { source: source.to_owned(), evidence }
+    EvidenceSource { source: source.to_owned(), evidence, better: None }
 }
 
 /// A relay that was started by zc-trace and has ended.
@@ -93,6 +93,7 @@ fn busy_totals() -> Totals {
         dma_bytes_at_least: 64 * MIB,
         copy_amplification: Some(1.994_174_757),
         copy_amplification_evidence: Evidence::Modelled,
+        copy_disagreements: 0,
         transitions: Transitions { syscall: 16_641, exception: 342, interrupt: 1_024 },
         context_switches: ContextSwitches { voluntary: 123, involuntary: 45 },
         page_faults: PageFaults { minor: 165, major: 6 },
@@ -164,7 +165,7 @@ fn user() -> FlowEnd {
 }
 
 fn step(from: Place, to: Place, mover: Option<Mover>, bytes: Option<u64>, evidence: Evidence) -> Copy {
-    Copy { from, to, mover, bytes, evidence, note: None }
+    Copy { from, to, mover, bytes, evidence, derived_bytes: None, note: None }
 }
 
 /// The classical relay.

@@ -13,6 +13,7 @@ use super::{
     traits::{Node, Protocol, Route, Storage, Traits},
 };
 
+mod counted;
 mod in_kernel;
 #[cfg(test)]
 mod tests;
@@ -80,10 +81,8 @@ pub(crate) struct Act {
     pub(crate) asked: Option<u64>,
     pub(crate) storage_read: Option<u64>,
     /// What was counted inside it, if its beginning was seen.
-    #[expect(dead_code, reason = "the hooks that count come next")]
     pub(crate) counted: Option<Counted>,
     /// Which hooks count.
-    #[expect(dead_code, reason = "the hooks that count come next")]
     pub(crate) sources: Sources,
 }
 
@@ -154,6 +153,7 @@ impl Act {
             | CallKind::Exec
             | CallKind::Exit => {}
         }
+        self.settle(&mut parts);
         parts
     }
 

@@ -15,7 +15,7 @@ use super::{
     finished::Finished,
     flow::{FlowId, FlowKey, Flows, Stats, Tally},
     method::{Delivery, Method, Origin},
-    part::Parts,
+    part::{Part, Parts},
     path::{End, Path, Way},
     pipes::{Pipes, Resting},
     proof::{Claim, Sample},
@@ -66,6 +66,8 @@ pub(crate) struct Join {
     sources: Sources,
     /// Whether any read was joined to a write.
     pub(crate) joined: bool,
+    /// Operations for which a hook counted other copies than the copy table derives.
+    pub(crate) disagreements: u64,
     deposits: Deposits,
     pipes: Pipes,
     /// Of the operation under way; the first `shared` are in use, the rest is kept for its memory.
@@ -85,6 +87,7 @@ impl Join {
             overall: Tally::default(),
             sources,
             joined: false,
+            disagreements: 0,
             deposits: Deposits::new(),
             pipes: Pipes::new(limits.pipes),
             shares: Vec::new(),
@@ -178,6 +181,10 @@ impl Join {
 
     fn count_overall(&mut self, moved: &Moved, transfers: u64) {
         book(&mut self.overall, moved, transfers);
+        let disagrees = |part: &Part| part.step.is_counted() && part.amount != part.expected;
+        if moved.parts.iter().any(disagrees) {
+            self.disagreements = self.disagreements.saturating_add(1);
+        }
     }
 
     fn open(&mut self, pid: Pid, source: EndpointId, sink: EndpointId, method: Method) -> FlowId {

@@ -11,12 +11,13 @@ use super::{
     Model, ModelConfig,
     endpoint::{Endpoint, EndpointKey, EndpointKind},
     event::{
-        Call, CallKind, CallName, CallTotals, Counters, Event, Folded, Losses, Mapping, Operation, Serial,
-        Side, ThreadStarted, ThreadTotals,
+        Call, CallKind, CallName, CallTotals, Counted, Counters, Event, Folded, Losses, Mapping, Operation,
+        Serial, Side, ThreadStarted, ThreadTotals,
     },
     method::is_operation,
     part::Step,
     snapshot::Snapshot,
+    sources::Sources,
     testing,
 };
 
@@ -145,7 +146,16 @@ fn operation() -> impl Strategy<Value = Operation> {
                     flags,
                     head: bytes.is_multiple_of(3).then(|| bytes.to_le_bytes()),
                     tail: bytes.is_multiple_of(5).then(|| bytes.to_be_bytes()),
-                    counted: None,
+                    counted: bytes.is_multiple_of(2).then(|| Counted {
+                        to_user: bytes,
+                        from_user: bytes.rotate_left(7),
+                        to_pipe: bytes / 3,
+                        to_file: bytes,
+                        to_socket: bytes / 2,
+                        device_read: bytes.rotate_right(3),
+                        device_written: bytes,
+                        device_metadata: 4096,
+                    }),
                 }
             },
         )
@@ -231,7 +241,7 @@ fn event() -> impl Strategy<Value = Event> {
 /// A model with so little room that every limit is reached.
 fn small() -> Model {
     Model::new(ModelConfig {
-        sources: crate::model::sources::Sources::NONE,
+        sources: Sources::ALL,
         record_transfers: true,
         most_waiting_transfers: 4,
         most_flows: 6,
@@ -251,10 +261,10 @@ fn check_sums(model: &Model, events: &[Event]) {
         payload += tally.payload;
         operations += tally.stats.operations;
         transitions += tally.stats.transitions;
-        tally.parts().for_each(|(step, amount)| *parts.entry(step).or_default() += amount);
+        tally.parts().for_each(|(step, amount)| *parts.entry(step).or_default() += amount.bytes);
     }
     assert_eq!(payload, join.overall.payload);
-    assert_eq!(parts, join.overall.parts().collect());
+    assert_eq!(parts, join.overall.parts().map(|(step, amount)| (step, amount.bytes)).collect());
     let (mut made, mut switched) = (0u64, 0u64);
     for event in events {
         match event {

@@ -74,6 +74,8 @@ pub struct Totals {
     pub context_switches: ContextSwitches,
     /// Page faults, in user and in kernel mode, as the kernel accounts them.
     pub page_faults: PageFaults,
+    /// Operations for which a hook counted other copies than the copy table derives from the return value.
+    pub copy_disagreements: u64,
     /// Detail that was lost; the totals are exact all the same.
     pub losses: Losses,
     /// The kernel's own accounts of the traced threads beside what zc-trace counted.
@@ -281,6 +283,10 @@ pub struct Copy {
     pub bytes: Option<u64>,
     /// How that is known.
     pub evidence: Evidence,
+    /// Beside a copy that a hook counted: what follows from the return values by the copy table. Where it differs from
+    /// `bytes`, the table or the hook is wrong, or the kernel did what return values do not tell.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub derived_bytes: Option<u64>,
     /// Why, where it is not plain.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub note: Option<String>,

@@ -251,6 +251,7 @@ impl Model {
             transitions: threads.map_or(stream, |threads| threads.transitions),
             context_switches: threads.map(|threads| threads.switches).unwrap_or_default(),
             page_faults: threads.map(|threads| threads.faults).unwrap_or_default(),
+            copy_disagreements: self.join.disagreements,
             losses: losses(self.losses, calls.untraced_submissions),
             kernel_accounts: accounts,
         }

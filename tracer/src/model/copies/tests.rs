@@ -82,7 +82,7 @@ fn rows(act: Act) -> Vec<Row> {
     act.parts()
         .iter()
         .map(|part| {
-            let copy = part.step.with_bytes(part.amount);
+            let copy = part.step.with_bytes(part.amount, part.expected);
             (copy.from, copy.to, copy.mover, copy.bytes, copy.evidence)
         })
         .collect()
