@@ -90,6 +90,7 @@ offsets! {
     sk_local6 = "sock" "__sk_common.skc_v6_rcv_saddr";
     sk_remote6 = "sock" "__sk_common.skc_v6_daddr";
     sk_protocol = "sock" "sk_protocol";
+    sk_zerocopy_key = "sock" "sk_zckey";
     sk_dst = "sock" "sk_dst_cache";
     dst_dev = "dst_entry" "dev";
     netdev_flags = "net_device" "flags";

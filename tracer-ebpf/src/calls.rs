@@ -9,7 +9,7 @@ use tracer_common::{
     call::{CallClass, CallShape, NONE},
     counted::Counted,
     limits::{CALL_OTHER, COMPAT_BASE, IOVECS},
-    record::{CallRecord, DescriptorRecord, OperationRecord, RecordKind, VectorRecord, flag},
+    record::{CallRecord, DescriptorRecord, OperationRecord, RecordKind, VectorRecord, ZerocopyIds, flag},
     slot::{CallCounters, SpillCounters, SpillKey, ThreadSlot, state},
 };
 
@@ -22,6 +22,7 @@ use crate::{
     maps::{CALL_COUNTERS, SHAPES, SPILL, lost},
     payload,
     threads::{self, slot_of},
+    zerocopy,
 };
 
 /// Largest errno (include/linux/err.h, `MAX_ERRNO`).
@@ -108,6 +109,7 @@ fn note_call(task: Task, slot: &mut ThreadSlot, registers: Registers, number: i6
         slot.sink = sink.serial;
         slot.sink_flags = sink.flags;
     }
+    zerocopy::note(task, slot, shape);
 }
 
 /// What a finished call came to.
@@ -266,6 +268,8 @@ fn fill_operation(record: &mut OperationRecord, kind: RecordKind, slot: &ThreadS
     record.head = [0; 8];
     record.tail = [0; 8];
     record.counted = slot.counted;
+    record.zerocopy = ZerocopyIds { first: 0, end: 0 };
+    zerocopy::tell(record, slot, shape);
 }
 
 #[inline(always)]

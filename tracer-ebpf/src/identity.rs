@@ -96,7 +96,7 @@ pub fn forget(task: Task, fd: u64) {
 
 /// `task->files->fdt->fd[fd]` (include/linux/fdtable.h, `files_lookup_fd_raw`).
 #[inline(always)]
-fn file_of(task: Task, fd: u32) -> u64 {
+pub fn file_of(task: Task, fd: u32) -> u64 {
     let (size, files) = task.descriptors();
     if fd >= size || files == 0 { 0 } else { probe(files + fd as u64 * 8, 0) }
 }

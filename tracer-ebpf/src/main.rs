@@ -23,3 +23,4 @@ mod path;
 mod payload;
 mod sched;
 mod threads;
+mod zerocopy;

@@ -18,3 +18,4 @@ mod path;
 mod payload;
 mod sched;
 mod threads;
+mod zerocopy;

@@ -192,6 +192,7 @@ pub(crate) fn relay_flow() -> Flow {
         blocked_ns: 12_345_678,
         preempted_ns: 4_000_001,
         folded_operations: 0,
+        zerocopy: None,
         copies: vec![
             step(Place::Device, Place::PageCache, Some(Mover::Dma), Some(64 * MIB), Evidence::Measured),
             step(Place::PageCache, Place::User, Some(Mover::Cpu), Some(256 * MIB), Evidence::Derived),
@@ -384,6 +385,7 @@ pub(crate) fn operation() -> Operation {
         flags: 0x4000,
         head: None,
         tail: None,
+        zerocopy: None,
         counted: None,
     }
 }

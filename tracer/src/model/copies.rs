@@ -80,6 +80,8 @@ pub(crate) struct Act {
     pub(crate) bytes: u64,
     pub(crate) asked: Option<u64>,
     pub(crate) storage_read: Option<u64>,
+    /// Of a send with MSG_ZEROCOPY: whether the socket heeded the flag.
+    pub(crate) pinned: Option<bool>,
     /// What was counted inside it, if its beginning was seen.
     pub(crate) counted: Option<Counted>,
     /// Which hooks count.
@@ -384,10 +386,12 @@ impl Act {
         // Without SO_ZEROCOPY support the flag is ignored (net/ipv4/tcp.c, tcp_sendmsg_locked; af_unix has none).
         let zerocopy = self.kind == CallKind::Send
             && asks_zerocopy(self.flags)
+            && self.pinned != Some(false)
             && matches!(protocol, Protocol::Tcp | Protocol::Ip);
+        let note = (self.pinned == Some(false)).then_some(Note::ZerocopyNotSet);
         match (zerocopy, route) {
             (false, _) => {
-                self.put(parts, user, socket, Mover::Cpu, Derived, None);
+                self.put(parts, user, socket, Mover::Cpu, Derived, note);
                 self.wire_out(parts, socket, self.sink);
             }
             // net/core/skbuff.c, skb_orphan_frags_rx: whoever receives on this machine makes it copy.

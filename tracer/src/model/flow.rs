@@ -10,6 +10,7 @@ use super::{
     method::Method,
     part::{Part, Step},
     snapshot::{self, Mover},
+    zerocopy::Sends,
 };
 
 /// What calls cost. Sums saturate; only nonsense gets there.
@@ -97,6 +98,8 @@ pub(crate) struct Tally {
     pub(crate) folded: u64,
     pub(crate) payload: u128,
     pub(crate) stats: Stats,
+    /// Sends with MSG_ZEROCOPY.
+    pub(crate) zerocopy: Sends,
     parts: Vec<(Step, Amount)>,
 }
 
@@ -150,12 +153,20 @@ impl Tally {
         }
     }
 
+    /// Takes out what turned out to be otherwise, and with its last byte the step itself.
+    pub(crate) fn retract(&mut self, part: &Part) {
+        self.remove(part);
+        let nothing = Amount::default();
+        self.parts.retain(|(step, amount)| *step != part.step || *amount != nothing);
+    }
+
     /// Adds all of another.
     pub(crate) fn add(&mut self, other: &Self) {
         self.transfers = self.transfers.saturating_add(other.transfers);
         self.folded = self.folded.saturating_add(other.folded);
         self.payload = self.payload.saturating_add(other.payload);
         self.stats.add(&other.stats);
+        self.zerocopy.add(&other.zerocopy);
         other.parts.iter().for_each(|&(step, amount)| self.put_wide(step, amount));
     }
 
@@ -306,6 +317,12 @@ impl Flows {
     }
 }
 
+fn zerocopy(counts: &Sends) -> snapshot::Zerocopy {
+    let Sends { sends, copied, by_reference } = *counts;
+    let reported = copied.saturating_add(by_reference);
+    snapshot::Zerocopy { sends, copied, by_reference, not_reported: sends.saturating_sub(reported) }
+}
+
 fn shown(key: FlowKey, tally: &Tally, endpoints: &Endpoints) -> snapshot::Flow {
     const MIB: f64 = 1_048_576.0;
     let Stats {
@@ -343,6 +360,7 @@ fn shown(key: FlowKey, tally: &Tally, endpoints: &Endpoints) -> snapshot::Flow {
         blocked_ns,
         preempted_ns,
         folded_operations: tally.folded,
+        zerocopy: (tally.zerocopy.sends > 0).then(|| zerocopy(&tally.zerocopy)),
         copies: tally.copies(),
         evidence: cpu.evidence,
     }

@@ -27,6 +27,7 @@ mod provenance;
 mod state;
 mod threads;
 mod traits;
+mod zerocopy;
 
 #[cfg(test)]
 mod properties;

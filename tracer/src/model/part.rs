@@ -45,6 +45,10 @@ pub(crate) enum Note {
     VmspliceCopies,
     /// What should have been passed by reference was copied.
     FellBack,
+    /// MSG_ZEROCOPY of which the kernel reported that it copied.
+    ReportedCopied,
+    /// MSG_ZEROCOPY of which it reported that it did not.
+    ReportedByReference,
     /// MSG_ZEROCOPY on a socket without SO_ZEROCOPY.
     ZerocopyNotSet,
 }
@@ -73,6 +77,8 @@ impl Note {
             Self::MaybeReflinked => "this file system may share the extents instead of copying",
             Self::VmspliceCopies => "vmsplice out of a pipe copies",
             Self::FellBack => "should have been passed by reference, but was copied",
+            Self::ReportedCopied => "MSG_ZEROCOPY: the kernel reports that it copied after all",
+            Self::ReportedByReference => "MSG_ZEROCOPY: the kernel reports that it did not copy",
             Self::ZerocopyNotSet => "MSG_ZEROCOPY: copied at once, as without SO_ZEROCOPY",
         }
     }
@@ -124,6 +130,24 @@ pub(crate) struct Part {
     pub(crate) amount: u64,
     /// What the copy table makes of the return value: the same, unless a hook counted otherwise.
     pub(crate) expected: u64,
+}
+
+impl Part {
+    /// Of a send with MSG_ZEROCOPY, now that of its `of` messages `copied` were reported as copied after all. The report
+    /// says so of a message as a whole, and so of all its bytes.
+    pub(super) fn judged(&self, copied: u32, of: u32) -> [Self; 2] {
+        let by_cpu = proportion(self.amount, copied.into(), u64::from(of.max(copied)) + u64::from(of == 0));
+        let part = |mover, note, amount| {
+            let evidence = Evidence::Derived;
+            let step = Step { mover: Some(mover), evidence, note: Some(note), ..self.step };
+            Self { step, amount, expected: amount }
+        };
+        let by_cpu = if copied == of { self.amount } else { by_cpu };
+        [
+            part(Mover::Cpu, Note::ReportedCopied, by_cpu),
+            part(Mover::None, Note::ReportedByReference, self.amount - by_cpu),
+        ]
+    }
 }
 
 /// The most parts that one operation has: fetch, bounce, copy, copy after all, write back.

@@ -12,7 +12,7 @@ use super::{
     endpoint::{Endpoint, EndpointKey, EndpointKind},
     event::{
         Call, CallKind, CallName, CallTotals, Counted, Counters, Event, Folded, Losses, Mapping, Operation,
-        Serial, Side, ThreadStarted, ThreadTotals,
+        Serial, Side, ThreadStarted, ThreadTotals, Zerocopy,
     },
     method::is_operation,
     part::Step,
@@ -146,6 +146,7 @@ fn operation() -> impl Strategy<Value = Operation> {
                     flags,
                     head: bytes.is_multiple_of(3).then(|| bytes.to_le_bytes()),
                     tail: bytes.is_multiple_of(5).then(|| bytes.to_be_bytes()),
+                    zerocopy: zerocopy(bytes, flags),
                     counted: bytes.is_multiple_of(2).then(|| Counted {
                         to_user: bytes,
                         from_user: bytes.rotate_left(7),
@@ -159,6 +160,17 @@ fn operation() -> impl Strategy<Value = Operation> {
                 }
             },
         )
+}
+
+fn zerocopy(bytes: u64, flags: u32) -> Option<Zerocopy> {
+    let first = flags % 8;
+    match bytes % 5 {
+        0 => Some(Zerocopy::Sent { first, end: first }),
+        1 => Some(Zerocopy::Sent { first, end: first + 3 }),
+        2 => Some(Zerocopy::Done { first, end: first + 2, copied: flags > 100 }),
+        3 => Some(Zerocopy::Done { first, end: flags, copied: false }),
+        _ => None,
+    }
 }
 
 fn folded() -> impl Strategy<Value = Folded> {

@@ -252,10 +252,26 @@ pub struct Flow {
     pub preempted_ns: u64,
     /// Of its operations, how many were folded in the kernel (not joined).
     pub folded_operations: u64,
+    /// What its sends with MSG_ZEROCOPY came to, if there were any.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub zerocopy: Option<Zerocopy>,
     /// Each copy and move, in the order in which the bytes pass.
     pub copies: Vec<Copy>,
     /// The weakest evidence among `copies` moved by the CPU.
     pub evidence: Evidence,
+}
+
+/// Sends with MSG_ZEROCOPY, by what the kernel reported on the socket's error queue.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Zerocopy {
+    /// Sends that the socket did not copy at once.
+    pub sends: u64,
+    /// Of these, reported as copied after all.
+    pub copied: u64,
+    /// Reported as not copied.
+    pub by_reference: u64,
+    /// Not reported yet, or the program has not taken the report.
+    pub not_reported: u64,
 }
 
 /// Who moves the bytes.

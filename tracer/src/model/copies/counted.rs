@@ -153,6 +153,7 @@ mod tests {
             bytes: N,
             asked,
             storage_read: Some(0),
+            pinned: None,
             counted,
             sources: Sources::ALL,
         }

@@ -57,6 +57,7 @@ fn act(kind: CallKind, source: Party, sink: Party) -> Act {
         bytes: N,
         asked: Some(N),
         storage_read: Some(0),
+        pinned: None,
         counted: None,
         sources: Sources::NONE,
     }
