@@ -91,6 +91,8 @@ offsets! {
     sk_remote6 = "sock" "__sk_common.skc_v6_daddr";
     sk_protocol = "sock" "sk_protocol";
     sk_zerocopy_key = "sock" "sk_zckey";
+    icsk_ulp = "inet_connection_sock" "icsk_ulp_ops";
+    ulp_name = "tcp_ulp_ops" "name";
     sk_dst = "sock" "sk_dst_cache";
     dst_dev = "dst_entry" "dev";
     netdev_flags = "net_device" "flags";

@@ -283,13 +283,14 @@ impl Act {
                 if !peeks {
                     self.wire_in(parts, source);
                 }
-                let note = peeks.then_some(Note::Peeked);
+                let encrypted = source.traits.protocol == Protocol::Tls;
+                let note = if peeks { Some(Note::Peeked) } else { encrypted.then_some(Note::Encrypted) };
                 if self.received() > 0 {
                     let step = Step {
                         from: Place::Socket,
                         to: user,
                         mover: Some(Mover::Cpu),
-                        evidence: Derived,
+                        evidence: if encrypted { Modelled } else { Derived },
                         note,
                     };
                     parts.push(step, self.received());
@@ -390,6 +391,11 @@ impl Act {
             && matches!(protocol, Protocol::Tcp | Protocol::Ip);
         let note = (self.pinned == Some(false)).then_some(Note::ZerocopyNotSet);
         match (zerocopy, route) {
+            _ if protocol == Protocol::Tls => {
+                // net/tls/tls_sw.c, tls_sw_sendmsg_locked: from user memory into records of its own, encrypted.
+                self.put(parts, user, socket, Mover::Cpu, Modelled, Some(Note::Encrypted));
+                self.wire_out(parts, socket, self.sink);
+            }
             (false, _) => {
                 self.put(parts, user, socket, Mover::Cpu, Derived, note);
                 self.wire_out(parts, socket, self.sink);

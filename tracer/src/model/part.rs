@@ -43,6 +43,8 @@ pub(crate) enum Note {
     MaybeReflinked,
     /// vmsplice out of a pipe.
     VmspliceCopies,
+    /// TLS in the kernel.
+    Encrypted,
     /// What should have been passed by reference was copied.
     FellBack,
     /// MSG_ZEROCOPY of which the kernel reported that it copied.
@@ -76,6 +78,7 @@ impl Note {
             Self::SpecialFile => "as its driver is expected to do",
             Self::MaybeReflinked => "this file system may share the extents instead of copying",
             Self::VmspliceCopies => "vmsplice out of a pipe copies",
+            Self::Encrypted => "kTLS: the CPU encrypts or decrypts on the way, unless the card does it",
             Self::FellBack => "should have been passed by reference, but was copied",
             Self::ReportedCopied => "MSG_ZEROCOPY: the kernel reports that it copied after all",
             Self::ReportedByReference => "MSG_ZEROCOPY: the kernel reports that it did not copy",

@@ -289,10 +289,16 @@ fn type_name(socket_type: u16) -> String {
     }
 }
 
+/// The name of the protocol on top of TCP.
+fn upper(name: &[u8; 8]) -> Option<String> {
+    let end = name.iter().position(|byte| *byte == 0).unwrap_or(name.len());
+    (end > 0).then(|| String::from_utf8_lossy(&name[..end]).into_owned())
+}
+
 /// include/uapi/linux/in.h; only internet sockets have these.
 fn protocol_name(found: &wire::Endpoint) -> String {
     match (found.family, found.protocol) {
-        (2 | 10, 6) => "tcp".into(),
+        (2 | 10, 6) => upper(&found.upper).map_or_else(|| "tcp".into(), |upper| format!("tcp+{upper}")),
         (2 | 10, 17) => "udp".into(),
         (2 | 10, 1 | 58) => "icmp".into(),
         (2 | 10, 132) => "sctp".into(),
