@@ -11,6 +11,7 @@ pub mod snapshot;
 mod calls;
 mod copies;
 mod deposit;
+mod descriptors;
 mod endpoints;
 mod finished;
 mod flow;
