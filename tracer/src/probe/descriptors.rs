@@ -6,8 +6,7 @@
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
-    fs::{self, File},
-    io::Read as _,
+    fs,
     os::fd::OwnedFd,
     path::{Path, PathBuf},
 };
@@ -15,7 +14,10 @@ use std::{
 use procfs::{prelude::FromRead as _, process::MountInfos};
 use rustix::{
     event::{EventfdFlags, eventfd},
-    fs::{AtFlags, MemfdFlags, StatxFlags, fstat, major, memfd_create, minor, statx},
+    fs::{
+        AtFlags, CWD, MemfdFlags, Mode, OFlags, StatxFlags, fstat, major, memfd_create, minor, openat,
+        readlinkat, statx,
+    },
     pipe::{PipeFlags, pipe_with},
 };
 
@@ -28,7 +30,7 @@ use crate::model::{
 /// Most descriptors that one look takes in, of all processes together.
 const MOST: usize = 100_000;
 /// What fdinfo begins with, whatever follows (an epoll's watches may be many), bytes.
-const FDINFO_HEAD: u64 = 256;
+const FDINFO_HEAD: usize = 256;
 /// include/uapi/asm-generic/fcntl.h
 const O_CLOEXEC: u32 = 0o2_000_000;
 const O_DIRECTORY: u32 = 0o200_000;
@@ -82,10 +84,11 @@ struct Mount {
     mount_type: String,
 }
 
-/// The process as it sees itself: its mounts and its root.
+/// The process as it sees itself: its mounts and its root; and the folder of its descriptors.
 struct Surroundings {
     mounts: HashMap<i32, Mount>,
     root: String,
+    links: Option<OwnedFd>,
 }
 
 impl Look {
@@ -127,7 +130,7 @@ impl Look {
         let mut events = Vec::with_capacity(raws.len() + 1);
         let mut descriptors = Vec::with_capacity(raws.len());
         for raw in &raws {
-            let endpoint = self.describe(folder, raw, &surroundings, &sockets);
+            let endpoint = self.describe(raw, &surroundings, &sockets);
             let serial = mappings::own(self.next_serial);
             self.next_serial += 1;
             descriptors.push(DescriptorSeen {
@@ -152,7 +155,6 @@ impl Look {
 
     fn describe(
         &self,
-        folder: &Path,
         raw: &Raw,
         surroundings: &Surroundings,
         sockets: &HashMap<u64, sockets::Known>,
@@ -193,14 +195,16 @@ impl Look {
         if !link.starts_with('/') {
             return of(EndpointKind::Unknown, None, None, Some(link.to_owned()));
         }
-        self.describe_file(folder, raw, surroundings)
+        Self::describe_file(raw, surroundings)
     }
 
-    fn describe_file(&self, folder: &Path, raw: &Raw, surroundings: &Surroundings) -> Endpoint {
+    fn describe_file(raw: &Raw, surroundings: &Surroundings) -> Endpoint {
         let mount = raw.info.mount.and_then(|id| surroundings.mounts.get(&id));
         let mount_type = mount.map_or("", |mount| mount.mount_type.as_str());
         let (file_system, _) = endpoints::by_mount_type(mount_type, 0, 0);
-        let asked = file_system.filter(|name| !REMOTE.contains(name)).and_then(|_| ask(folder, raw.fd));
+        let asked = file_system
+            .filter(|name| !REMOTE.contains(name))
+            .and_then(|_| ask(surroundings.links.as_ref()?, raw.fd));
         let directory = raw.info.flags.is_some_and(|flags| flags & O_DIRECTORY != 0);
         let likely = if directory { S_IFDIR } else { S_IFREG };
         let (mode, special_device, links) = asked.unwrap_or((likely, 0, 1));
@@ -235,10 +239,9 @@ fn special(link: &str, kind: &str) -> Option<u64> {
 
 /// Type, device (in the kernel's encoding) and number of names of what a descriptor stands for, as far as the file system
 /// knows them without asking anybody.
-fn ask(folder: &Path, fd: i32) -> Option<(u32, u32, u32)> {
+fn ask(links: &OwnedFd, fd: i32) -> Option<(u32, u32, u32)> {
     let wanted = StatxFlags::TYPE | StatxFlags::MODE | StatxFlags::NLINK;
-    let path = folder.join("fd").join(fd.to_string());
-    let known = statx(rustix::fs::CWD, path, AtFlags::STATX_DONT_SYNC, wanted).ok()?;
+    let known = statx(links, fd.to_string(), AtFlags::STATX_DONT_SYNC, wanted).ok()?;
     let device = known.stx_rdev_major << 20 | known.stx_rdev_minor;
     Some((known.stx_mode.into(), device, known.stx_nlink))
 }
@@ -264,19 +267,29 @@ fn read(folder: &Path, room: usize) -> (Vec<Raw>, bool) {
     numbers.sort_unstable();
     let complete = numbers.len() <= room;
     numbers.truncate(room);
+    let (Some(links), Some(infos)) = (open_directory(folder, "fd"), open_directory(folder, "fdinfo")) else {
+        return (Vec::new(), false);
+    };
     // One that was closed since then has nothing to read.
     let raws = numbers.into_iter().filter_map(|fd| {
-        let link = fs::read_link(folder.join("fd").join(fd.to_string())).ok()?;
-        let info = info(&folder.join("fdinfo").join(fd.to_string()));
+        let link = readlinkat(&links, fd.to_string(), Vec::new()).ok()?;
+        let info = info(&infos, fd);
         Some(Raw { fd, link: link.to_string_lossy().into_owned(), info })
     });
     (raws.collect(), complete)
 }
 
-fn info(path: &Path) -> Info {
-    let mut text = String::new();
-    match File::open(path).and_then(|file| file.take(FDINFO_HEAD).read_to_string(&mut text)) {
-        Ok(_) => parse(&text),
+/// A process may have a hundred thousand: what is named from here needs no way through `/proc` for each.
+fn open_directory(folder: &Path, name: &str) -> Option<OwnedFd> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    openat(CWD, folder.join(name), flags, Mode::empty()).ok()
+}
+
+fn info(infos: &OwnedFd, fd: i32) -> Info {
+    let mut text = [0; FDINFO_HEAD];
+    let file = openat(infos, fd.to_string(), OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty());
+    match file.and_then(|file| rustix::io::read(file, &mut text)) {
+        Ok(bytes) => parse(&String::from_utf8_lossy(text.get(..bytes).unwrap_or(&[]))),
         Err(_) => Info::default(),
     }
 }
@@ -308,7 +321,11 @@ impl Surroundings {
         });
         let root = fs::read_link(folder.join("root"));
         let root = root.map_or_else(|_| String::new(), |root| root.to_string_lossy().into_owned());
-        Self { mounts: mounts.collect(), root: root.trim_end_matches('/').to_owned() }
+        Self {
+            mounts: mounts.collect(),
+            root: root.trim_end_matches('/').to_owned(),
+            links: open_directory(folder, "fd"),
+        }
     }
 
     /// A path as the process itself sees it.
@@ -363,7 +380,7 @@ mod tests {
 
     #[test]
     fn paths_are_those_of_the_process() {
-        let within = |root: &str| Surroundings { mounts: HashMap::new(), root: root.to_owned() };
+        let within = |root: &str| Surroundings { mounts: HashMap::new(), root: root.to_owned(), links: None };
         assert_eq!(within("").inside("/a/b", false), "/a/b");
         assert_eq!(within("/jail").inside("/jail/a", false), "/a");
         assert_eq!(within("/jail").inside("/jail", false), "/");
