@@ -171,8 +171,11 @@ pub struct DescriptorRecord {
     pub call: CallRecord,
     /// Its arguments, as passed.
     pub args: [u64; 6],
-    /// Serial of the endpoint of a mapped file, 0 else.
+    /// Serial of the endpoint of a mapped file, of the descriptor that the call made (the first of two), or whose
+    /// addresses it changed; 0 else.
     pub endpoint: u64,
+    /// Serial of the second descriptor that the call made, 0 else.
+    pub second_endpoint: u64,
     /// Descriptors that the call wrote to user memory (`pipe`, `socketpair`), -1 else.
     pub descriptors: [i32; 2],
 }
@@ -189,8 +192,8 @@ pub struct ThreadRecord {
     pub slot: u32,
     /// End: `exit_code` as `wait(2)` reports it.
     pub exit_code: u32,
-    /// Padding.
-    pub _pad: u32,
+    /// Start: 1 if the thread shares the descriptor table of the one that made it (CLONE_FILES), 0 if it has its own.
+    pub shares_descriptors: u32,
     /// `start_boottime`, ns.
     pub start_ns: u64,
     /// `comm`, as the kernel pads it.
@@ -201,5 +204,5 @@ const _: () = assert!(size_of::<Header>() == 24);
 const _: () = assert!(size_of::<CallRecord>() == 80);
 const _: () = assert!(size_of::<OperationRecord>() == 248);
 const _: () = assert!(size_of::<VectorRecord>() == 248 + 128);
-const _: () = assert!(size_of::<DescriptorRecord>() == 144);
+const _: () = assert!(size_of::<DescriptorRecord>() == 152);
 const _: () = assert!(size_of::<ThreadRecord>() == 64);

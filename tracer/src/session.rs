@@ -238,11 +238,18 @@ fn begin(
     first: &mut Vec<Event>,
 ) -> anyhow::Result<Option<Child>> {
     match &plan.subject {
-        Subject::Command(command) => spawn::spawn(probe, command).map(Some),
+        Subject::Command(command) => {
+            let inheritance = reader.look().inheritable();
+            let child = spawn::spawn(probe, command)?;
+            first.extend(inheritance.of_child(child.id()));
+            Ok(Some(child))
+        }
         Subject::Processes(pids) => {
             probe.trace_processes(pids).map_err(|error| machine::explain(&error))?;
+            let mut look = reader.look();
             for pid in pids {
                 first.extend(reader.mappings_of(*pid));
+                first.extend(look.at(*pid, true));
             }
             match found.iter().find(|found| !found.still_there()) {
                 Some(gone) => Err(gone.vanished().into()),

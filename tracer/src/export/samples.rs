@@ -67,6 +67,29 @@ pub(crate) fn busy() -> Document {
             CallStatistics { unfinished: 1, latency_ns: None, ..call("exit_group", 1, 0, 0, 0) },
         ],
         flows: vec![relay_flow(), cached_copy_flow(), log_flow(), silent_flow()],
+        descriptors: vec![
+            descriptor(4, file("/srv/copy.bin"), 0, 256 * MIB),
+            Descriptor { errors: 1, ..descriptor(3, file("/srv/www/big.bin"), 256 * MIB + 4_096, 0) },
+            Descriptor {
+                open: Some(false),
+                openings: 3,
+                close_on_exec: Some(true),
+                opened: DescriptorOrigin::Traced,
+                opened_ns: Some(5_000_000_000),
+                ..descriptor(4, file("/etc/relay.conf"), 2_048, 0)
+            },
+        ],
+        descriptor_summary: DescriptorSummary {
+            open: 5,
+            closed: 7,
+            all: DescriptorUse {
+                operations: 12_291,
+                errors: 1,
+                read_bytes: 256 * MIB + 6_144,
+                written_bytes: 256 * MIB,
+            },
+            ..DescriptorSummary::default()
+        },
         processes: vec![process(4242, None, Some(0)), process(4250, Some(4242), Some(137))],
         threads: Vec::new(),
         in_flight: InFlight::default(),
@@ -127,6 +150,29 @@ fn call(name: &str, count: u64, errors: u64, bytes: u64, time_ns: u64) -> CallSt
             p99: time_ns / count * 5,
             max: time_ns / count * 90,
         }),
+    }
+}
+
+/// A descriptor that was open when tracing began.
+fn descriptor(fd: i32, endpoint: FlowEnd, read_bytes: u64, written_bytes: u64) -> Descriptor {
+    Descriptor {
+        pid: 4242,
+        tid: None,
+        shared_with: Vec::new(),
+        fd,
+        endpoint,
+        open_flags: Some(0o100_000),
+        close_on_exec: Some(false),
+        position_bytes: Some(0),
+        opened: DescriptorOrigin::BeforeAttach,
+        opened_ns: None,
+        open: Some(true),
+        openings: 1,
+        operations: 4_097,
+        errors: 0,
+        read_bytes,
+        written_bytes,
+        last_use_ns: Some(10_000_000_000),
     }
 }
 

@@ -12,6 +12,7 @@ pub mod sources;
 mod calls;
 mod copies;
 mod deposit;
+mod descriptors;
 mod endpoints;
 mod finished;
 mod flow;

@@ -11,7 +11,7 @@ use tracer_common::{
     },
 };
 
-use super::call_table::CallTable;
+use super::{call_table::CallTable, descriptor_calls};
 use crate::model::event::{Call, Event, Mapping, Operation, Serial, Side, ThreadStarted, Zerocopy};
 
 /// A record, as far as the reader itself has to act on it.
@@ -20,7 +20,7 @@ use crate::model::event::{Call, Event, Mapping, Operation, Serial, Side, ThreadS
     reason = "lives for one record; boxing it would allocate for every call"
 )]
 pub(super) enum Decoded {
-    /// A finished call, with the event on mappings that may follow from it.
+    /// A finished call, with the event on mappings or descriptors that may follow from it.
     Call(Event, Option<Event>),
     /// A thread was born, ended or executed a program.
     Thread(RecordKind, ThreadRecord),
@@ -60,7 +60,9 @@ fn decode_known(bytes: &[u8], table: &CallTable) -> Option<Decoded> {
         RecordKind::VECTOR => Decoded::Call(Event::Operation(vector_operation(&read(bytes)?, table)?), None),
         RecordKind::DESCRIPTOR => {
             let record: DescriptorRecord = read(bytes)?;
-            Decoded::Call(Event::Call(call(&record.call, table)), mapping(&record, table))
+            let follows = mapping(&record, table)
+                .or_else(|| descriptor_calls::change(&record, table).map(Event::Descriptors));
+            Decoded::Call(Event::Call(call(&record.call, table)), follows)
         }
         kind @ (RecordKind::THREAD_START | RecordKind::THREAD_END | RecordKind::EXEC) => {
             Decoded::Thread(kind, read(bytes)?)
@@ -214,6 +216,7 @@ pub(super) fn started(record: &ThreadRecord, attached: bool) -> Event {
         tid: record.header.tid,
         parent: record.parent,
         attached,
+        shares_descriptors: record.shares_descriptors != 0,
         time_ns: record.header.time_ns,
         comm: comm(&record.comm),
     })
@@ -286,6 +289,7 @@ mod tests {
             call,
             args: [0, 0x2000, 3, 0x22, u64::MAX, 0],
             endpoint: 0,
+            second_endpoint: 0,
             descriptors: [-1; 2],
         };
         let Decoded::Call(_, Some(event)) = decode(&bytes_of(&record), &CallTable::native()) else {

@@ -186,6 +186,7 @@ fn the_child_of_a_fork_sends_what_its_parent_read() {
         tid: child,
         parent: PID,
         attached: false,
+        shares_descriptors: false,
         time_ns: 0,
         comm: String::new(),
     };
@@ -344,6 +345,7 @@ fn a_call_in_flight_at_the_attach_returned_once() {
         tid: late.call.tid,
         parent: late.call.pid,
         attached: true,
+        shares_descriptors: false,
         time_ns: 0,
         comm: String::new(),
     };
