@@ -173,6 +173,11 @@ pub struct Trace {
 }
 
 impl Trace {
+    /// Its process's id.
+    pub fn pid(&self) -> u32 {
+        self.process.pid()
+    }
+
     /// The process.
     pub fn process(&mut self) -> &mut Process {
         &mut self.process

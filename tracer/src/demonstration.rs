@@ -14,6 +14,7 @@ use crate::{
     options,
     probe::Source,
     session,
+    signals::{self, Interrupted},
     view::{
         self,
         format::{bytes, escape_bytes},
@@ -71,7 +72,12 @@ fn trace(method: Method, args: Vec<OsString>, source: Source) -> anyhow::Result<
     let program = std::env::current_exe()?;
     let command = std::iter::once(program.into_os_string()).chain(args).collect();
     let before = cpu_seconds_of_children();
-    let traced = session::trace_command(command, source)?;
+    let traced = session::trace_command(command, source);
+    if let Some(caught) = signals::caught() {
+        // What was traced is a torso, and what went wrong with it (the sender was killed) goes without saying.
+        return Err(Interrupted::new(caught, "the demonstration was complete").into());
+    }
+    let traced = traced?;
     Ok(Traced {
         document: traced.document,
         cpu_seconds: cpu_seconds_of_children() - before,

@@ -2,6 +2,8 @@
 
 use std::{fmt, process::ExitCode};
 
+use crate::signals::Interrupted;
+
 /// What kind of thing went wrong. The numbers are the documented exit codes.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[repr(u8)]
@@ -50,8 +52,12 @@ impl fmt::Display for Fatal {
 
 impl std::error::Error for Fatal {}
 
-/// The exit code that belongs to an error.
-pub fn exit_code(error: &anyhow::Error) -> ExitCode {
+/// How an error is told, and the exit code that belongs to it.
+pub fn tell(error: &anyhow::Error) -> (String, ExitCode) {
+    if let Some(interrupted) = error.downcast_ref::<Interrupted>() {
+        // Where it was at that moment is no reason.
+        return (interrupted.to_string(), ExitCode::from(interrupted.exit_code()));
+    }
     let failure = error.downcast_ref::<Fatal>().map_or(Failure::Internal, |fatal| fatal.failure);
-    ExitCode::from(failure as u8)
+    (format!("{error:#}"), ExitCode::from(failure as u8))
 }

@@ -18,6 +18,7 @@ mod privileges;
 pub mod probe;
 mod pump;
 pub mod session;
+pub mod signals;
 mod spawn;
 mod target;
 pub mod view;

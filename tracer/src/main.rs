@@ -19,9 +19,10 @@ fn main() -> ExitCode {
     match run(cli) {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
+            let (text, code) = error::tell(&error);
             // Nobody may be there to read it.
-            let _ = writeln!(std::io::stderr(), "zc-trace: {error:#}");
-            error::exit_code(&error)
+            let _ = writeln!(std::io::stderr(), "zc-trace: {text}");
+            code
         }
     }
 }

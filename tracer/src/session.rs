@@ -10,7 +10,7 @@ use std::{
 use tokio::{sync::mpsc, task::spawn_blocking};
 
 use crate::{
-    ending::{self, Ending, Signals},
+    ending::{self, Ending},
     error::{Failure, Fatal},
     evidence,
     export::{
@@ -26,6 +26,7 @@ use crate::{
     privileges,
     probe::{Options, Probe, Reader, Source},
     pump::{self, Pumped},
+    signals::{Interrupted, Signals},
     spawn, target,
     view::{live::Live, report, style::Style},
 };
@@ -120,13 +121,13 @@ type Outcome = (Traced, Option<LineStream>, Option<OutputError>);
 
 fn trace(plan: Plan, ndjson: Option<StreamOutput>, to_stderr: bool) -> anyhow::Result<Outcome> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let signals = Signals::catch()?;
     let outcome = runtime.block_on(async {
         // The first signal ends a trace, the second also kills a command; with one more there is no patience left.
         let patience = if matches!(plan.subject, Subject::Command(_)) { 3 } else { 2 };
-        let impatient = ending::signals(patience)?;
         tokio::select! {
-            outcome = trace_on_runtime(plan, ndjson, to_stderr) => outcome,
-            () = impatient => Err(stuck().into()),
+            outcome = trace_on_runtime(plan, ndjson, to_stderr, signals.clone()) => outcome,
+            () = signals.wait_for(patience) => Err(stuck().into()),
         }
     });
     // A thread may still wait for a reader that takes nothing.
@@ -138,10 +139,14 @@ async fn trace_on_runtime(
     plan: Plan,
     ndjson: Option<StreamOutput>,
     to_stderr: bool,
+    signals: Signals,
 ) -> anyhow::Result<Outcome> {
     let found = find_targets(&plan.subject)?;
     let (mut probe, mut reader) = bring_up(&plan)?;
-    let signals = Signals::catch()?;
+    if let Some(caught) = signals.pending() {
+        // Loading takes a while, in which nobody waits for signals.
+        return Err(Interrupted::new(caught, "tracing began").into());
+    }
     if plan.debug_ebpf {
         let diagnostics = probe.diagnostics().map_err(|error| machine::explain(&error))?;
         tokio::spawn(pump::diagnose(diagnostics));
