@@ -178,6 +178,11 @@ impl Trace {
         self.process.pid()
     }
 
+    /// Sends it a signal.
+    pub fn signal(&self, signal: Signal) -> Result<()> {
+        self.process.signal(signal)
+    }
+
     /// The process.
     pub fn process(&mut self) -> &mut Process {
         &mut self.process

@@ -5,9 +5,11 @@ use std::{
     os::unix::fs::PermissionsExt as _,
     path::Path,
     process::{Command, Stdio},
+    time::Duration,
 };
 
 use anyhow::{Context as _, Result, ensure};
+use rustix::process::Signal;
 use zc_trace_tests::{
     gate::Gate,
     process::STEP,
@@ -172,6 +174,85 @@ fn a_full_disk() -> Outcome {
             let ended =
                 Tracer::bare(s)?.args(&[option, "/dev/full"]).traced("/bin/echo", &["through"]).run()?;
             ended.refused_with(OUTPUT).with_context(|| option.to_owned())?;
+        }
+        Ok(())
+    })
+}
+
+/// Runs zc-trace by a shell that does this first.
+fn after<'s>(scenario: &'s Scenario, first: &str, arguments: &[&str]) -> Result<Tracer<'s>> {
+    require_root()?;
+    let mut command = Command::new("/bin/sh");
+    command.args(["-c", &format!("{first}; exec \"$@\""), "sh"]).arg(binary()?).args(arguments);
+    Ok(Tracer::of(scenario, command))
+}
+
+#[test]
+fn a_limit_of_file_sizes() -> Outcome {
+    scenario("bad input/ulimit -f", |s| {
+        let folder = s.make_folder("out")?;
+        for option in ["--json", "--ndjson"] {
+            let path = folder.join("out").to_string_lossy().into_owned();
+            let tracer = after(s, "ulimit -f 1", &["-q", option, &path, "--", "/bin/true"])?;
+            let ended = tracer.run()?;
+            ended.refused_with(OUTPUT).with_context(|| option.to_owned())?;
+            ensure!(ended.stderr.contains("ulimit -f"), "no word of the limit: {}", ended.stderr);
+            let left: Vec<_> =
+                fs::read_dir(&folder)?.map(|entry| entry.map(|entry| entry.file_name())).collect();
+            // A stream has its whole lines, of which the first is longer than that.
+            ensure!(left.is_empty() || option == "--ndjson", "{option} leaves {left:?}");
+        }
+        let tracer = after(s, "ulimit -f 100", &["demo"])?;
+        let ended = tracer.environment("TMPDIR", s.make_folder("tmp")?).run()?;
+        ended.refused_with(OUTPUT)?;
+        ensure!(fs::read_dir(s.path("tmp"))?.count() == 0, "the demo leaves its file");
+        Ok(())
+    })
+}
+
+#[test]
+fn a_hang_up_that_is_ignored() -> Outcome {
+    scenario("bad input/nohup", |s| {
+        let gate = Gate::before(s, workload!("gate"), "/bin/true", &[] as &[&str], Stdio::null())?;
+        let tracer = after(s, "trap '' HUP", &[])?.pid(gate.pid());
+        let trace = tracer.start()?;
+        trace.signal(Signal::HUP)?;
+        ensure!(!trace.ends_within(Duration::from_millis(500))?, "SIGHUP ended it all the same");
+        trace.stop()?.ended_with(0)
+    })
+}
+
+/// What a program is started with: signals ignored and blocked, and descriptors.
+const STATE: &str = "grep -E '^Sig(Blk|Ign)' /proc/self/status; ls /proc/self/fd";
+
+#[test]
+fn a_command_starts_as_without_zc_trace() -> Outcome {
+    scenario("bad input/what a command inherits", |s| {
+        let env = require_program("env")?;
+        for options in [
+            &[][..],
+            &["--ignore-signal=HUP"],
+            &["--ignore-signal=PIPE,XFSZ,INT,TERM,HUP,USR1"],
+            &["--block-signal=USR2,TERM", "--ignore-signal=QUIT"],
+        ] {
+            for streams in ["", "exec <&-"] {
+                let prepared = |words: &[&str]| {
+                    let mut command = Command::new("/bin/sh");
+                    command.args(["-c", &format!("{streams}\nexec \"$@\""), "sh"]).arg(&env);
+                    command.args(options).args(words);
+                    command
+                };
+                let alone = prepared(&["/bin/sh", "-c", STATE]).stdin(Stdio::null()).output()?;
+                let binary = binary()?;
+                let binary = binary.to_str().context("a strange path")?;
+                let traced = prepared(&[binary, "-q", "--", "/bin/sh", "-c", STATE]);
+                let traced = Tracer::of(s, traced).run()?;
+                traced.ended_with(0)?;
+                let [alone, traced] =
+                    [alone.stdout, traced.stdout].map(|text| String::from_utf8_lossy(&text).into_owned());
+                ensure!(alone.contains("SigIgn"), "{alone}");
+                ensure!(alone == traced, "{options:?} {streams}: {traced} instead of {alone}");
+            }
         }
         Ok(())
     })

@@ -7,6 +7,7 @@ pub mod demo;
 pub mod demonstration;
 pub mod doctor;
 mod ending;
+mod entry;
 pub mod error;
 pub mod evidence;
 pub mod export;

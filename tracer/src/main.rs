@@ -8,7 +8,7 @@ use zc_trace::{
     demonstration, doctor,
     error::{self, Failure, Fatal},
     options::Plan,
-    session,
+    session, signals,
 };
 
 fn main() -> ExitCode {
@@ -28,6 +28,7 @@ fn main() -> ExitCode {
 }
 
 fn run(cli: Cli) -> anyhow::Result<u8> {
+    signals::survive_file_limits()?;
     match cli.subcommand {
         None => session::run(Plan::new(cli.trace)?),
         Some(Sub::Demo(args)) => demonstration::run(&args),

@@ -13,6 +13,8 @@ use std::{
 
 use rustix::process::Signal;
 
+use crate::entry;
+
 /// How long a signal may go unnoticed by a task that waits for one: not seen by a person.
 const POLL: Duration = Duration::from_millis(20);
 
@@ -41,8 +43,12 @@ impl Signals {
     /// # Errors
     /// If the kernel refuses a handler.
     pub(crate) fn catch() -> io::Result<Self> {
-        for signal in [libc::SIGINT, libc::SIGTERM, libc::SIGHUP] {
-            handle(signal, note)?;
+        handle(libc::SIGINT, note)?;
+        handle(libc::SIGTERM, note)?;
+        if !entry::ignored(libc::SIGHUP) {
+            // Else somebody wants it to go on when the terminal goes (nohup). SIGINT is taken in any case: shells
+            // ignore it for commands in the background, and `kill -INT` is how scripts end a trace.
+            handle(libc::SIGHUP, note)?;
         }
         Ok(Self { seen: COUNT.load(Ordering::Acquire) })
     }
@@ -86,6 +92,17 @@ fn last() -> Caught {
 }
 
 type Handler = extern "C" fn(c_int, *mut libc::siginfo_t, *mut c_void);
+
+/// Lets a write beyond the limit of file sizes (`ulimit -f`) fail, as one to a full disk does, instead of ending the
+/// process before it can remove what it has begun.
+///
+/// # Errors
+/// If the kernel refuses the handler.
+pub fn survive_file_limits() -> io::Result<()> {
+    if entry::ignored(libc::SIGXFSZ) { Ok(()) } else { handle(libc::SIGXFSZ, pass) }
+}
+
+extern "C" fn pass(_number: c_int, _info: *mut libc::siginfo_t, _context: *mut c_void) {}
 
 extern "C" fn note(number: c_int, info: *mut libc::siginfo_t, _context: *mut c_void) {
     // SAFETY: with SA_SIGINFO the kernel hands over a valid structure, or none.

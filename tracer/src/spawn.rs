@@ -8,6 +8,7 @@ use std::{
 };
 
 use crate::{
+    entry,
     error::{Failure, Fatal},
     machine,
     probe::Probe,
@@ -22,7 +23,10 @@ pub(crate) fn spawn(probe: &mut Probe, command: &[OsString]) -> anyhow::Result<C
         Fatal::new(Failure::Usage, "no command was given", "write it after --, such as zc-trace -- ls")
     })?;
     probe.trace_own_children(true).map_err(|error| machine::explain(&error))?;
-    let outcome = Command::new(program).args(args).spawn();
+    let mut command = Command::new(program);
+    command.args(args);
+    entry::give_on(&mut command);
+    let outcome = command.spawn();
     probe.trace_own_children(false).map_err(|error| machine::explain(&error))?;
     Ok(outcome.map_err(|error| cannot_start(program, &error))?)
 }

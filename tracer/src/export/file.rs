@@ -50,6 +50,7 @@ fn hint(reason: &io::Error) -> &'static str {
         ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
             "free some space or choose a place on another file system"
         }
+        ErrorKind::FileTooLarge => "raise the limit of file sizes (ulimit -f)",
         _ => "choose another file, or use - for standard output",
     }
 }
