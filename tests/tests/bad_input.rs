@@ -11,6 +11,7 @@ use std::{
 use anyhow::{Context as _, Result, ensure};
 use rustix::process::Signal;
 use zc_trace_tests::{
+    document::Document,
     gate::Gate,
     process::STEP,
     scenario::{Outcome, Scenario, require_program, require_root, scenario},
@@ -185,6 +186,68 @@ fn after<'s>(scenario: &'s Scenario, first: &str, arguments: &[&str]) -> Result<
     let mut command = Command::new("/bin/sh");
     command.args(["-c", &format!("{first}; exec \"$@\""), "sh"]).arg(binary()?).args(arguments);
     Ok(Tracer::of(scenario, command))
+}
+
+#[test]
+fn text_that_cannot_be_written() -> Outcome {
+    scenario("bad input/text into a full disk", |s| {
+        // Nobody can be told when it is standard error that is full.
+        after(s, "exec 2>/dev/full", &["--", "/bin/true"])?.run()?.ended_with(OUTPUT)?;
+        for arguments in
+            [&["doctor"][..], &["-p", &std::process::id().to_string(), "-d", "0.1", "-i", "1000"]]
+        {
+            let ended = after(s, "exec >/dev/full", arguments)?.run()?;
+            ended.refused_with(OUTPUT).with_context(|| format!("{arguments:?}"))?;
+            ensure!(ended.stderr.contains("cannot write to standard output: No space"), "{}", ended.stderr);
+        }
+        // The live lines are what fails; the document is written all the same.
+        let json = s.path("json").to_string_lossy().into_owned();
+        let me = std::process::id().to_string();
+        let live = ["-p", &me, "-d", "0.5", "-i", "0.1", "--json", &json];
+        after(s, "exec >/dev/full", &live)?.run()?.refused_with(OUTPUT)?;
+        Document::read(Path::new(&json))?.is_coherent()
+    })
+}
+
+#[test]
+fn closed_streams() -> Outcome {
+    scenario("bad input/closed streams", |s| {
+        let mark = s.path("mark").to_string_lossy().into_owned();
+        let me = std::process::id().to_string();
+        let command = ["--", "/bin/touch", &mark];
+        for arguments in [
+            &[&["--json", "-"][..], &command].concat()[..],
+            &[&["--ndjson", "/dev/stdout"][..], &command].concat(),
+            &["-p", &me, "-d", "0.1"],
+            &["doctor"],
+            &["demo"],
+        ] {
+            let ended = after(s, "exec >&-", arguments)?.run()?;
+            ended.refused_with(OUTPUT).with_context(|| format!("{arguments:?}"))?;
+            ensure!(!Path::new(&mark).exists(), "{arguments:?}: the command was run all the same");
+        }
+        after(s, "exec 2>&-", &command)?.run()?.ended_with(OUTPUT)?;
+        ensure!(!Path::new(&mark).exists(), "the command was run all the same");
+        // What needs no stream does not mind.
+        after(s, "exec >&- 2>&- <&-", &[&["-q"][..], &command].concat())?.run()?.ended_with(0)?;
+        ensure!(Path::new(&mark).exists(), "the command was not run");
+        // Open, but not for writing, shows only when it is written to.
+        after(s, "exec >/dev/null 2>&1 1</dev/null", &["-p", &me, "-d", "0.1"])?.run()?.ended_with(OUTPUT)
+    })
+}
+
+#[test]
+fn a_stream_that_cannot_begin() -> Outcome {
+    scenario("bad input/a stream that cannot begin", |s| {
+        require_root()?;
+        let pid = s.path("pid");
+        let script = format!("echo $$ > '{}'; exec sleep 60", pid.display());
+        let tracer = Tracer::bare(s)?.args(&["--ndjson", "/dev/full"]).traced("/bin/sh", &["-c", &script]);
+        tracer.run()?.refused_with(OUTPUT)?;
+        let left = fs::read_to_string(&pid).is_ok_and(|pid| Path::new("/proc").join(pid.trim()).exists());
+        ensure!(!left, "it leaves the command running");
+        Ok(())
+    })
 }
 
 #[test]

@@ -10,7 +10,7 @@ use crate::{
     cli::{DemoArgs, WorkloadArgs},
     demo::{self, Method, Options, Traced, workload},
     error::{Failure, Fatal},
-    export::json::DocumentOutput,
+    export::{file::StandardStream, json::DocumentOutput, text::TextOutput},
     options,
     probe::Source,
     session,
@@ -18,7 +18,6 @@ use crate::{
     view::{
         self,
         format::{bytes, escape_bytes},
-        style::Style,
     },
 };
 
@@ -34,14 +33,16 @@ pub fn run(args: &DemoArgs) -> anyhow::Result<u8> {
     check_space(options.size_bytes)?;
     let prepared = args.json.as_deref().map(DocumentOutput::prepare).transpose();
     let output = prepared.map_err(|error| session::cannot_write(&error))?;
+    let to_stderr = args.json.as_deref() == Some(Path::new("-"));
+    let stream = if to_stderr { StandardStream::Error } else { StandardStream::Output };
+    let mut text = TextOutput::prepare(stream).map_err(|error| session::cannot_write(&error))?;
     let document =
         demo::run(options, |method, command| trace(method, command, args.kernel.clone().source()))?;
-    let to_stderr = args.json.as_deref() == Some(Path::new("-"));
-    let style = if to_stderr { Style::for_stderr() } else { Style::for_stdout() };
-    session::write_text(&view::demo::demo(&document, style), to_stderr);
+    let shown = text.write(&view::demo::demo(&document, session::style(stream)));
     if let Some(output) = output {
         output.write(&document).map_err(|error| session::cannot_write(&error))?;
     }
+    shown.map_err(|error| session::cannot_write(&error))?;
     Ok(0)
 }
 

@@ -7,6 +7,7 @@ use zc_trace::{
     cli::{Cli, Sub},
     demonstration, doctor,
     error::{self, Failure, Fatal},
+    export::file::StandardStream,
     options::Plan,
     session, signals,
 };
@@ -35,7 +36,7 @@ fn run(cli: Cli) -> anyhow::Result<u8> {
         Some(Sub::DemoWorkload(args)) => demonstration::run_workload(&args),
         Some(Sub::Doctor(args)) => {
             let (text, verdict) = doctor::examine(args.source());
-            let _ = std::io::stdout().lock().write_all(text.as_bytes());
+            session::show(&text, StandardStream::Output)?;
             Ok(verdict.map_or_else(|failure| failure as u8, |()| 0))
         }
     }

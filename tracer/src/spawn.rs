@@ -31,6 +31,15 @@ pub(crate) fn spawn(probe: &mut Probe, command: &[OsString]) -> anyhow::Result<C
     Ok(outcome.map_err(|error| cannot_start(program, &error))?)
 }
 
+/// Ends a command that has only just begun, because it cannot be traced after all.
+pub(crate) fn abandon(child: Option<Child>) {
+    if let Some(mut child) = child {
+        // If it has ended by itself, so much the better.
+        let _ = child.kill();
+        let _ = child.wait();
+    }
+}
+
 fn cannot_start(program: &OsString, error: &io::Error) -> Fatal {
     let name = crate::view::format::escape_bytes(program.as_encoded_bytes());
     if error.kind() == io::ErrorKind::NotFound {
