@@ -274,6 +274,38 @@ fn a_limit_of_file_sizes() -> Outcome {
 }
 
 #[test]
+fn a_limit_of_open_files() -> Outcome {
+    scenario("bad input/ulimit -n", |s| {
+        let me = std::process::id().to_string();
+        let json = s.path("json").to_string_lossy().into_owned();
+        let mut refusals = 0;
+        // From too few to begin with, past the first that suffice.
+        for limit in [4, 6, 8, 12, 20, 35, 45, 48, 50, 51, 52, 53, 54, 56, 60] {
+            for subject in [&["-p", &me, "-d", "0.1"][..], &["--", "/bin/true"]] {
+                let arguments = [&["-q", "--json", &json][..], subject].concat();
+                let ended = after(s, &format!("ulimit -n {limit}"), &arguments)?.run()?;
+                if ended.code == 0 {
+                    Document::read(Path::new(&json))?.is_coherent()?;
+                    continue;
+                }
+                refusals += 1;
+                ended.refused_with(PRIVILEGES).with_context(|| format!("with {limit}: {arguments:?}"))?;
+                ensure!(ended.stderr.contains("ulimit -n"), "with {limit}: {}", ended.stderr);
+            }
+        }
+        ensure!(refusals >= 10, "only {refusals} refusals");
+        for (limit, arguments) in [(4, &["demo"][..]), (20, &["demo", "--size", "1M"])] {
+            let ended = after(s, &format!("ulimit -n {limit}"), arguments)?.run()?;
+            ended.refused_with(PRIVILEGES)?;
+        }
+        let doctor = after(s, "ulimit -n 20", &["doctor"])?.run()?;
+        doctor.ended_with(PRIVILEGES)?;
+        ensure!(String::from_utf8_lossy(&doctor.stdout).contains("ulimit -n"), "the doctor does not know");
+        Ok(())
+    })
+}
+
+#[test]
 fn a_hang_up_that_is_ignored() -> Outcome {
     scenario("bad input/nohup", |s| {
         let gate = Gate::before(s, workload!("gate"), "/bin/true", &[] as &[&str], Stdio::null())?;

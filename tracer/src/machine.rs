@@ -3,7 +3,7 @@
 use std::fs;
 
 use crate::{
-    error::{Failure, Fatal},
+    error::{Failure, Fatal, MORE_DESCRIPTORS},
     export::document::Machine,
     privileges,
     probe::LoadError,
@@ -66,6 +66,7 @@ pub fn explain(error: &LoadError) -> Fatal {
              --btf_encode_detached=FILE makes from its vmlinux with debug information, or BTFHub keeps",
         ),
         LoadError::NotPermitted(_) => (Failure::Privileges, privileges::HINT),
+        LoadError::TooFewDescriptors(_) => (Failure::Privileges, MORE_DESCRIPTORS),
         LoadError::NoTracepoint(_) | LoadError::NoMember(..) => {
             (Failure::Kernel, "zc-trace doctor lists what this kernel has; a newer kernel may have it")
         }

@@ -9,7 +9,7 @@ use std::{
 
 use crate::{
     entry,
-    error::{Failure, Fatal},
+    error::{self, Failure, Fatal},
     machine,
     probe::Probe,
 };
@@ -41,6 +41,9 @@ pub(crate) fn abandon(child: Option<Child>) {
 }
 
 fn cannot_start(program: &OsString, error: &io::Error) -> Fatal {
+    if let Some(fatal) = error::too_few_descriptors(error) {
+        return fatal;
+    }
     let name = crate::view::format::escape_bytes(program.as_encoded_bytes());
     if error.kind() == io::ErrorKind::NotFound {
         let hint = "check the spelling, or give its path; built-ins of a shell need sh -c '...'";

@@ -12,7 +12,7 @@ use rustix::io::{FdFlags, fcntl_setfd};
 
 use super::{checksum::Checksum, receiver::Received};
 use crate::{
-    error::{Failure, Fatal},
+    error::{Failure, Fatal, too_few_descriptors},
     signals,
     view::format,
 };
@@ -67,6 +67,9 @@ fn nameless() -> io::Result<File> {
 }
 
 fn no_file(bytes: u64, error: &io::Error) -> Fatal {
+    if let Some(fatal) = too_few_descriptors(error) {
+        return fatal;
+    }
     let folder = std::env::temp_dir();
     let folder = format::escape_bytes(folder.as_os_str().as_encoded_bytes());
     Fatal::new(

@@ -20,7 +20,7 @@ use std::{
 use rustix::event::{PollFd, PollFlags, poll};
 use tempfile::NamedTempFile;
 
-use crate::{entry, view::format::escape_bytes};
+use crate::{entry, error, view::format::escape_bytes};
 
 /// Lines are handed on when this many bytes have gathered.
 const BUFFER_BYTES: usize = 64 * 1024;
@@ -46,6 +46,9 @@ impl OutputError {
 }
 
 fn hint(reason: &io::Error) -> &'static str {
+    if error::is_too_few_descriptors(reason) {
+        return error::MORE_DESCRIPTORS;
+    }
     if reason.raw_os_error() == Some(libc::EBADF) {
         return "it is closed, or open for reading only; lead it to a file or to /dev/null";
     }

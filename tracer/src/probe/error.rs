@@ -5,6 +5,7 @@ use std::{fs, io, path::PathBuf};
 use aya::programs::ProgramError;
 
 use super::offsets::VMLINUX;
+use crate::error;
 
 /// Why the kernel side did not come up.
 #[derive(Debug, thiserror::Error)]
@@ -26,6 +27,9 @@ pub enum LoadError {
     /// No right to load programs.
     #[error("the kernel refused to load programs: {0}")]
     NotPermitted(io::Error),
+    /// The process may not have more descriptors: programs, maps and links take one each.
+    #[error("zc-trace may not open as many files as it needs: {0}")]
+    TooFewDescriptors(io::Error),
     /// A needed tracepoint does not exist.
     #[error("this kernel has no tracepoint {0}")]
     NoTracepoint(&'static str),
@@ -57,17 +61,34 @@ fn log_note(log: &Option<PathBuf>) -> String {
     log.as_ref().map_or_else(String::new, |path| format!("; its log is in {}", path.display()))
 }
 
-pub(super) fn other(error: impl std::fmt::Display) -> LoadError {
-    LoadError::Other(error.to_string())
+pub(super) fn other(error: impl std::error::Error + 'static) -> LoadError {
+    too_few_descriptors(&error).unwrap_or_else(|| LoadError::Other(error.to_string()))
+}
+
+pub(super) fn no_btf(error: impl std::error::Error + 'static) -> LoadError {
+    too_few_descriptors(&error).unwrap_or_else(|| LoadError::NoBtf(chain(&error)))
 }
 
 pub(super) fn from_aya(error: aya::EbpfError) -> LoadError {
+    if let Some(too_few) = too_few_descriptors(&error) {
+        return too_few;
+    }
     match io_error(&error) {
         Some(io) if io.kind() == io::ErrorKind::PermissionDenied => {
-            LoadError::NotPermitted(io::Error::from_raw_os_error(io.raw_os_error().unwrap_or(libc::EPERM)))
+            LoadError::NotPermitted(again(io, libc::EPERM))
         }
         _ => LoadError::Other(chain(&error)),
     }
+}
+
+fn too_few_descriptors(error: &(dyn std::error::Error + 'static)) -> Option<LoadError> {
+    let io = io_error(error).filter(|io| error::is_too_few_descriptors(io))?;
+    Some(LoadError::TooFewDescriptors(again(io, libc::EMFILE)))
+}
+
+/// The error cannot be taken out of what contains it.
+fn again(error: &io::Error, else_number: i32) -> io::Error {
+    io::Error::from_raw_os_error(error.raw_os_error().unwrap_or(else_number))
 }
 
 /// The system call's error at the bottom of a chain.
@@ -93,6 +114,9 @@ fn chain(error: &dyn std::error::Error) -> String {
 }
 
 pub(super) fn refused(program: &'static str, error: ProgramError) -> LoadError {
+    if let Some(too_few) = too_few_descriptors(&error) {
+        return too_few;
+    }
     match error {
         ProgramError::LoadError { io_error, verifier_log } => {
             let log = verifier_log.to_string();
@@ -107,6 +131,9 @@ pub(super) fn refused(program: &'static str, error: ProgramError) -> LoadError {
 }
 
 pub(super) fn not_attached(program: &'static str, error: &ProgramError) -> LoadError {
+    if let Some(too_few) = too_few_descriptors(error) {
+        return too_few;
+    }
     // bpf(2) says so of a raw tracepoint that does not exist (kernel/bpf/syscall.c, `bpf_raw_tp_link_attach`).
     match io_error(error) {
         Some(io) if io.kind() == io::ErrorKind::NotFound => LoadError::NoTracepoint(program),
