@@ -178,6 +178,11 @@ impl Trace {
         self.process.pid()
     }
 
+    /// What it has said on standard error so far.
+    pub fn said(&self) -> Result<String> {
+        read_text(&self.stderr)
+    }
+
     /// Sends it a signal.
     pub fn signal(&self, signal: Signal) -> Result<()> {
         self.process.signal(signal)

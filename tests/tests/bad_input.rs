@@ -11,17 +11,21 @@ use std::{
 use anyhow::{Context as _, Result, ensure};
 use rustix::process::Signal;
 use zc_trace_tests::{
+    bpf,
     document::Document,
     gate::Gate,
-    process::STEP,
+    namesake::Namesake,
+    process::{STEP, wait_until},
     scenario::{Outcome, Scenario, require_program, require_root, scenario},
     skip,
-    tracer::{Tracer, binary},
+    tracer::{Trace, Tracer, binary},
+    types::with_member_at,
 };
 
 const USAGE: i32 = 2;
 const TARGET: i32 = 3;
 const PRIVILEGES: i32 = 4;
+const KERNEL: i32 = 5;
 const OUTPUT: i32 = 6;
 
 /// Refused on the spot, with that code and a message in the promised form, and nothing written.
@@ -384,6 +388,119 @@ fn target_ends_or_execs_during_attach() -> Outcome {
         })?;
     }
     Ok(())
+}
+
+/// zc-trace, stopped after it has found that target and before it attaches to it: it loads its programs, which takes
+/// some hundred milliseconds.
+fn stopped_before_it_attaches(scenario: &Scenario, pid: u32) -> Result<Trace> {
+    let trace = Tracer::new(scenario)?.arg("-p").arg(pid.to_string()).start_unready()?;
+    wait_until(STEP, "its first map", || Ok(!bpf::held_by(trace.pid())?.is_empty()))?;
+    trace.signal(Signal::STOP)?;
+    let status = format!("/proc/{}/status", trace.pid());
+    wait_until(STEP, "zc-trace to stop", || Ok(fs::read_to_string(&status)?.contains("State:\tT")))?;
+    ensure!(trace.said()?.is_empty(), "it was faster: {}", trace.said()?);
+    Ok(trace)
+}
+
+#[test]
+fn a_target_that_ended_before_it_was_attached_to() -> Outcome {
+    scenario("bad input/target ended before the attach", |s| {
+        require_root()?;
+        for has_namesake in [false, true] {
+            let mut target = s.spawn(Command::new("/bin/sleep").arg("100"))?;
+            let pid = target.pid();
+            let trace = stopped_before_it_attaches(s, pid)?;
+            target.signal(Signal::KILL)?;
+            target.reap(STEP)?;
+            let namesake = has_namesake.then(|| Namesake::start(pid)).transpose()?;
+            trace.signal(Signal::CONT)?;
+            let ended = trace.end()?;
+            ended.refused_with(TARGET).with_context(|| format!("with a namesake: {has_namesake}"))?;
+            let sentence = format!("process {pid} ended while zc-trace attached to it");
+            ensure!(ended.stderr.contains(&sentence), "{}", ended.stderr);
+            ensure!(ended.json().is_some_and(|json| !json.exists()), "the namesake was traced");
+            drop(namesake);
+        }
+        Ok(())
+    })
+}
+
+#[test]
+fn a_target_that_became_another_program_before_it_was_attached_to() -> Outcome {
+    scenario("bad input/target execs before the attach", |s| {
+        let mut gate = Gate::before(s, workload!("gate"), "/bin/sleep", &["2"], Stdio::null())?;
+        let pid = gate.pid();
+        let trace = stopped_before_it_attaches(s, pid)?;
+        gate.open()?;
+        let comm = format!("/proc/{pid}/comm");
+        wait_until(STEP, "the other program", || Ok(fs::read_to_string(&comm)? == "sleep\n"))?;
+        trace.signal(Signal::CONT)?;
+        trace.wait_for_line("zc-trace: attached")?;
+        gate.process().reap(STEP)?;
+        let document = trace.end()?.document()?;
+        ensure!(document.text("target.comm")? == "sleep", "{document:?}");
+        ensure!(document.process(pid)?.number("exit_code")? == 0, "{document:?}");
+        Ok(())
+    })
+}
+
+/// As on another kernel.
+fn on_a_kernel(scenario: &Scenario, prepared: &[&str], says: &str) -> Result<()> {
+    require_root()?;
+    let mark = scenario.path("mark");
+    let started = |arguments: &[&str]| -> Result<Tracer<'_>> {
+        let mut command = Command::new(require_program(prepared[0])?);
+        command.args(&prepared[1..]).arg(binary()?).args(arguments);
+        Ok(Tracer::of(scenario, command))
+    };
+    let ended = started(&["--", "/bin/touch", &mark.to_string_lossy()])?.run()?;
+    ended.refused_with(KERNEL)?;
+    ensure!(ended.stderr.contains(says), "{}", ended.stderr);
+    ensure!(!mark.exists(), "the command was run all the same");
+    let doctor = started(&["doctor"])?.run()?;
+    doctor.ended_with(KERNEL)?;
+    ensure!(String::from_utf8_lossy(&doctor.stdout).contains(says), "the doctor does not say so");
+    Ok(())
+}
+
+#[test]
+fn a_kernel_that_is_too_old() -> Outcome {
+    scenario("bad input/old kernel", |s| {
+        on_a_kernel(s, &["setarch", "x86_64", "--uname-2.6"], "is older than 5.15")
+    })
+}
+
+#[test]
+fn a_kernel_that_is_locked_down() -> Outcome {
+    scenario("bad input/lockdown", |s| {
+        let cover = "mount -t tmpfs none /sys/kernel/security &&
+            echo 'none integrity [confidentiality]' > /sys/kernel/security/lockdown && exec \"$@\"";
+        on_a_kernel(
+            s,
+            &["unshare", "--mount", "/bin/sh", "-c", cover, "sh"],
+            "locked down for confidentiality",
+        )
+    })
+}
+
+#[test]
+fn a_program_that_the_verifier_refuses() -> Outcome {
+    scenario("bad input/verifier", |s| {
+        require_root()?;
+        let (types, folder) = (s.path("types"), s.make_folder("tmp")?);
+        // The programs are then told to read behind the end of the structure, which the verifier knows.
+        fs::write(&types, with_member_at("task_struct", "nvcsw", 1_000_000)?)?;
+        let tracer = Tracer::new(s)?.args(&["--form", "typed", "--btf"]).arg(&types);
+        let ended = tracer.environment("TMPDIR", &folder).traced("/bin/true", &[] as &[&str]).run()?;
+        ended.refused_with(KERNEL)?;
+        let (_, rest) = ended.stderr.split_once("its log is in ").context("no log is named")?;
+        let path = rest.lines().next().context("no path")?;
+        ensure!(Path::new(path).starts_with(&folder), "the log is in {path}");
+        let log = fs::read_to_string(path)?;
+        ensure!(log.contains("access beyond struct task_struct"), "the log says {log}");
+        ensure!(fs::read_dir(&folder)?.count() == 1, "there is more than one log");
+        Ok(())
+    })
 }
 
 #[test]

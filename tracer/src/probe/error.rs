@@ -1,11 +1,14 @@
 //! Why the kernel side did not come up.
 
-use std::{fs, io, path::PathBuf};
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
 
-use aya::programs::ProgramError;
+use aya::{maps::MapError, programs::ProgramError};
 
 use super::offsets::VMLINUX;
-use crate::error;
+use crate::{error, view::format::escape_bytes};
 
 /// Why the kernel side did not come up.
 #[derive(Debug, thiserror::Error)]
@@ -14,7 +17,7 @@ pub enum LoadError {
     #[error("this kernel does not publish its types ({VMLINUX}: {0})")]
     NoBtf(String),
     /// The file with types that was given cannot be used.
-    #[error("{} holds no types of a kernel: {why}", path.display())]
+    #[error("{} holds no types of a kernel: {why}", shown(path))]
     NoTypes {
         /// The file.
         path: PathBuf,
@@ -22,7 +25,7 @@ pub enum LoadError {
         why: String,
     },
     /// The types that were given lead elsewhere than the kernel says.
-    #[error("the types in {} are not those of the kernel that runs", .0.display())]
+    #[error("the types in {} are not those of the kernel that runs", shown(.0))]
     OtherTypes(PathBuf),
     /// No right to load programs.
     #[error("the kernel refused to load programs: {0}")]
@@ -57,8 +60,12 @@ pub enum LoadError {
     Other(String),
 }
 
+fn shown(path: &Path) -> String {
+    escape_bytes(path.as_os_str().as_encoded_bytes())
+}
+
 fn log_note(log: &Option<PathBuf>) -> String {
-    log.as_ref().map_or_else(String::new, |path| format!("; its log is in {}", path.display()))
+    log.as_ref().map_or_else(String::new, |path| format!("; its log is in {}", shown(path)))
 }
 
 pub(super) fn other(error: impl std::error::Error + 'static) -> LoadError {
@@ -95,12 +102,25 @@ fn again(error: &io::Error, else_number: i32) -> io::Error {
 fn io_error<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a io::Error> {
     let mut source = Some(error);
     while let Some(cause) = source {
-        if let Some(io) = cause.downcast_ref() {
+        if let Some(io) = itself_or_wrapped(cause) {
             return Some(io);
         }
         source = cause.source();
     }
     None
+}
+
+/// A transparent variant of aya's errors stands for the error in it, and names what is behind that as its source.
+fn itself_or_wrapped<'a>(cause: &'a (dyn std::error::Error + 'static)) -> Option<&'a io::Error> {
+    match cause.downcast_ref::<ProgramError>() {
+        Some(ProgramError::IOError(io)) => return Some(io),
+        Some(ProgramError::MapError(map)) => return itself_or_wrapped(map),
+        _ => {}
+    }
+    match cause.downcast_ref::<MapError>() {
+        Some(MapError::IoError(io)) => Some(io),
+        _ => cause.downcast_ref(),
+    }
 }
 
 fn chain(error: &dyn std::error::Error) -> String {
@@ -119,15 +139,18 @@ pub(super) fn refused(program: &'static str, error: ProgramError) -> LoadError {
     }
     match error {
         ProgramError::LoadError { io_error, verifier_log } => {
-            let log = verifier_log.to_string();
-            if io_error.kind() == io::ErrorKind::PermissionDenied && log.is_empty() {
-                LoadError::NotPermitted(io_error)
-            } else {
-                LoadError::Refused { program, log: keep_log(program, &format!("{io_error}\n{log}")) }
-            }
+            not_loaded(program, io_error, &verifier_log.to_string())
         }
         other => LoadError::NotAttached { program, why: other.to_string() },
     }
+}
+
+/// Without a word of the verifier it was not the verifier.
+fn not_loaded(program: &'static str, error: io::Error, log: &str) -> LoadError {
+    if error.kind() == io::ErrorKind::PermissionDenied && log.is_empty() {
+        return LoadError::NotPermitted(error);
+    }
+    LoadError::Refused { program, log: keep_log(program, &format!("{error}\n{log}")) }
 }
 
 pub(super) fn not_attached(program: &'static str, error: &ProgramError) -> LoadError {
@@ -148,7 +171,42 @@ fn keep_log(program: &str, log: &str) -> Option<PathBuf> {
         .suffix(".log")
         .tempfile()
         .ok()?;
-    let (_, path) = file.keep().ok()?;
-    fs::write(&path, log).ok()?;
-    Some(path)
+    // Nothing is left if it cannot be written.
+    fs::write(file.path(), log).ok()?;
+    file.keep().ok().map(|(_, path)| path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn errno(number: i32) -> io::Error {
+        io::Error::from_raw_os_error(number)
+    }
+
+    #[test]
+    fn a_refusal_names_the_file_with_the_log() {
+        let error = not_loaded("sys_exit", errno(libc::EACCES), "R0 invalid mem access");
+        let text = error.to_string();
+        let LoadError::Refused { program: "sys_exit", log: Some(path) } = error else { panic!("{text}") };
+        assert!(text.ends_with(&format!("; its log is in {}", path.display())), "{text}");
+        let log = fs::read_to_string(&path).unwrap();
+        fs::remove_file(path).unwrap();
+        assert!(log.starts_with("Permission denied") && log.ends_with("\nR0 invalid mem access"), "{log}");
+    }
+
+    #[test]
+    fn without_a_word_of_the_verifier_it_is_a_matter_of_rights() {
+        assert!(matches!(not_loaded("sys_exit", errno(libc::EPERM), ""), LoadError::NotPermitted(_)));
+    }
+
+    #[test]
+    fn too_few_descriptors_are_found_at_the_bottom_of_any_error() {
+        let create = |number| MapError::CreateError { name: "RING".to_owned(), io_error: errno(number) };
+        let too_few = from_aya(aya::EbpfError::MapError(create(libc::EMFILE)));
+        assert!(matches!(too_few, LoadError::TooFewDescriptors(_)), "{too_few}");
+        let program = refused("sys_exit", ProgramError::IOError(errno(libc::EMFILE)));
+        assert!(matches!(program, LoadError::TooFewDescriptors(_)), "{program}");
+        assert!(matches!(other(create(libc::ENOMEM)), LoadError::Other(_)));
+    }
 }
