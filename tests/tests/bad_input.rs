@@ -299,8 +299,10 @@ fn a_limit_of_open_files() -> Outcome {
         }
         ensure!(refusals >= 10, "only {refusals} refusals");
         for (limit, arguments) in [(4, &["demo"][..]), (20, &["demo", "--size", "1M"])] {
-            let ended = after(s, &format!("ulimit -n {limit}"), arguments)?.run()?;
-            ended.refused_with(PRIVILEGES)?;
+            let folder = s.make_folder("tmp")?;
+            let tracer = after(s, &format!("ulimit -n {limit}"), arguments)?;
+            tracer.environment("TMPDIR", &folder).run()?.refused_with(PRIVILEGES)?;
+            ensure!(fs::read_dir(folder)?.count() == 0, "with {limit} the demo leaves its folder");
         }
         let doctor = after(s, "ulimit -n 20", &["doctor"])?.run()?;
         doctor.ended_with(PRIVILEGES)?;

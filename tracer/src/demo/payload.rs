@@ -1,7 +1,7 @@
 //! The file that the demonstration sends.
 
 use std::{
-    fs::File,
+    fs::{self, File},
     io::{self, Write as _},
     os::fd::AsRawFd as _,
     path::{Path, PathBuf},
@@ -61,9 +61,12 @@ impl Payload {
 
 /// It had a name for a moment, by which traces call it: `O_TMPFILE` would leave them `#` and a number.
 fn nameless() -> io::Result<File> {
-    // Gone when this is over, with what is in it.
-    let folder = tempfile::Builder::new().prefix("zc-trace-demo.").tempdir()?;
-    File::create_new(folder.path().join("payload.bin"))
+    let folder = tempfile::Builder::new().prefix("zc-trace-demo.").tempdir()?.keep();
+    let path = folder.join("payload.bin");
+    let file = File::create_new(&path);
+    // By name, which takes no descriptor: there may be none left, and `TempDir` would need two.
+    let removed = if file.is_ok() { fs::remove_file(path) } else { Ok(()) };
+    removed.and(fs::remove_dir(folder)).and(file)
 }
 
 fn no_file(bytes: u64, error: &io::Error) -> Fatal {
@@ -115,10 +118,10 @@ mod tests {
     #[test]
     fn the_file_has_its_size_no_holes_no_name_and_goes_with_its_owner() {
         let payload = Payload::create(3_000_001).unwrap();
-        let content = std::fs::read(payload.path()).unwrap();
+        let content = fs::read(payload.path()).unwrap();
         assert_eq!(content.len(), 3_000_001);
         assert!(content.chunks(4096).all(|page| page.iter().any(|byte| *byte != 0)));
-        let named = std::fs::read_link(payload.path()).unwrap();
+        let named = fs::read_link(payload.path()).unwrap();
         assert!(named.to_string_lossy().ends_with("/payload.bin (deleted)"), "{}", named.display());
         assert!(!named.parent().unwrap().exists(), "its folder is left");
         let child = std::process::Command::new("cat").arg(payload.path()).output().unwrap();
