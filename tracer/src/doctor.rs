@@ -15,8 +15,9 @@ use crate::{
 /// Looks at everything and describes it. The second value says why tracing does not work here, if so.
 pub fn examine(source: Source) -> (String, Result<(), Failure>) {
     let mut text = String::new();
-    describe_machine(&mut text, &source);
-    let works = describe_probe(&mut text, source);
+    let supported = describe_machine(&mut text, &source);
+    // Tried all the same: what there is helps whoever looks for the reason.
+    let works = supported.and(describe_probe(&mut text, source));
     let verdict =
         if works.is_ok() { "zc-trace works here." } else { "zc-trace does not work here: see above." };
     line(&mut text, format_args!("\n{verdict}"));
@@ -28,10 +29,11 @@ fn line(text: &mut String, what: std::fmt::Arguments<'_>) {
     let _ = writeln!(text, "{what}");
 }
 
-fn describe_machine(text: &mut String, source: &Source) {
+fn describe_machine(text: &mut String, source: &Source) -> Result<(), Failure> {
     let here = machine::describe();
     line(text, format_args!("kernel      {} ({}, {} CPUs)", here.kernel, here.arch, here.cpus));
-    if let Err(fatal) = machine::check() {
+    let supported = machine::check();
+    if let Err(fatal) = &supported {
         line(text, format_args!("            {fatal}"));
     }
     let capabilities = Capabilities::of_self();
@@ -50,6 +52,7 @@ fn describe_machine(text: &mut String, source: &Source) {
     if let Some(file) = &source.btf {
         line(text, format_args!("            from --btf: {}", file.display()));
     }
+    supported.map_err(|fatal| fatal.failure)
 }
 
 fn describe_probe(text: &mut String, source: Source) -> Result<(), Failure> {

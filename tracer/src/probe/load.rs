@@ -16,7 +16,7 @@ use tracer_common::{
 use super::{
     call_table::CallTable,
     diagnostics::Diagnostics,
-    error::{LoadError, from_aya, other, refused},
+    error::{LoadError, from_aya, no_btf, other, refused},
     form::{Form, Source},
     hooks::{ATTACH_THREADS, CHECK_OFFSETS, HOOKS, Hook, Need, Place},
     offsets::Types,
@@ -65,11 +65,15 @@ impl Probe {
                     probe.not_typed = first_error.map(|error: LoadError| error.to_string());
                     return Ok(probe);
                 }
-                Err(error @ (LoadError::NotPermitted(_) | LoadError::NoMember(..))) => return Err(error),
+                Err(
+                    error @ (LoadError::NotPermitted(_)
+                    | LoadError::NoMember(..)
+                    | LoadError::TooFewDescriptors(_)),
+                ) => return Err(error),
                 Err(error) => _ = first_error.get_or_insert(error),
             }
         }
-        Err(first_error.unwrap_or_else(|| other("there is no form to load")))
+        Err(first_error.unwrap_or_else(|| LoadError::Other("there is no form to load".to_owned())))
     }
 
     /// Loads every program in that form, with what `adjust` makes of the members and settings that were found. A test
@@ -97,7 +101,7 @@ impl Probe {
         };
         adjust(&mut offsets, &mut config);
         let btf = match form {
-            Form::Typed => Some(Btf::from_sys_fs().map_err(|error| LoadError::NoBtf(error.to_string()))?),
+            Form::Typed => Some(Btf::from_sys_fs().map_err(no_btf)?),
             Form::Raw => None,
         };
         let ebpf = EbpfLoader::new()
@@ -175,7 +179,8 @@ impl Probe {
     ) -> Result<Option<T>, LoadError> {
         match (outcome, hook.need) {
             (Ok(done), _) => Ok(Some(done)),
-            (Err(error), Need::Required) => Err(error),
+            // What it lacks then, the kernel does not lack.
+            (Err(error @ LoadError::TooFewDescriptors(_)), _) | (Err(error), Need::Required) => Err(error),
             (Err(error), Need::Optional) => {
                 self.missing.push((hook, error.to_string()));
                 Ok(None)
@@ -216,7 +221,7 @@ impl Probe {
         let found: Array<_, Check> = self.map("CHECK")?;
         let check = found.get(&0, 0).map_err(other)?;
         if check.ran == 0 {
-            return Err(other("the hook on sys_enter does not run"));
+            return Err(LoadError::Other("the hook on sys_enter does not run".to_owned()));
         }
         self.control.registers_at = u32::try_from(check.registers_at).unwrap_or(0);
         if check.fits == 0 || self.control.registers_at == 0 {

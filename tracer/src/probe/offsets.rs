@@ -5,7 +5,7 @@ use std::path::Path;
 use btf_rs::{Btf, BtfType, Type};
 pub use tracer_common::offsets::{ABSENT, Config, Offsets};
 
-use super::error::LoadError;
+use super::error::{LoadError, no_btf};
 
 /// Where the kernel publishes its types.
 pub const VMLINUX: &str = "/sys/kernel/btf/vmlinux";
@@ -23,7 +23,7 @@ impl Types {
             Some(file) => {
                 Self::of_file(file).map_err(|why| LoadError::NoTypes { path: file.to_owned(), why })
             }
-            None => Btf::from_file(VMLINUX).map(Self).map_err(|error| LoadError::NoBtf(error.to_string())),
+            None => Btf::from_file(VMLINUX).map(Self).map_err(no_btf),
         }
     }
 
