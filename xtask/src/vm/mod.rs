@@ -17,6 +17,7 @@ mod matrix;
 mod modules;
 mod packages;
 mod report;
+mod times;
 
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -35,6 +36,7 @@ use self::matrix::Column;
 use self::modules::Modules;
 use self::packages::{Cache, Program};
 use self::report::Report;
+use self::times::Times;
 use crate::workspace;
 
 /// Under emulation a boot fails now and then without anybody's fault.
@@ -114,6 +116,7 @@ struct Matrix {
 struct Examined {
     report: Report,
     problems: Vec<String>,
+    slowest: Vec<String>,
 }
 
 impl Matrix {
@@ -154,11 +157,16 @@ impl Matrix {
         let mut number = 1;
         loop {
             let machine = self.machine(kernel, vmlinux, modules, accelerator, number)?;
-            let (fate, report) = boot::boot(&machine, accelerator, |report| step.say(&how_far(report)))?;
+            let mut times = Times::default();
+            let progress = |report: &Report| {
+                times.look(report, Instant::now());
+                step.say(&how_far(report));
+            };
+            let (fate, report) = boot::boot(&machine, accelerator, progress)?;
             let is_up = report.release.is_some();
             let is_last = number >= BOOTS || (is_up && ran_before);
             if fate == Fate::Done || is_last {
-                return Ok(Examined::new(kernel, &machine, &fate, report));
+                return Ok(Examined::new(kernel, &machine, &fate, report, &times));
             }
             let console = machine.console.display();
             step.suspend(|| {
@@ -207,7 +215,7 @@ fn how_far(report: &Report) -> String {
 }
 
 impl Examined {
-    fn new(kernel: &Kernel, machine: &Machine, fate: &Fate, report: Report) -> Self {
+    fn new(kernel: &Kernel, machine: &Machine, fate: &Fate, report: Report, times: &Times) -> Self {
         let (console, results) = (machine.console.display(), machine.results.display());
         let mut problems = Vec::new();
         if *fate != Fate::Done {
@@ -229,7 +237,9 @@ impl Examined {
         for line in complaints(&machine.console) {
             problems.push(format!("{kernel}: the kernel complains: {line}; see {console}"));
         }
-        Self { report, problems }
+        let slowest = times.slowest(3).into_iter();
+        let slowest = slowest.map(|(name, time)| format!("{name} {}", progress::seconds(time))).collect();
+        Self { report, problems, slowest }
     }
 
     fn holds(&self) -> bool {
@@ -237,7 +247,7 @@ impl Examined {
     }
 
     fn summary(&self) -> String {
-        format!("{} scenarios", self.report.tests_done())
+        format!("{} scenarios, the longest {}", self.report.tests_done(), self.slowest.join(", "))
     }
 }
 

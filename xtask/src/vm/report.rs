@@ -100,10 +100,11 @@ impl Report {
         self.runs.iter().flat_map(|run| &run.tests).filter(|test| test.state.is_some()).count()
     }
 
-    /// The test that runs, if one does.
-    pub(super) fn running(&self) -> Option<&str> {
-        let last = self.runs.last()?.tests.last()?;
-        last.state.is_none().then_some(last.name.as_str())
+    /// The run and the test that runs, if one does.
+    pub(super) fn running(&self) -> Option<String> {
+        let run = self.runs.last()?;
+        let last = run.tests.last()?;
+        last.state.is_none().then(|| format!("{} {}", run.name, last.name))
     }
 
     /// What the doctor found missing and why, for a person to read.
@@ -240,7 +241,10 @@ mod tests {
             run.figures,
             [Figure { name: "x per byte".to_owned(), value: "2.00 (derived)".to_owned() }]
         );
-        assert_eq!((report.running(), report.tests_done(), report.is_complete()), (Some("e"), 3, false));
+        assert_eq!(
+            (report.running(), report.tests_done(), report.is_complete()),
+            (Some("ext4 e".to_owned()), 3, false)
+        );
     }
 
     #[test]
