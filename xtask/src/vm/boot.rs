@@ -62,13 +62,12 @@ pub(super) fn boot(
     }
     let mut guest = start(machine.command(accelerator))?;
     let mut heard = Instant::now();
-    let mut length = 0;
+    let (mut length, mut report) = (0, Report::default());
     loop {
         let ended = guest.0.try_wait()?.is_some();
         let said = said(&machine.results);
-        let report = Report::read(&said);
         if said.len() > length {
-            (length, heard) = (said.len(), Instant::now());
+            (length, heard, report) = (said.len(), Instant::now(), Report::read(&said));
             progress(&report);
         }
         if report.is_complete() {

@@ -147,7 +147,8 @@ fn choose(names: &[String], offered: &[Kernel]) -> anyhow::Result<Vec<Kernel>> {
         found.with_context(|| {
             let series: Vec<&str> = offered.iter().map(|kernel| kernel.series.as_str()).collect();
             let offer = if series.is_empty() { "none".to_owned() } else { series.join(", ") };
-            format!("no configured package source has a kernel {name} (they have {offer}); name one of these, or `all`")
+            format!("no configured package source has a kernel {name} (they have {offer}); name one of these or `all` \
+                 (what scenarios have in their names comes before --vm)")
         })
     };
     names.iter().map(choose_one).collect()

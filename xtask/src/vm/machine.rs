@@ -81,7 +81,7 @@ pub(super) fn qemu(cache: &Cache) -> anyhow::Result<Program> {
 impl Machine {
     /// The command that runs it.
     pub(super) fn command(&self, accelerator: Accelerator) -> Command {
-        let mut command = self.qemu.command();
+        let mut command = self.qemu.bound_command();
         if self.qemu.unpacked.is_some() {
             for folder in ["usr/share/qemu", "usr/share/seabios", "usr/lib/ipxe/qemu"] {
                 command.arg("-L").arg(self.qemu.data(folder));

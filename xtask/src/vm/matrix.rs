@@ -148,7 +148,7 @@ mod tests {
 
     #[test]
     fn kernels_stand_side_by_side() {
-        let skipped = Some(State::Skipped("cp: no ext4".to_owned()));
+        let skipped = Some(State::Skipped("no ext4".to_owned()));
         let columns = [
             column(
                 "6.1",
@@ -161,7 +161,7 @@ mod tests {
             text(&columns),
             "scenario  6.1   6.12\na         ok    FAIL\ncp        skip  skip\nb         ·     CUT OFF\n\n\
              passed    1     0\nfailed    0     2\nskipped   1     1\n\n\
-             figure  6.1          6.12\ncopies  2 (derived)  ·\nskipped: cp (6.1, 6.12): cp: no ext4\n"
+             figure  6.1          6.12\ncopies  2 (derived)  ·\nskipped: cp (6.1, 6.12): no ext4\n"
         );
     }
 }

@@ -110,7 +110,18 @@ fn ignore_absence(error: io::Error) -> io::Result<()> {
 impl Program {
     /// A call of it, with its own libraries if it is unpacked.
     pub(super) fn command(&self) -> Command {
-        let mut command = Command::new(&self.path);
+        self.with_libraries(Command::new(&self.path))
+    }
+
+    /// As [`command`](Self::command), but it does not outlive us, however we end.
+    pub(super) fn bound_command(&self) -> Command {
+        let Some(setpriv) = environment::find_program("setpriv") else { return self.command() };
+        let mut command = Command::new(setpriv);
+        command.args(["--pdeathsig", "KILL", "--"]).arg(&self.path);
+        self.with_libraries(command)
+    }
+
+    fn with_libraries(&self, mut command: Command) -> Command {
         if self.unpacked.is_some() {
             command.env("LD_LIBRARY_PATH", self.library_path());
         }

@@ -187,6 +187,8 @@ impl Run {
             "FAILED" => test.state = Some(State::Failed),
             other => {
                 if let Some(reason) = other.strip_prefix("skipped: ") {
+                    // The scenario's own name comes first, which says no more than the test's.
+                    let reason = reason.split_once(": ").map_or(reason, |(_, reason)| reason);
                     test.state.get_or_insert(State::Skipped(reason.to_owned()));
                 } else if other.starts_with("ignored") {
                     test.state = Some(State::Skipped("marked #[ignore]".to_owned()));
@@ -232,7 +234,7 @@ mod tests {
         assert_eq!(report.verdicts().filter(|(_, outcome)| *outcome == Outcome::Failed).count(), 1);
         let run = &report.runs[0];
         let states: Vec<_> = run.tests.iter().map(|test| (test.name.as_str(), test.state.clone())).collect();
-        let skipped = State::Skipped("c: there is no tmux".to_owned());
+        let skipped = State::Skipped("there is no tmux".to_owned());
         assert_eq!(
             states,
             [("a::b", Some(State::Passed)), ("c", Some(skipped)), ("d", Some(State::Failed)), ("e", None)]
