@@ -62,6 +62,30 @@ fn descriptors_started() -> Outcome {
     })
 }
 
+/// File systems give the inode of a deleted file to the next one, with the same number.
+#[test]
+fn inodes_used_anew() -> Outcome {
+    scenario("endpoints/inodes used anew", |s| {
+        let script = "import os, sys\n\
+            for i in range(1, 6):\n\
+            \x20name = os.path.join(sys.argv[1], f'file{i}')\n\
+            \x20f = os.open(name, os.O_CREAT | os.O_RDWR)\n\
+            \x20os.write(f, b'x' * i * 1000)\n\
+            \x20os.close(f)\n\
+            \x20os.unlink(name)\n";
+        let arguments = ["-c".as_ref(), script.as_ref(), s.folder().as_os_str()];
+        let ended = Tracer::new(s)?.traced(require_program("python3")?, &arguments).run()?;
+        let document = ended.document()?;
+        let mut comparison = Comparison::default();
+        for number in 1..=5 {
+            let name = s.path(&format!("file{number}"));
+            let written = payload(&document.flows_to(&name)?);
+            comparison.equal(&format!("written to {}", name.display()), written, number * 1000);
+        }
+        comparison.finish()
+    })
+}
+
 /// What would move the cursor, forge a line, turn the text round, or is no UTF-8 at all.
 const HOSTILE: [&[u8]; 5] = [
     b"escape\x1b[2J\x1b]0;title\x07",

@@ -22,3 +22,4 @@ mod programs;
 mod raw_form;
 mod referees;
 mod shapes;
+mod zerocopy;

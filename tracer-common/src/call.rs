@@ -30,8 +30,8 @@ impl CallClass {
     pub const EXEC: Self = Self(7);
     /// `exit` and `exit_group`: never returns.
     pub const NO_RETURN: Self = Self(8);
-    /// `connect` and `bind`: as [`Self::DESCRIPTOR`], and the first argument's endpoint is described anew, because its
-    /// addresses have changed.
+    /// `connect`, `bind`, `setsockopt`: as [`Self::DESCRIPTOR`], and the first argument's endpoint is described anew,
+    /// because its addresses or its protocol have changed.
     pub const READDRESSES: Self = Self(9);
 }
 
@@ -193,6 +193,8 @@ pub const CALL_SHAPES: &[NamedShape] = &[
     descriptor("accept4"),
     named("connect", CallKind::Descriptor, CallClass::READDRESSES, [NONE; 5]),
     named("bind", CallKind::Descriptor, CallClass::READDRESSES, [NONE; 5]),
+    // It may put another protocol on top of TCP.
+    named("setsockopt", CallKind::Descriptor, CallClass::READDRESSES, [NONE; 5]),
     descriptor("eventfd"),
     descriptor("eventfd2"),
     descriptor("memfd_create"),

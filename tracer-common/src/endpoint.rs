@@ -58,17 +58,20 @@ pub struct Endpoint {
     pub _pad: u16,
     /// Bits of [`route`].
     pub route: u32,
+    /// Name of the protocol on top of TCP (`tls`), if there is one (`icsk_ulp_ops`).
+    pub upper: [u8; 8],
     /// IPv4 in the first four bytes, or IPv6.
     pub local_address: [u8; 16],
     /// Likewise.
     pub remote_address: [u8; 16],
     /// Bytes used in `path`.
     pub path_bytes: u32,
-    /// Padding.
-    pub _pad2: u32,
+    /// `i_generation`: tells files apart that had the same inode number one after the other; 0 where the file system
+    /// keeps none.
+    pub generation: u32,
     /// Components, the last one first, each ending in NUL; room for one more name than counted, so that every bounded
     /// offset can take a whole name.
     pub path: [u8; PATH_BYTES + NAME_BYTES],
 }
 
-const _: () = assert!(size_of::<Endpoint>() == 40 + 16 + 32 + 8 + PATH_BYTES + NAME_BYTES);
+const _: () = assert!(size_of::<Endpoint>() == 40 + 16 + 8 + 32 + 8 + PATH_BYTES + NAME_BYTES);

@@ -1,7 +1,7 @@
 //! Records of the ring buffer. Every record begins with a [`Header`]; an unknown kind is counted by the reader, never
 //! an error, so that either side may be newer.
 
-use crate::limits::IOVECS;
+use crate::{counted::Counted, limits::IOVECS};
 
 /// What a record is.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -35,6 +35,13 @@ pub mod flag {
     pub const HEAD_KNOWN: u16 = 4;
     /// `tail` holds the last bytes of the payload.
     pub const TAIL_KNOWN: u16 = 8;
+    /// A send with MSG_ZEROCOPY: `zerocopy` holds the numbers that the socket gave to it (none if it did not heed the
+    /// flag).
+    pub const ZEROCOPY_SEND: u16 = 16;
+    /// A report on such sends: `zerocopy` holds their numbers.
+    pub const ZEROCOPY_DONE: u16 = 32;
+    /// And it says that they were copied.
+    pub const ZEROCOPY_COPIED: u16 = 64;
 }
 
 /// The head of every record.
@@ -120,6 +127,10 @@ pub struct OperationRecord {
     pub head: [u8; 8],
     /// Likewise the last eight bytes, with [`flag::TAIL_KNOWN`]: of payload in one buffer, if it has as many.
     pub tail: [u8; 8],
+    /// With [`flag::ZEROCOPY_SEND`] or [`flag::ZEROCOPY_DONE`]: which sends of the socket.
+    pub zerocopy: ZerocopyIds,
+    /// What was counted inside the call; nothing with [`flag::NO_START`].
+    pub counted: Counted,
 }
 
 /// One `struct iovec` of the target.
@@ -130,6 +141,16 @@ pub struct IoVec {
     pub base: u64,
     /// Bytes.
     pub length: u64,
+}
+
+/// Numbers that a socket gives to its sends with MSG_ZEROCOPY (`sk_zckey`). They wrap.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[repr(C)]
+pub struct ZerocopyIds {
+    /// The first one.
+    pub first: u32,
+    /// The one after the last.
+    pub end: u32,
 }
 
 /// An operation with the first iovecs of its vector.
@@ -178,7 +199,7 @@ pub struct ThreadRecord {
 
 const _: () = assert!(size_of::<Header>() == 24);
 const _: () = assert!(size_of::<CallRecord>() == 80);
-const _: () = assert!(size_of::<OperationRecord>() == 176);
-const _: () = assert!(size_of::<VectorRecord>() == 176 + 128);
+const _: () = assert!(size_of::<OperationRecord>() == 248);
+const _: () = assert!(size_of::<VectorRecord>() == 248 + 128);
 const _: () = assert!(size_of::<DescriptorRecord>() == 144);
 const _: () = assert!(size_of::<ThreadRecord>() == 64);

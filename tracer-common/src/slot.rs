@@ -1,5 +1,7 @@
 //! The state of one traced thread, as the kernel side keeps it in an array that user space may read at any time.
 
+use crate::counted::Counted;
+
 /// The kernel's own accounts of one task (`struct task_struct` and its `ioac`), copied out as they stand.
 /// `/proc/PID/io`, `stat` and `status` show the same fields (fs/proc/base.c, `do_io_accounting`).
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -58,8 +60,10 @@ pub struct MetFile {
     pub file: u64,
     /// the address of its inode and
     pub inode: u64,
-    /// the inode number.
+    /// the inode number, which may be reused for another file, hence
     pub inode_number: u64,
+    /// `i_generation`.
+    pub generation: u64,
     /// Its serial.
     pub serial: u64,
 }
@@ -135,13 +139,23 @@ pub struct ThreadSlot {
     pub messages: u64,
     /// their bytes: summed here, because a sum in memory has no range that the verifier would track.
     pub message_bytes: u64,
+    /// Of a send with MSG_ZEROCOPY: the number that the socket would give to it.
+    pub zerocopy_first: u32,
+    /// Padding.
+    pub _pad: u32,
+    /// Bytes that a socket took by reference, of which the function that sends them has not yet returned.
+    pub by_reference: u64,
+    /// What was counted inside the current call, or inside the last one.
+    pub counted: Counted,
     /// `comm`, as the kernel pads it.
     pub comm: [u8; 16],
 }
 
 const _: () = assert!(size_of::<Accounts>() == 80);
+const _: () = assert!(size_of::<MetFile>() == 40);
 const _: () = assert!(
-    size_of::<ThreadSlot>() == 64 + 16 + 16 + 64 + 16 + 8 + 3 * 80 + 16 + 16 + 5 * 8 + 4 * 8 + 24 + 16 + 16
+    size_of::<ThreadSlot>()
+        == 16 + 16 + 64 + 16 + 8 + 3 * 80 + 16 + 16 + 4 * 8 + 3 * 8 + 16 + 24 + 2 * 40 + 32 + 8 + 8 + 64
 );
 
 /// Exact counters of one system call on one CPU.
@@ -228,7 +242,9 @@ pub struct SpillCounters {
     pub preempted_ns: u64,
     /// Bytes fetched from storage.
     pub storage_read_bytes: u64,
+    /// What was counted inside them.
+    pub counted: Counted,
 }
 
 const _: () = assert!(size_of::<SpillKey>() == 40);
-const _: () = assert!(size_of::<SpillCounters>() == 56);
+const _: () = assert!(size_of::<SpillCounters>() == 56 + 64);

@@ -7,8 +7,9 @@
 use aya_ebpf::helpers::bpf_ktime_get_ns;
 use tracer_common::{
     call::{CallClass, CallShape, NONE},
+    counted::Counted,
     limits::{CALL_OTHER, COMPAT_BASE, IOVECS},
-    record::{CallRecord, DescriptorRecord, OperationRecord, RecordKind, VectorRecord, flag},
+    record::{CallRecord, DescriptorRecord, OperationRecord, RecordKind, VectorRecord, ZerocopyIds, flag},
     slot::{CallCounters, SpillCounters, SpillKey, ThreadSlot, state},
 };
 
@@ -21,6 +22,7 @@ use crate::{
     maps::{CALL_COUNTERS, SHAPES, SPILL, lost},
     payload,
     threads::{self, slot_of},
+    zerocopy,
 };
 
 /// Largest errno (include/linux/err.h, `MAX_ERRNO`).
@@ -91,6 +93,8 @@ fn note_call(task: Task, slot: &mut ThreadSlot, registers: Registers, number: i6
     slot.sink = 0;
     slot.source_flags = 0;
     slot.sink_flags = 0;
+    slot.by_reference = 0;
+    slot.counted = Counted::NONE;
     if slot.state & state::BEFORE_EXEC != 0 {
         return;
     }
@@ -105,6 +109,7 @@ fn note_call(task: Task, slot: &mut ThreadSlot, registers: Registers, number: i6
         slot.sink = sink.serial;
         slot.sink_flags = sink.flags;
     }
+    zerocopy::note(task, slot, shape);
 }
 
 /// What a finished call came to.
@@ -262,6 +267,9 @@ fn fill_operation(record: &mut OperationRecord, kind: RecordKind, slot: &ThreadS
     record.vectors = 0;
     record.head = [0; 8];
     record.tail = [0; 8];
+    record.counted = slot.counted;
+    record.zerocopy = ZerocopyIds { first: 0, end: 0 };
+    zerocopy::tell(record, slot, shape);
 }
 
 #[inline(always)]
@@ -393,6 +401,7 @@ fn fold(slot: &ThreadSlot, outcome: &Outcome) -> bool {
     counters.blocked_ns += slot.call_blocked_ns;
     counters.preempted_ns += slot.call_preempted_ns;
     counters.storage_read_bytes += after.storage_read_bytes.wrapping_sub(before.storage_read_bytes);
+    counters.counted.add(&slot.counted);
     lost(|losses| losses.folded_operations += 1);
     false
 }

@@ -20,6 +20,8 @@ const S_IFSOCK: u32 = 0o140_000;
 /// include/linux/socket.h
 const AF_INET: u16 = 2;
 const AF_INET6: u16 = 10;
+/// include/uapi/linux/in.h
+const IPPROTO_TCP: u16 = 6;
 /// include/uapi/linux/if.h
 const IFF_LOOPBACK: u32 = 8;
 
@@ -45,20 +47,26 @@ pub fn of_descriptor(task: Task, fd: u64, met: &mut MetFile) -> OpenFile {
     }
     let (inode, flags) = inode_and_flags(file);
     let inode_number: u64 = probe(inode, offset!(inode_number));
-    if met.file == file && met.inode == inode && met.inode_number == inode_number {
+    let generation = probe::<u32>(inode, offset!(inode_generation)) as u64;
+    if met.file == file
+        && met.inode == inode
+        && met.inode_number == inode_number
+        && met.generation == generation
+    {
         return OpenFile { serial: met.serial, flags };
     }
-    let serial = look_up(file, inode, inode_number, fd as u32);
-    *met = MetFile { file, inode, inode_number, serial };
+    let serial = look_up(file, inode, inode_number, generation, fd as u32);
+    *met = MetFile { file, inode, inode_number, generation, serial };
     OpenFile { serial, flags }
 }
 
 #[inline(always)]
-fn look_up(file: u64, inode: u64, inode_number: u64, fd: u32) -> u64 {
+fn look_up(file: u64, inode: u64, inode_number: u64, generation: u64, fd: u32) -> u64 {
     // SAFETY: copied out at once; an entry that is replaced meanwhile would fail the comparison.
     if let Some(entry) = unsafe { KNOWN_FILES.get(file) }
         && entry.inode == inode
         && entry.inode_number == inode_number
+        && entry.generation == generation
     {
         return entry.serial;
     }
@@ -90,7 +98,7 @@ pub fn forget(task: Task, fd: u64) {
 
 /// `task->files->fdt->fd[fd]` (include/linux/fdtable.h, `files_lookup_fd_raw`).
 #[inline(always)]
-fn file_of(task: Task, fd: u32) -> u64 {
+pub fn file_of(task: Task, fd: u32) -> u64 {
     let (size, files) = task.descriptors();
     if fd >= size || files == 0 { 0 } else { probe(files + fd as u64 * 8, 0) }
 }
@@ -120,7 +128,8 @@ fn walk(file: u64, fd: u32) -> u64 {
         lost(|losses| losses.unknown_endpoints += 1);
         return 0;
     }
-    let known = KnownFile { inode, inode_number: endpoint.inode, serial };
+    let known =
+        KnownFile { inode, inode_number: endpoint.inode, generation: endpoint.generation as u64, serial };
     let _ = KNOWN_FILES.insert(file, known, 0);
     serial
 }
@@ -151,10 +160,11 @@ fn clear(endpoint: &mut Endpoint) {
     endpoint.remote_port = 0;
     endpoint._pad = 0;
     endpoint.route = 0;
+    endpoint.upper = [0; 8];
     endpoint.local_address = [0; 16];
     endpoint.remote_address = [0; 16];
     endpoint.path_bytes = 0;
-    endpoint._pad2 = 0;
+    endpoint.generation = 0;
 }
 
 #[inline(always)]
@@ -166,6 +176,7 @@ fn describe_inode(inode: u64, endpoint: &mut Endpoint) {
     endpoint.known |= known::INODE;
     endpoint.mode = probe::<u16>(inode, offset!(inode_mode)) as u32;
     endpoint.inode = probe(inode, offset!(inode_number));
+    endpoint.generation = probe(inode, offset!(inode_generation));
     endpoint.special_device = probe(inode, offset!(inode_rdev));
     endpoint.device = probe(block, offset!(sb_dev));
     endpoint.fs_magic = probe(block, offset!(sb_magic));
@@ -185,6 +196,7 @@ fn describe_socket(socket: u64, endpoint: &mut Endpoint) {
         endpoint.local_port = probe(sk, offset!(sk_local_port));
         endpoint.remote_port = u16::from_be(probe(sk, offset!(sk_remote_port)));
         describe_route(sk, endpoint);
+        describe_upper(sk, endpoint);
     }
     if endpoint.family == AF_INET {
         let local: [u8; 4] = probe(sk, offset!(sk_local));
@@ -204,6 +216,15 @@ fn put_ipv4(into: &mut [u8; 16], address: [u8; 4]) {
     into[1] = b;
     into[2] = c;
     into[3] = d;
+}
+
+/// The protocol on top of TCP (include/net/inet_connection_sock.h).
+#[inline(always)]
+fn describe_upper(sk: u64, endpoint: &mut Endpoint) {
+    if endpoint.protocol == IPPROTO_TCP && offset!(icsk_ulp) != ABSENT && offset!(ulp_name) != ABSENT {
+        let operations: u64 = probe(sk, offset!(icsk_ulp));
+        endpoint.upper = probe(operations, offset!(ulp_name));
+    }
 }
 
 /// The device that the socket's cached route leaves by, once there is one.

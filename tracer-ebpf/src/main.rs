@@ -9,6 +9,7 @@
 
 mod arch;
 mod calls;
+mod copies;
 mod emit;
 mod faults;
 #[path = "form/typed.rs"]
@@ -22,3 +23,4 @@ mod path;
 mod payload;
 mod sched;
 mod threads;
+mod zerocopy;

@@ -12,12 +12,14 @@ use tracer_common::{
     slot::{CallCounters, LossCounters, SpillCounters, SpillKey, ThreadSlot},
 };
 
-/// What an open file was found to be: valid as long as inode pointer and number are still those.
+/// What an open file was found to be: valid as long as inode pointer, number and generation are still
+/// those.
 #[derive(Clone, Copy)]
 #[repr(C)]
 pub struct KnownFile {
     pub inode: u64,
     pub inode_number: u64,
+    pub generation: u64,
     pub serial: u64,
 }
 

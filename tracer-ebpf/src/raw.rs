@@ -4,6 +4,7 @@
 
 mod arch;
 mod calls;
+mod copies;
 mod emit;
 mod faults;
 #[path = "form/raw.rs"]
@@ -17,3 +18,4 @@ mod path;
 mod payload;
 mod sched;
 mod threads;
+mod zerocopy;

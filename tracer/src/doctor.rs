@@ -1,6 +1,6 @@
 //! `zc-trace doctor`: what this kernel offers, what is missing, and what would help.
 
-use std::fmt::Write;
+use std::{collections::BTreeMap, fmt::Write};
 
 use tracer_common::offsets::ABSENT;
 
@@ -108,13 +108,17 @@ fn describe_members(text: &mut String, probe: &Probe) {
 
 fn describe_evidence(text: &mut String, probe: &Probe) {
     line(text, format_args!("\nEvidence: how each number is known on this kernel"));
+    let mut improvements: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for (quantity, source) in evidence::sources(probe) {
         let word = evidence_word(source.evidence);
-        line(text, format_args!("  {quantity:<24} {word:<10} {}", source.source));
+        line(text, format_args!("  {quantity:<31} {word:<10} {}", source.source));
+        if let Some(better) = source.better {
+            improvements.entry(better).or_default().push(quantity);
+        }
     }
-    let better = "DMA of buffered writes and of the network is not traced yet; copies are derived from return \
-                  values, not measured.";
-    line(text, format_args!("\nBetter: {better}"));
+    for (better, quantities) in improvements {
+        line(text, format_args!("\nBetter with {better}:\n  {}", quantities.join(", ")));
+    }
 }
 
 fn describe_programs(text: &mut String, probe: &Probe) {

@@ -66,7 +66,7 @@ pub fn explain(error: &LoadError) -> Fatal {
              --btf_encode_detached=FILE makes from its vmlinux with debug information, or BTFHub keeps",
         ),
         LoadError::NotPermitted(_) => (Failure::Privileges, privileges::HINT),
-        LoadError::NoTracepoint(_) | LoadError::NoMember(..) => {
+        LoadError::NoTracepoint(_) | LoadError::NoFunction(_) | LoadError::NoMember(..) => {
             (Failure::Kernel, "zc-trace doctor lists what this kernel has; a newer kernel may have it")
         }
         LoadError::Refused { .. } => {

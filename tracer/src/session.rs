@@ -24,7 +24,7 @@ use crate::{
     model_room::{Finished, LiveLines, Message, Room},
     options::{Plan, Subject},
     privileges,
-    probe::{Options, Probe, Reader, Source},
+    probe::{Options, Probe, Reader, Source, hooks::Place},
     pump::{self, Pumped},
     spawn, target,
     view::{live::Live, report, style::Style},
@@ -159,6 +159,7 @@ async fn trace_on_runtime(
         target.args = command.iter().map(|arg| arg.to_string_lossy().into_owned()).collect();
     }
     let evidence = evidence::sources(&probe);
+    let sources = probe.sources();
     let mut document = Document {
         schema_version: SCHEMA_VERSION,
         tool: Tool::this(),
@@ -173,10 +174,10 @@ async fn trace_on_runtime(
         .map(|output| output.start(StreamHeader::of(&document)))
         .transpose()
         .map_err(|error| cannot_write(&error))?;
-    announce(&plan, &document.target, probe.missing().len());
+    announce(&plan, &document.target, missing_tracepoints(&probe));
 
     let room = Room::new(
-        Model::new(ModelConfig { record_transfers: stream.is_some(), ..ModelConfig::default() }),
+        Model::new(ModelConfig { sources, record_transfers: stream.is_some(), ..ModelConfig::default() }),
         stream,
         live_lines(&plan, to_stderr),
     );
@@ -249,6 +250,11 @@ fn begin(
             }
         }
     }
+}
+
+/// Hooks without which a number is not known. Those on function exits only make numbers better known.
+fn missing_tracepoints(probe: &Probe) -> usize {
+    probe.missing().iter().filter(|(hook, _)| hook.place == Place::Tracepoint).count()
 }
 
 fn announce(plan: &Plan, target: &Target, missing: usize) {

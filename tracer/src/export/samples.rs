@@ -50,7 +50,7 @@ pub(crate) fn empty() -> Document {
 }
 
 fn source(source: &str, evidence: Evidence) -> EvidenceSource {
-    EvidenceSource { source: source.to_owned(), evidence }
+    EvidenceSource { source: source.to_owned(), evidence, better: None }
 }
 
 /// A relay that was started by zc-trace and has ended.
@@ -82,7 +82,7 @@ fn busy_totals() -> Totals {
         written_bytes: 257 * MIB,
         read_calls: Some(4_112),
         write_calls: Some(4_109),
-        payload_evidence: Evidence::Derived,
+        payload_evidence: Evidence::Modelled,
         payload_bytes: 257 * MIB + MIB / 2,
         cpu_copied_bytes: Some(513 * MIB + MIB / 2),
         cpu_copied_evidence: Evidence::Derived,
@@ -92,6 +92,8 @@ fn busy_totals() -> Totals {
         dma_bytes_outside_operations: Some(0),
         dma_bytes_at_least: 64 * MIB,
         copy_amplification: Some(1.994_174_757),
+        copy_amplification_evidence: Evidence::Modelled,
+        copy_disagreements: 0,
         transitions: Transitions { syscall: 16_641, exception: 342, interrupt: 1_024 },
         context_switches: ContextSwitches { voluntary: 123, involuntary: 45 },
         page_faults: PageFaults { minor: 165, major: 6 },
@@ -135,6 +137,7 @@ pub(crate) fn file(path: &str) -> FlowEnd {
         path: Some(path.to_owned()),
         address: None,
         id: Some("254:0:1234".to_owned()),
+        generation: Some(7),
         file_system: Some("ext4".to_owned()),
     }
 }
@@ -145,16 +148,24 @@ fn socket() -> FlowEnd {
         path: None,
         address: Some("tcp 127.0.0.1:8080 → 127.0.0.1:40312".to_owned()),
         id: Some("0:8:99887".to_owned()),
+        generation: Some(0),
         file_system: None,
     }
 }
 
 fn user() -> FlowEnd {
-    FlowEnd { kind: EndpointKind::User, path: None, address: None, id: None, file_system: None }
+    FlowEnd {
+        kind: EndpointKind::User,
+        path: None,
+        address: None,
+        id: None,
+        generation: None,
+        file_system: None,
+    }
 }
 
 fn step(from: Place, to: Place, mover: Option<Mover>, bytes: Option<u64>, evidence: Evidence) -> Copy {
-    Copy { from, to, mover, bytes, evidence, note: None }
+    Copy { from, to, mover, bytes, evidence, derived_bytes: None, note: None }
 }
 
 /// The classical relay.
@@ -167,9 +178,11 @@ pub(crate) fn relay_flow() -> Flow {
         transfers: 4_096,
         operations: 8_192,
         payload_bytes: 256 * MIB,
+        payload_evidence: Evidence::Modelled,
         cpu_copied_bytes: Some(512 * MIB),
         dma_bytes: Some(64 * MIB),
         copy_amplification: Some(2.0),
+        copy_amplification_evidence: Evidence::Modelled,
         transitions: 16_384,
         transitions_per_mib: Some(64.0),
         context_switches: ContextSwitches { voluntary: 100, involuntary: 40 },
@@ -179,6 +192,7 @@ pub(crate) fn relay_flow() -> Flow {
         blocked_ns: 12_345_678,
         preempted_ns: 4_000_001,
         folded_operations: 0,
+        zerocopy: None,
         copies: vec![
             step(Place::Device, Place::PageCache, Some(Mover::Dma), Some(64 * MIB), Evidence::Measured),
             step(Place::PageCache, Place::User, Some(Mover::Cpu), Some(256 * MIB), Evidence::Derived),
@@ -200,6 +214,7 @@ fn cached_copy_flow() -> Flow {
         transfers: 12,
         operations: 12,
         payload_bytes: bytes,
+        payload_evidence: Evidence::Derived,
         cpu_copied_bytes: Some(bytes),
         dma_bytes: None,
         copy_amplification: Some(1.0),
@@ -221,6 +236,8 @@ fn log_flow() -> Flow {
         transfers: 1,
         operations: 1,
         payload_bytes: 120,
+        payload_evidence: Evidence::Derived,
+        copy_amplification_evidence: Evidence::Derived,
         cpu_copied_bytes: Some(120),
         dma_bytes: None,
         copy_amplification: Some(1.0),
@@ -368,6 +385,8 @@ pub(crate) fn operation() -> Operation {
         flags: 0x4000,
         head: None,
         tail: None,
+        zerocopy: None,
+        counted: None,
     }
 }
 

@@ -49,8 +49,9 @@ pub enum EndpointKind {
     Unknown,
 }
 
-/// What of an endpoint never changes: (device, inode) for files, pipes and devices; the socket's own inode number for
-/// sockets, which the kernel never reuses while tracing lasts (net/socket.c, `sock_alloc`).
+/// What of an endpoint never changes: device, inode number and generation. File systems give the number of a deleted file
+/// to the next one at once; the generation tells the two apart (fs/ext4/ialloc.c, `__ext4_new_inode`). Pipes and
+/// sockets have no generation, but numbers that count up (fs/inode.c, `get_next_ino`).
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Ord, PartialOrd, Hash)]
 pub enum EndpointKey {
     /// `s_dev` and inode number.
@@ -59,6 +60,8 @@ pub enum EndpointKey {
         device: u32,
         /// Inode number.
         inode: u64,
+        /// `i_generation`, 0 where there is none; `None` if not known: then it is the file that had the number last.
+        generation: Option<u32>,
     },
     /// Memory of a process.
     User,
@@ -92,7 +95,7 @@ pub struct Socket {
     pub family: String,
     /// `stream`, `datagram`, `seqpacket`, `raw` …
     pub socket_type: String,
-    /// `tcp`, `udp` …, or a number.
+    /// `tcp`, `udp` …, or a number; with a protocol on top of TCP both: `tcp+tls`.
     pub protocol: String,
     /// Local address, for IP.
     pub local: Option<SocketAddr>,

@@ -22,6 +22,9 @@ impl EndpointId {
     pub(crate) const OTHERS: Self = Self(2);
 }
 
+/// How many endpoints have a fixed number.
+const FIXED: usize = 3;
+
 /// What makes two descriptions mean the same endpoint. All anonymous inodes share one inode number (fs/anon_inodes.c)
 /// and differ by name; what has no identity is told apart by name as well.
 #[derive(Clone, Debug, Eq, PartialEq, Hash)]
@@ -35,6 +38,17 @@ impl Identity {
     fn of(endpoint: &Endpoint) -> Self {
         let by_name = endpoint.kind == EndpointKind::Anonymous || endpoint.key == EndpointKey::Unknown;
         Self { key: endpoint.key, kind: endpoint.kind, name: endpoint.path.clone().filter(|_| by_name) }
+    }
+
+    /// That of whatever has the inode number at present.
+    fn without_generation(&self) -> Self {
+        let key = match self.key {
+            EndpointKey::Inode { device, inode, .. } => {
+                EndpointKey::Inode { device, inode, generation: None }
+            }
+            other => other,
+        };
+        Self { key, ..self.clone() }
     }
 }
 
@@ -59,7 +73,6 @@ pub(crate) struct Endpoints {
 impl Endpoints {
     /// Tells at most `most` endpoints apart, and remembers as many serials.
     pub(crate) fn new(most: usize) -> Self {
-        let nameless = |kind| FlowEnd { kind, path: None, address: None, id: None, file_system: None };
         let others = FlowEnd { path: Some("(others)".to_owned()), ..nameless(EndpointKind::Unknown) };
         Self {
             ends: vec![nameless(EndpointKind::User), nameless(EndpointKind::Unknown), others],
@@ -72,32 +85,40 @@ impl Endpoints {
 
     /// Learns what a serial stands for. A later description replaces the words of an earlier one.
     pub(crate) fn learn(&mut self, serial: Serial, endpoint: &Endpoint) {
-        let identity = Identity::of(endpoint);
-        let id = match self.by_identity.get(&identity) {
-            Some(&id) => {
-                if let Some(end) = self.ends.get_mut(id.0 as usize) {
-                    describe(end, endpoint);
-                }
-                id
-            }
-            None if endpoint.kind == EndpointKind::User => EndpointId::USER,
-            None if self.by_identity.len() >= self.most => EndpointId::OTHERS,
-            None => {
-                // `most` bounds it far below 2^32.
-                let id = EndpointId(u32::try_from(self.ends.len()).unwrap_or(EndpointId::OTHERS.0));
-                let mut end =
-                    FlowEnd { kind: endpoint.kind, path: None, address: None, id: None, file_system: None };
-                describe(&mut end, endpoint);
-                self.ends.push(end);
-                self.by_identity.insert(identity, id);
-                id
-            }
-        };
+        let id = self.identify(endpoint);
+        if let Some(end) = self.ends.get_mut(id.0 as usize).filter(|_| id > EndpointId::OTHERS) {
+            describe(end, endpoint);
+        }
         if self.by_serial.len() >= self.most {
             self.forget_unused();
         }
         self.clock += 1;
         self.by_serial.insert(serial, Named { id, traits: Traits::of(endpoint), used: self.clock });
+    }
+
+    /// The number of an endpoint, a new one if it was not met before.
+    fn identify(&mut self, endpoint: &Endpoint) -> EndpointId {
+        let identity = Identity::of(endpoint);
+        let latest = identity.without_generation();
+        let known = self.by_identity.get(&identity).copied().or_else(|| {
+            // Known by its number alone until now.
+            let id = *self.by_identity.get(&latest)?;
+            self.ends.get(id.0 as usize).is_some_and(|end| end.generation.is_none()).then_some(id)
+        });
+        let id = match known {
+            Some(id) => id,
+            None if endpoint.kind == EndpointKind::User => return EndpointId::USER,
+            None if self.ends.len() >= self.most.saturating_add(FIXED) => return EndpointId::OTHERS,
+            None => {
+                // `most` bounds it far below 2^32.
+                let id = EndpointId(u32::try_from(self.ends.len()).unwrap_or(EndpointId::OTHERS.0));
+                self.ends.push(nameless(endpoint.kind));
+                id
+            }
+        };
+        self.by_identity.insert(latest, id);
+        self.by_identity.insert(identity, id);
+        id
     }
 
     /// What a serial stands for.
@@ -114,13 +135,8 @@ impl Endpoints {
 
     /// How people see it.
     pub(crate) fn end(&self, id: EndpointId) -> FlowEnd {
-        self.ends.get(id.0 as usize).or_else(|| self.ends.get(1)).cloned().unwrap_or(FlowEnd {
-            kind: EndpointKind::Unknown,
-            path: None,
-            address: None,
-            id: None,
-            file_system: None,
-        })
+        let found = self.ends.get(id.0 as usize).or_else(|| self.ends.get(1)).cloned();
+        found.unwrap_or_else(|| nameless(EndpointKind::Unknown))
     }
 
     /// Drops the half of the serials that were not used for longest; the kernel side gives new ones when it meets
@@ -133,9 +149,14 @@ impl Endpoints {
     }
 }
 
+/// An endpoint of which nothing but the kind is known.
+fn nameless(kind: EndpointKind) -> FlowEnd {
+    FlowEnd { kind, path: None, address: None, id: None, generation: None, file_system: None }
+}
+
 impl From<&Endpoint> for FlowEnd {
     fn from(endpoint: &Endpoint) -> Self {
-        let mut end = Self { kind: endpoint.kind, path: None, address: None, id: None, file_system: None };
+        let mut end = nameless(endpoint.kind);
         describe(&mut end, endpoint);
         end
     }
@@ -149,11 +170,10 @@ fn describe(end: &mut FlowEnd, endpoint: &Endpoint) {
         None if path.is_some() => end.path = path.map(str::to_owned),
         None => {}
     }
-    if let EndpointKey::Inode { device, inode } = endpoint.key
-        && end.id.is_none()
-    {
+    if let EndpointKey::Inode { device, inode, generation } = endpoint.key {
+        end.generation = end.generation.or(generation);
         // include/linux/kdev_t.h: MINORBITS is 20.
-        end.id = Some(format!("{}:{}:{inode}", device >> 20, device & 0xf_ffff));
+        end.id.get_or_insert_with(|| format!("{}:{}:{inode}", device >> 20, device & 0xf_ffff));
     }
     if let Some(file_system) = endpoint.file_system {
         end.file_system = Some(file_system.to_owned());
@@ -196,6 +216,27 @@ mod tests {
         assert_ne!(one, three);
         assert_eq!(endpoints.resolve(Serial(0)).0, EndpointId::UNKNOWN);
         assert_eq!(endpoints.end(one).id.as_deref(), Some("8:1:7"));
+    }
+
+    #[test]
+    fn a_number_that_is_used_anew_is_another_file() {
+        let of = |generation| {
+            let endpoint = testing::endpoint(EndpointKind::File, 7);
+            Endpoint { key: EndpointKey::Inode { device: 8 << 20 | 1, inode: 7, generation }, ..endpoint }
+        };
+        let mut endpoints = Endpoints::new(8);
+        let generations = [None, Some(3), Some(4), None, Some(3)];
+        let ids = generations.map(|generation| {
+            endpoints.learn(Serial(1), &of(generation));
+            endpoints.resolve(Serial(1)).0
+        });
+        // A mapping without a generation is the file that is then found by a descriptor, or was last.
+        assert_eq!(ids[0], ids[1]);
+        assert_ne!(ids[1], ids[2]);
+        assert_eq!(ids[2], ids[3]);
+        assert_eq!(ids[1], ids[4]);
+        let shown = ids.map(|id| endpoints.end(id).generation);
+        assert_eq!(shown, [Some(3), Some(3), Some(4), Some(4), Some(3)]);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeMap, ops::Range};
 
-pub use tracer_common::{call::CallKind, endpoint::route, slot::Accounts};
+pub use tracer_common::{call::CallKind, counted::Counted, endpoint::route, slot::Accounts};
 
 use super::endpoint::Endpoint;
 
@@ -111,6 +111,32 @@ pub struct Operation {
     /// The last eight bytes of the payload, at the end of its only buffer. `None` if there are not as many, if there are
     /// several buffers, or if they could not be read.
     pub tail: Option<[u8; 8]>,
+    /// What has to do with MSG_ZEROCOPY.
+    pub zerocopy: Option<Zerocopy>,
+    /// What hooks on the copying functions counted inside the call, as far as there are such: see
+    /// [`Sources`](super::sources::Sources). `None` if the call was in flight when tracing began.
+    pub counted: Option<Counted>,
+}
+
+/// What an operation has to do with MSG_ZEROCOPY. Sockets number such sends; the numbers wrap.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Zerocopy {
+    /// A send that asked for it got the numbers from `first` to before `end`; none if the socket did not heed the flag.
+    Sent {
+        /// The first number.
+        first: u32,
+        /// The one after the last.
+        end: u32,
+    },
+    /// A report from the error queue: the kernel is done with these sends.
+    Done {
+        /// The first number.
+        first: u32,
+        /// The one after the last.
+        end: u32,
+        /// Whether it copied them after all.
+        copied: bool,
+    },
 }
 
 /// A descriptor's side of an operation.
@@ -212,6 +238,8 @@ pub struct Folded {
     pub preempted_ns: u64,
     /// Bytes fetched from storage in all, if the kernel keeps such an account.
     pub storage_read_bytes: Option<u64>,
+    /// What hooks on the copying functions counted inside them in all.
+    pub counted: Counted,
 }
 
 /// The exact counters since tracing began.

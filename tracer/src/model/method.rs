@@ -1,6 +1,6 @@
 //! How bytes go from a source to a sink: what flows are told apart by, besides their ends.
 
-use super::event::CallKind;
+use super::{event::CallKind, evidence::Evidence};
 
 /// What brought bytes into the memory of the process.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Ord, PartialOrd, Hash)]
@@ -56,6 +56,18 @@ impl Method {
             CallKind::ProcessVmRead => Some(Self::ProcessVmRead),
             CallKind::ProcessVmWrite => Some(Self::ProcessVmWrite),
             _ => None,
+        }
+    }
+
+    /// How it is known that a flow's bytes are the source's: reads are joined to writes by buffer and samples of it,
+    /// what comes out of a pipe by the order in which it went in.
+    pub(crate) fn payload_evidence(self) -> Evidence {
+        match self {
+            Self::Relay(_, Delivery::Stays) | Self::Relay(Origin::Memory | Origin::Mapped, _) => {
+                Evidence::Derived
+            }
+            Self::Relay(..) => Evidence::Modelled,
+            _ => Evidence::Derived,
         }
     }
 

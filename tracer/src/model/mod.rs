@@ -7,6 +7,7 @@ pub mod endpoint;
 pub mod event;
 pub mod evidence;
 pub mod snapshot;
+pub mod sources;
 
 mod calls;
 mod copies;
@@ -26,6 +27,7 @@ mod provenance;
 mod state;
 mod threads;
 mod traits;
+mod zerocopy;
 
 #[cfg(test)]
 mod properties;

@@ -3,7 +3,8 @@
 //! That a buffer was read into and later written from does not prove it: memory is freed and used anew, and programs
 //! change bytes in place. So a relay is taken for one only where the bytes at its ends, as far as the kernel side
 //! sampled them, agree and where it begins as relays do: at the start of what was read, where the last write from it
-//! ended, or so that it ends with what was read (after a header was taken off).
+//! ended, or so that it ends with what was read (after a header was taken off). What lies between the samples is not
+//! looked at: a join is modelled, not derived.
 
 use std::ops::Range;
 
@@ -36,6 +37,10 @@ impl Sample {
         own.get(..length) != others.get(..length)
     }
 
+    fn tails_differ(&self, other: &Self) -> bool {
+        self.tail.is_some() && other.tail.is_some() && self.tail != other.tail
+    }
+
     fn tails_agree(&self, other: &Self) -> bool {
         self.tail.is_some() && self.tail == other.tail
     }
@@ -59,7 +64,9 @@ impl Claim<'_> {
         let Range { start, end } = *self.buffer;
         let piece = self.piece;
         if start == piece.from {
-            return !(self.first && piece.first && brought.heads_differ(written));
+            let head_differs = self.first && piece.first && brought.heads_differ(written);
+            let tail_differs = end == piece.until && brought.tails_differ(written);
+            return !head_differs && !tail_differs;
         }
         (self.continues && !piece.sent)
             || (piece.sent && start == piece.sent_from)
@@ -96,6 +103,9 @@ mod tests {
         assert_eq!(methods(&[incoming(), same]), [("read+write".to_owned(), 100)]);
         let other = sampled(write(SOCKET, 0..100), b"abcdefgX", b"stuvwxyz");
         let apart = [("read".to_owned(), 100), ("write".to_owned(), 100)];
+        assert_eq!(methods(&[incoming(), other]), apart);
+        // All of it was sent, but it ends otherwise: only a part of it did not begin anew.
+        let other = sampled(write(SOCKET, 0..100), b"abcdefgh", b"stuvwxy_");
         assert_eq!(methods(&[incoming(), other]), apart);
         // Memory in the midst of it that was used anew.
         let within = sampled(write(SOCKET, 20..60), b"uvwxyzab", b"ijklmnop");

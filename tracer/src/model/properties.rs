@@ -11,12 +11,13 @@ use super::{
     Model, ModelConfig,
     endpoint::{Endpoint, EndpointKey, EndpointKind},
     event::{
-        Call, CallKind, CallName, CallTotals, Counters, Event, Folded, Losses, Mapping, Operation, Serial,
-        Side, ThreadStarted, ThreadTotals,
+        Call, CallKind, CallName, CallTotals, Counted, Counters, Event, Folded, Losses, Mapping, Operation,
+        Serial, Side, ThreadStarted, ThreadTotals, Zerocopy,
     },
     method::is_operation,
     part::Step,
     snapshot::Snapshot,
+    sources::Sources,
     testing,
 };
 
@@ -90,6 +91,8 @@ fn endpoint() -> impl Strategy<Value = Endpoint> {
             let key = match key {
                 0 => EndpointKey::Unknown,
                 1 => EndpointKey::User,
+                2 => EndpointKey::Inode { device: 8 << 20 | 1, inode, generation: None },
+                3 => EndpointKey::Inode { device: 8 << 20 | 1, inode, generation: Some(minor) },
                 _ => known.key,
             };
             Endpoint { key, dma, file_system, ..known }
@@ -143,9 +146,31 @@ fn operation() -> impl Strategy<Value = Operation> {
                     flags,
                     head: bytes.is_multiple_of(3).then(|| bytes.to_le_bytes()),
                     tail: bytes.is_multiple_of(5).then(|| bytes.to_be_bytes()),
+                    zerocopy: zerocopy(bytes, flags),
+                    counted: bytes.is_multiple_of(2).then(|| Counted {
+                        to_user: bytes,
+                        from_user: bytes.rotate_left(7),
+                        to_pipe: bytes / 3,
+                        to_file: bytes,
+                        to_socket: bytes / 2,
+                        device_read: bytes.rotate_right(3),
+                        device_written: bytes,
+                        device_metadata: 4096,
+                    }),
                 }
             },
         )
+}
+
+fn zerocopy(bytes: u64, flags: u32) -> Option<Zerocopy> {
+    let first = flags % 8;
+    match bytes % 5 {
+        0 => Some(Zerocopy::Sent { first, end: first }),
+        1 => Some(Zerocopy::Sent { first, end: first + 3 }),
+        2 => Some(Zerocopy::Done { first, end: first + 2, copied: flags > 100 }),
+        3 => Some(Zerocopy::Done { first, end: flags, copied: false }),
+        _ => None,
+    }
 }
 
 fn folded() -> impl Strategy<Value = Folded> {
@@ -162,6 +187,7 @@ fn folded() -> impl Strategy<Value = Folded> {
         blocked_ns: operation.call.blocked_ns,
         preempted_ns: operation.call.blocked_ns,
         storage_read_bytes: operation.storage_read_bytes,
+        counted: operation.counted.unwrap_or_default(),
     })
 }
 
@@ -227,6 +253,7 @@ fn event() -> impl Strategy<Value = Event> {
 /// A model with so little room that every limit is reached.
 fn small() -> Model {
     Model::new(ModelConfig {
+        sources: Sources::ALL,
         record_transfers: true,
         most_waiting_transfers: 4,
         most_flows: 6,
@@ -246,10 +273,10 @@ fn check_sums(model: &Model, events: &[Event]) {
         payload += tally.payload;
         operations += tally.stats.operations;
         transitions += tally.stats.transitions;
-        tally.parts().for_each(|(step, amount)| *parts.entry(step).or_default() += amount);
+        tally.parts().for_each(|(step, amount)| *parts.entry(step).or_default() += amount.bytes);
     }
     assert_eq!(payload, join.overall.payload);
-    assert_eq!(parts, join.overall.parts().collect());
+    assert_eq!(parts, join.overall.parts().map(|(step, amount)| (step, amount.bytes)).collect());
     let (mut made, mut switched) = (0u64, 0u64);
     for event in events {
         match event {

@@ -45,8 +45,9 @@ pub struct Totals {
     pub write_calls: Option<u64>,
     /// Bytes that reached their sink, each counted once per transfer.
     pub payload_bytes: u64,
-    /// How `payload_bytes` is known; `unknown` if operations were folded, because what is not joined counts twice where it
-    /// was read and then written.
+    /// How `payload_bytes` is known: `modelled` if reads were joined to writes, because that a buffer still held what was
+    /// read into it is concluded from samples; `unknown` if operations were folded, because what is not joined counts
+    /// twice where it was read and then written.
     pub payload_evidence: Evidence,
     /// Bytes copied by the CPU for it; null if for some part not known.
     pub cpu_copied_bytes: Option<u64>,
@@ -65,12 +66,16 @@ pub struct Totals {
     pub dma_bytes_outside_operations: Option<u64>,
     /// CPU-copied bytes ÷ payload bytes; null without payload or if the copies are not known.
     pub copy_amplification: Option<f64>,
+    /// How `copy_amplification` is known: the weaker evidence of the two.
+    pub copy_amplification_evidence: Evidence,
     /// Mode switches of the CPU by cause.
     pub transitions: Transitions,
     /// Context switches.
     pub context_switches: ContextSwitches,
     /// Page faults, in user and in kernel mode, as the kernel accounts them.
     pub page_faults: PageFaults,
+    /// Operations for which a hook counted other copies than the copy table derives from the return value.
+    pub copy_disagreements: u64,
     /// Detail that was lost; the totals are exact all the same.
     pub losses: Losses,
     /// The kernel's own accounts of the traced threads beside what zc-trace counted.
@@ -196,6 +201,8 @@ pub struct FlowEnd {
     pub address: Option<String>,
     /// Device and inode, `major:minor:inode`.
     pub id: Option<String>,
+    /// Inode generation: tells files apart that had the same inode number one after the other.
+    pub generation: Option<u32>,
     /// File system, by name.
     pub file_system: Option<String>,
 }
@@ -217,12 +224,16 @@ pub struct Flow {
     pub operations: u64,
     /// Bytes that reached the sink.
     pub payload_bytes: u64,
+    /// How it is known that these bytes went from this source to this sink: `modelled` where a read was joined to a write.
+    pub payload_evidence: Evidence,
     /// Bytes copied by the CPU; null if not known.
     pub cpu_copied_bytes: Option<u64>,
     /// Bytes moved by DMA; null if not known.
     pub dma_bytes: Option<u64>,
     /// CPU-copied bytes ÷ payload bytes.
     pub copy_amplification: Option<f64>,
+    /// How `copy_amplification` is known: the weaker evidence of the two.
+    pub copy_amplification_evidence: Evidence,
     /// Mode switches by the flow's system calls.
     pub transitions: u64,
     /// The same per MiB of payload.
@@ -241,10 +252,26 @@ pub struct Flow {
     pub preempted_ns: u64,
     /// Of its operations, how many were folded in the kernel (not joined).
     pub folded_operations: u64,
+    /// What its sends with MSG_ZEROCOPY came to, if there were any.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub zerocopy: Option<Zerocopy>,
     /// Each copy and move, in the order in which the bytes pass.
     pub copies: Vec<Copy>,
     /// The weakest evidence among `copies` moved by the CPU.
     pub evidence: Evidence,
+}
+
+/// Sends with MSG_ZEROCOPY, by what the kernel reported on the socket's error queue.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Zerocopy {
+    /// Sends that the socket did not copy at once.
+    pub sends: u64,
+    /// Of these, reported as copied after all.
+    pub copied: u64,
+    /// Reported as not copied.
+    pub by_reference: u64,
+    /// Not reported yet, or the program has not taken the report.
+    pub not_reported: u64,
 }
 
 /// Who moves the bytes.
@@ -272,6 +299,10 @@ pub struct Copy {
     pub bytes: Option<u64>,
     /// How that is known.
     pub evidence: Evidence,
+    /// Beside a copy that a hook counted: what follows from the return values by the copy table. Where it differs from
+    /// `bytes`, the table or the hook is wrong, or the kernel did what return values do not tell.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub derived_bytes: Option<u64>,
     /// Why, where it is not plain.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub note: Option<String>,

@@ -11,12 +11,15 @@ use super::{
     join::{Join, Limits},
     method::is_operation,
     snapshot::{self, InFlight, InFlightCall, KernelAccounts, Snapshot, Totals, Transfer},
+    sources::Sources,
     threads::Threads,
 };
 
 /// How the model works. The limits bound its memory: what exceeds them is added up in less detail, never left out.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct ModelConfig {
+    /// Which hooks count copies and DMA on this kernel.
+    pub sources: Sources,
     /// Whether [`Model::take_transfers`] has something to take.
     pub record_transfers: bool,
     /// Most transfers that wait to be taken; further ones are dropped and counted.
@@ -36,6 +39,7 @@ pub struct ModelConfig {
 impl Default for ModelConfig {
     fn default() -> Self {
         Self {
+            sources: Sources::NONE,
             record_transfers: false,
             most_waiting_transfers: 65_536,
             most_flows: 100_000,
@@ -79,7 +83,7 @@ impl Model {
         };
         let waiting = if config.record_transfers { config.most_waiting_transfers } else { 0 };
         Self {
-            join: Join::new(limits, Finished::new(waiting)),
+            join: Join::new(limits, config.sources, Finished::new(waiting)),
             calls: Calls::default(),
             threads: Threads::default(),
             losses: Losses::default(),
@@ -219,6 +223,12 @@ impl Model {
         let unjoined = self.losses.folded_operations > 0 || self.losses.unattributed_operations > 0;
         let outside = accounts.map(|accounts| accounts.read_bytes.saturating_sub(self.storage_read_bytes));
         let (cpu, dma) = whole(cpu, dma, outside.unwrap_or(0), calls.untraced_submissions);
+        let payload_evidence = match (unjoined, self.join.joined) {
+            // What was folded is not joined, so that bytes that were read and then written count twice.
+            (true, _) => Evidence::Unknown,
+            (false, true) => Evidence::Modelled,
+            (false, false) => Evidence::Derived,
+        };
         let stream = snapshot::Transitions { syscall: self.seen_transitions, ..Default::default() };
         Totals {
             operations: calls.operations,
@@ -228,8 +238,7 @@ impl Model {
             read_calls: accounts.map(|accounts| accounts.syscr),
             write_calls: accounts.map(|accounts| accounts.syscw),
             payload_bytes: overall.payload_bytes(),
-            // What was folded is not joined, so that bytes that were read and then written count twice.
-            payload_evidence: if unjoined { Evidence::Unknown } else { Evidence::Derived },
+            payload_evidence,
             cpu_copied_bytes: cpu.bytes,
             cpu_copied_evidence: cpu.evidence,
             cpu_copied_bytes_at_least: cpu.at_least,
@@ -238,9 +247,11 @@ impl Model {
             dma_bytes_at_least: dma.at_least,
             dma_bytes_outside_operations: outside,
             copy_amplification: overall.amplification().filter(|_| cpu.bytes.is_some() && !unjoined),
+            copy_amplification_evidence: cpu.evidence.max(payload_evidence),
             transitions: threads.map_or(stream, |threads| threads.transitions),
             context_switches: threads.map(|threads| threads.switches).unwrap_or_default(),
             page_faults: threads.map(|threads| threads.faults).unwrap_or_default(),
+            copy_disagreements: self.join.disagreements,
             losses: losses(self.losses, calls.untraced_submissions),
             kernel_accounts: accounts,
         }

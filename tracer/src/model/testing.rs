@@ -15,7 +15,7 @@ pub(crate) const PID: Pid = 100;
 /// An endpoint on device 8:1.
 pub(crate) fn endpoint(kind: EndpointKind, inode: u64) -> Endpoint {
     Endpoint {
-        key: EndpointKey::Inode { device: 8 << 20 | 1, inode },
+        key: EndpointKey::Inode { device: 8 << 20 | 1, inode, generation: Some(0) },
         kind,
         path: None,
         file_system: None,
@@ -123,6 +123,8 @@ pub(crate) fn operation(kind: CallKind, source: u64, sink: u64, bytes: u64) -> O
         flags: 0,
         head: None,
         tail: None,
+        zerocopy: None,
+        counted: None,
     }
 }
 

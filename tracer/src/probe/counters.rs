@@ -149,12 +149,15 @@ pub(super) fn folded(
             sum.blocked_ns += cpu.blocked_ns;
             sum.preempted_ns += cpu.preempted_ns;
             sum.storage_read_bytes += cpu.storage_read_bytes;
+            sum.counted.add(&cpu.counted);
         }
         let before = seen.insert(key, sum).unwrap_or_default();
         let Some(kind) = table.kind(key.call) else { continue };
         if sum.operations == before.operations {
             continue;
         }
+        let mut counted = sum.counted;
+        counted.subtract(&before.counted);
         events.push(Event::Folded(Folded {
             pid: key.tgid,
             name: table.name(key.call),
@@ -168,6 +171,7 @@ pub(super) fn folded(
             blocked_ns: sum.blocked_ns - before.blocked_ns,
             preempted_ns: sum.preempted_ns - before.preempted_ns,
             storage_read_bytes: storage_known.then(|| sum.storage_read_bytes - before.storage_read_bytes),
+            counted,
         }));
     }
     events

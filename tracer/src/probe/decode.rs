@@ -6,12 +6,13 @@ use tracer_common::{
     call::CallKind,
     limits::IOVECS,
     record::{
-        CallRecord, DescriptorRecord, Header, OperationRecord, RecordKind, ThreadRecord, VectorRecord, flag,
+        CallRecord, DescriptorRecord, Header, OperationRecord, RecordKind, ThreadRecord, VectorRecord,
+        ZerocopyIds, flag,
     },
 };
 
 use super::call_table::CallTable;
-use crate::model::event::{Call, Event, Mapping, Operation, Serial, Side, ThreadStarted};
+use crate::model::event::{Call, Event, Mapping, Operation, Serial, Side, ThreadStarted, Zerocopy};
 
 /// A record, as far as the reader itself has to act on it.
 #[expect(
@@ -134,7 +135,19 @@ fn operation(record: &OperationRecord, table: &CallTable) -> Option<Operation> {
         flags: record.call_flags,
         head: (record.call.header.flags & flag::HEAD_KNOWN != 0).then_some(record.head),
         tail: (record.call.header.flags & flag::TAIL_KNOWN != 0).then_some(record.tail),
+        zerocopy: zerocopy(record),
+        counted: (record.call.header.flags & flag::NO_START == 0).then_some(record.counted),
     })
+}
+
+fn zerocopy(record: &OperationRecord) -> Option<Zerocopy> {
+    let has = |bit| record.call.header.flags & bit != 0;
+    let ZerocopyIds { first, end } = record.zerocopy;
+    if has(flag::ZEROCOPY_DONE) {
+        Some(Zerocopy::Done { first, end, copied: has(flag::ZEROCOPY_COPIED) })
+    } else {
+        has(flag::ZEROCOPY_SEND).then_some(Zerocopy::Sent { first, end })
+    }
 }
 
 pub(super) fn side(fd: i32, serial: u64, flags: u32) -> Option<Side> {

@@ -84,7 +84,11 @@ impl Describer {
         let nature = file_system.map(|(_, _, nature)| *nature);
         let kind = kind(found, nature);
         Endpoint {
-            key: EndpointKey::Inode { device: found.device, inode: found.inode },
+            key: EndpointKey::Inode {
+                device: found.device,
+                inode: found.inode,
+                generation: Some(found.generation),
+            },
             kind,
             path: path(found, kind),
             file_system: file_system.map(|(_, name, _)| *name),
@@ -101,7 +105,7 @@ impl Describer {
     /// Describes a file that was mapped before tracing began, of which `/proc/PID/maps` tells device, inode and path.
     pub fn describe_mapped(&mut self, device: u32, inode: u64, path: &Path) -> Endpoint {
         Endpoint {
-            key: EndpointKey::Inode { device, inode },
+            key: EndpointKey::Inode { device, inode, generation: None },
             kind: EndpointKind::File,
             path: Some(path.to_string_lossy().into_owned()),
             file_system: None,
@@ -285,10 +289,16 @@ fn type_name(socket_type: u16) -> String {
     }
 }
 
+/// The name of the protocol on top of TCP.
+fn upper(name: &[u8; 8]) -> Option<String> {
+    let end = name.iter().position(|byte| *byte == 0).unwrap_or(name.len());
+    (end > 0).then(|| String::from_utf8_lossy(&name[..end]).into_owned())
+}
+
 /// include/uapi/linux/in.h; only internet sockets have these.
 fn protocol_name(found: &wire::Endpoint) -> String {
     match (found.family, found.protocol) {
-        (2 | 10, 6) => "tcp".into(),
+        (2 | 10, 6) => upper(&found.upper).map_or_else(|| "tcp".into(), |upper| format!("tcp+{upper}")),
         (2 | 10, 17) => "udp".into(),
         (2 | 10, 1 | 58) => "icmp".into(),
         (2 | 10, 132) => "sctp".into(),

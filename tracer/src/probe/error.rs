@@ -29,6 +29,9 @@ pub enum LoadError {
     /// A needed tracepoint does not exist.
     #[error("this kernel has no tracepoint {0}")]
     NoTracepoint(&'static str),
+    /// A function that a hook wants to see return does not exist, or this form has no such hooks.
+    #[error("this kernel has no function {0} that can be hooked")]
+    NoFunction(&'static str),
     /// A structure member that everything rests on does not exist.
     #[error("this kernel's types have no {0}.{1}")]
     NoMember(&'static str, &'static str),

@@ -18,11 +18,12 @@ use super::{
     diagnostics::Diagnostics,
     error::{LoadError, from_aya, other, refused},
     form::{Form, Source},
-    hooks::{ATTACH_THREADS, CHECK_OFFSETS, HOOKS, Hook, Need},
+    hooks::{ATTACH_THREADS, CHECK_OFFSETS, HOOKS, Hook, Need, Place},
     offsets::Types,
     programs::{self, Link},
     reader::Reader,
 };
+use crate::model::sources::Sources;
 
 /// What can be chosen before loading.
 #[derive(Clone, Debug)]
@@ -92,6 +93,7 @@ impl Probe {
             debug: u32::from(options.debug),
             sched_switch_arity: types.tracepoint_arity("sched_switch").unwrap_or(3),
             storage_accounts: u32::from(has_storage_accounts(&offsets)),
+            user_iterators: types.user_iterators(),
         };
         adjust(&mut offsets, &mut config);
         let btf = match form {
@@ -137,12 +139,7 @@ impl Probe {
 
     fn load_programs(&mut self, types: &Types, btf: Option<&Btf>) -> Result<(), LoadError> {
         for hook in HOOKS {
-            // Whether a raw tracepoint exists, attaching to it tells.
-            let outcome = if self.form == Form::Raw || types.has_tracepoint(hook.name) {
-                programs::load(&mut self.ebpf, hook.name, btf)
-            } else {
-                Err(LoadError::NoTracepoint(hook.name))
-            };
+            let outcome = self.load_program(hook, types, btf);
             self.settle(hook, outcome)?;
         }
         match btf {
@@ -151,6 +148,22 @@ impl Probe {
                 iterator.load("task", btf).map_err(|error| refused(ATTACH_THREADS, error))
             }
             None => programs::load(&mut self.ebpf, CHECK_OFFSETS, None),
+        }
+    }
+
+    fn load_program(&mut self, hook: &Hook, types: &Types, btf: Option<&Btf>) -> Result<(), LoadError> {
+        match (hook.place, btf) {
+            (Place::Return(functions), Some(btf)) => {
+                let function = functions.iter().find(|function| types.has_function(function));
+                let function = function.ok_or(LoadError::NoFunction(hook.name))?;
+                programs::load_return(&mut self.ebpf, hook.name, function, btf)
+            }
+            (Place::Return(_), None) => Err(LoadError::NoFunction(hook.name)),
+            // Whether a raw tracepoint exists, attaching to it tells.
+            (Place::Tracepoint, _) if self.form == Form::Raw || types.has_tracepoint(hook.name) => {
+                programs::load(&mut self.ebpf, hook.name, btf)
+            }
+            (Place::Tracepoint, _) => Err(LoadError::NoTracepoint(hook.name)),
         }
     }
 
@@ -182,7 +195,10 @@ impl Probe {
             if self.missing.iter().any(|(missing, _)| missing.name == hook.name) {
                 continue;
             }
-            let outcome = programs::attach(&mut self.ebpf, hook.name, hook.name, self.form);
+            let outcome = match hook.place {
+                Place::Tracepoint => programs::attach(&mut self.ebpf, hook.name, hook.name, self.form),
+                Place::Return(_) => programs::attach_return(&mut self.ebpf, hook.name),
+            };
             if let Some(link) = self.settle(hook, outcome)? {
                 self.links.push((hook.name, link));
             }
@@ -327,6 +343,35 @@ impl Probe {
         let mut numbers: Vec<_> = self.ebpf.programs().filter_map(number).collect();
         numbers.sort();
         numbers
+    }
+
+    /// What hooks count on this kernel.
+    pub fn sources(&self) -> Sources {
+        let counts = |name: &str| self.links.iter().any(|(attached, _)| *attached == name);
+        // Without knowing iterators apart, what is copied to user memory is not known from what is not.
+        let returns = |name: &str| counts(name) && self.config.user_iterators != 0;
+        Sources {
+            file_read: returns("filemap_read"),
+            tmpfs_read: returns("shmem_file_read_iter"),
+            file_write: returns("generic_perform_write"),
+            iomap_write: returns("iomap_file_buffered_write"),
+            socket_receive: counts("skb_copy_datagram_iovec"),
+            tcp_send: returns("tcp_sendmsg_locked")
+                && counts("skb_zerocopy_iter_stream")
+                && self.knows_spliced(),
+            udp_send: counts("ip_generic_getfrag"),
+            unix_send: returns("skb_copy_datagram_from_iter"),
+            pipe_read: returns("pipe_read"),
+            pipe_write: returns("pipe_write"),
+            splice_copy: counts("copy_splice_read"),
+            block: false,
+        }
+    }
+
+    /// Whether it is told what TCP takes by reference: on kernels where that passes through `tcp_sendmsg_locked` at all.
+    fn knows_spliced(&self) -> bool {
+        let missing = self.missing.iter().find(|(hook, _)| hook.name == "skb_splice_from_iter");
+        missing.is_none_or(|(_, why)| *why == LoadError::NoFunction("skb_splice_from_iter").to_string())
     }
 
     /// Whether the kernel keeps I/O accounts per task.

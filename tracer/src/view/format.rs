@@ -103,6 +103,22 @@ pub fn ratio(ratio: Option<f64>) -> String {
     ratio.filter(|ratio| ratio.is_finite()).map_or_else(|| UNKNOWN.to_owned(), |ratio| format!("{ratio:.2}"))
 }
 
+/// A ratio with the mark of how it is known: `2.00 ~`; `?` if it is not.
+pub fn marked_ratio(value: Option<f64>, evidence: Evidence) -> String {
+    match ratio(value) {
+        known if value.is_some() => format!("{known} {}", mark(evidence)),
+        unknown => unknown,
+    }
+}
+
+/// Payload, marked only where it is not certain.
+pub fn payload(value: u64, evidence: Evidence) -> String {
+    match evidence {
+        Evidence::Measured | Evidence::Derived => bytes(value),
+        evidence => marked_bytes(Some(value), evidence),
+    }
+}
+
 /// A number with one decimal: `64.0`; from 10,000 on without: `12,345`; `?` if unknown.
 pub fn decimal(number: Option<f64>) -> String {
     match number.filter(|number| number.is_finite() && *number >= 0.0) {
@@ -136,7 +152,7 @@ pub fn evidence_word(evidence: Evidence) -> &'static str {
 pub const LEGEND: [&str; 4] = [
     "m measured: a kernel hook on the very act counted it",
     "d derived: follows with certainty from what was measured",
-    "~ modelled: the documented behaviour of that path; may be wrong",
+    "~ modelled: by documented behaviour, or by joining reads to writes; may be wrong",
     "? not known",
 ];
 

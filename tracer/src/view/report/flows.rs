@@ -9,8 +9,8 @@ use crate::{
     },
     view::{
         format::{
-            bytes, count, counted, decimal, escape, marked_bytes, ratio, short_duration, truncate_middle,
-            width,
+            bytes, count, counted, decimal, escape, marked_bytes, marked_ratio, payload, short_duration,
+            truncate_middle, width,
         },
         layout::{Page, Table, right},
         style::Paint,
@@ -94,10 +94,10 @@ fn figures(flows: &[&Flow]) -> Table {
     ]);
     for flow in flows {
         table.row([
-            bytes(flow.payload_bytes),
+            payload(flow.payload_bytes, flow.payload_evidence),
             marked_bytes(flow.cpu_copied_bytes, flow.evidence),
             marked_bytes(flow.dma_bytes, dma_evidence(flow)),
-            ratio(flow.copy_amplification),
+            marked_ratio(flow.copy_amplification, flow.copy_amplification_evidence),
             count(flow.transitions),
             decimal(flow.transitions_per_mib),
             short_duration(flow.on_cpu_ns),

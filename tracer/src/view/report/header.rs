@@ -8,7 +8,9 @@ use crate::{
         snapshot::{KernelAccounts, Totals},
     },
     view::{
-        format::{bytes, count, counted, duration, escape, evidence_word, mark, marked_bytes, ratio, width},
+        format::{
+            bytes, count, counted, duration, escape, evidence_word, mark, marked_bytes, payload, ratio, width,
+        },
         layout::Page,
         style::Paint,
     },
@@ -69,11 +71,18 @@ fn command_line(args: &[String]) -> String {
 
 fn write_copies(page: &mut Page, totals: &Totals) {
     let amplification = match totals.copy_amplification {
-        Some(_) => format!("{} {}", ratio(totals.copy_amplification), mark(totals.cpu_copied_evidence)),
+        Some(_) => {
+            format!("{} {}", ratio(totals.copy_amplification), mark(totals.copy_amplification_evidence))
+        }
         None if totals.payload_bytes == 0 => "none".to_owned(),
         None => "unknown".to_owned(),
     };
-    figure(page, "payload", &payload(totals), "bytes that reached their sink");
+    figure(
+        page,
+        "payload",
+        &payload(totals.payload_bytes, totals.payload_evidence),
+        "bytes that reached their sink",
+    );
     let copied = (totals.cpu_copied_bytes, totals.cpu_copied_evidence, totals.cpu_copied_bytes_at_least);
     moved(page, "copied by the CPU", copied);
     moved(page, "moved by DMA", (totals.dma_bytes, totals.dma_evidence, totals.dma_bytes_at_least));
@@ -169,12 +178,4 @@ fn figure(page: &mut Page, name: &str, value: &str, remark: &str) {
 fn pad(mut text: String, column: usize) -> String {
     text.push_str(&" ".repeat(column.saturating_sub(width(&text)).max(1)));
     text
-}
-
-/// Marked only when it is not certain.
-fn payload(totals: &Totals) -> String {
-    match totals.payload_evidence {
-        Evidence::Measured | Evidence::Derived => bytes(totals.payload_bytes),
-        evidence => marked_bytes(Some(totals.payload_bytes), evidence),
-    }
 }
