@@ -1,6 +1,6 @@
 //! Gets what the build and the tests need, and does nothing where it is there already.
 
-mod apt;
+pub mod apt;
 mod build_linker;
 mod llvm;
 mod rustup;
