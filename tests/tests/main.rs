@@ -14,6 +14,7 @@ mod bad_input;
 mod copies;
 mod descriptors;
 mod endpoints;
+mod evidence;
 mod from_the_start;
 mod kernel_accounts;
 mod midway;
