@@ -23,5 +23,6 @@ mod own_commands;
 mod programs;
 mod raw_form;
 mod referees;
+mod servers;
 mod shapes;
 mod zerocopy;
