@@ -13,7 +13,9 @@ macro_rules! workload {
 mod aio;
 mod bad_input;
 mod copies;
+mod descriptors;
 mod endpoints;
+mod evidence;
 mod from_the_start;
 mod kernel_accounts;
 mod midway;
@@ -22,5 +24,7 @@ mod own_commands;
 mod programs;
 mod raw_form;
 mod referees;
+mod servers;
 mod shapes;
 mod uring;
+mod zerocopy;

@@ -78,6 +78,8 @@ offsets! {
     inode_rdev = "inode" "i_rdev";
     sb_dev = "super_block" "s_dev";
     sb_magic = "super_block" "s_magic";
+    iter_type = "iov_iter" "iter_type";
+    message_iter_type = "msghdr" "msg_iter.iter_type";
     socket_sk = "socket" "sk";
     socket_type = "socket" "type";
     sk_family = "sock" "__sk_common.skc_family";
@@ -88,6 +90,9 @@ offsets! {
     sk_local6 = "sock" "__sk_common.skc_v6_rcv_saddr";
     sk_remote6 = "sock" "__sk_common.skc_v6_daddr";
     sk_protocol = "sock" "sk_protocol";
+    sk_zerocopy_key = "sock" "sk_zckey";
+    icsk_ulp = "inet_connection_sock" "icsk_ulp_ops";
+    ulp_name = "tcp_ulp_ops" "name";
     sk_dst = "sock" "sk_dst_cache";
     dst_dev = "dst_entry" "dev";
     netdev_flags = "net_device" "flags";
@@ -145,6 +150,8 @@ pub struct Config {
     pub uring_submit_request: u32,
     /// Which argument of io_uring_queue_async_work is the request: 0 since Linux 6.0, 1 before.
     pub uring_queue_request: u32,
+    /// A bit for each value of `enum iter_type` that stands for user memory.
+    pub user_iterators: u32,
 }
 
 impl Config {
@@ -159,6 +166,7 @@ impl Config {
         uring_complete_arity: 5,
         uring_submit_request: 0,
         uring_queue_request: 0,
+        user_iterators: 0,
     };
 }
 

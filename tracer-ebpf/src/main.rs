@@ -10,6 +10,7 @@
 mod aio;
 mod arch;
 mod calls;
+mod copies;
 mod emit;
 mod faults;
 #[path = "form/typed.rs"]
@@ -25,3 +26,4 @@ mod requests;
 mod sched;
 mod threads;
 mod uring;
+mod zerocopy;

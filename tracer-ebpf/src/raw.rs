@@ -5,6 +5,7 @@
 mod aio;
 mod arch;
 mod calls;
+mod copies;
 mod emit;
 mod faults;
 #[path = "form/raw.rs"]
@@ -20,3 +21,4 @@ mod requests;
 mod sched;
 mod threads;
 mod uring;
+mod zerocopy;

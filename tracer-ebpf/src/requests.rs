@@ -4,7 +4,7 @@ use aya_ebpf::helpers::bpf_ktime_get_ns;
 use tracer_common::{
     call::{CallClass, CallShape},
     counted::Counted,
-    record::{CallRecord, OperationRecord, RecordKind, RequestRecord, flag},
+    record::{CallRecord, OperationRecord, RecordKind, RequestRecord, ZerocopyIds, flag},
     request::{IOSQE_BUFFER_SELECT, OWN_FILE},
     slot::{CallCounters, SpillCounters, SpillKey, ThreadSlot},
 };
@@ -157,6 +157,7 @@ fn fill_operation(record: &mut OperationRecord, entry: &Request, outcome: &Outco
     record.vectors = entry.vectors;
     record.head = [0; 8];
     record.tail = [0; 8];
+    record.zerocopy = ZerocopyIds { first: 0, end: 0 };
     record.counted = Counted::NONE;
 }
 

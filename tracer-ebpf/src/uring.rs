@@ -52,7 +52,7 @@ pub fn task_newtask(ctx: Context) -> i32 {
         return 0;
     }
     if let Some(slot) = slot_of(Task::current()) {
-        threads::begin(child, 0, slot.tgid);
+        threads::begin(child, 0, slot.tgid, true);
     }
     0
 }

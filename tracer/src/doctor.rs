@@ -1,6 +1,6 @@
 //! `zc-trace doctor`: what this kernel offers, what is missing, and what would help.
 
-use std::fmt::Write;
+use std::{collections::BTreeMap, fmt::Write};
 
 use tracer_common::offsets::ABSENT;
 
@@ -9,14 +9,15 @@ use crate::{
     evidence, machine,
     privileges::Capabilities,
     probe::{Form, Options, Probe, Source, hooks::HOOKS, offsets::VMLINUX},
-    view::format::evidence_word,
+    view::format::{count, evidence_word},
 };
 
 /// Looks at everything and describes it. The second value says why tracing does not work here, if so.
 pub fn examine(source: Source) -> (String, Result<(), Failure>) {
     let mut text = String::new();
-    describe_machine(&mut text, &source);
-    let works = describe_probe(&mut text, source);
+    let supported = describe_machine(&mut text, &source);
+    // Tried all the same: what there is helps whoever looks for the reason.
+    let works = supported.and(describe_probe(&mut text, source));
     let verdict =
         if works.is_ok() { "zc-trace works here." } else { "zc-trace does not work here: see above." };
     line(&mut text, format_args!("\n{verdict}"));
@@ -28,10 +29,11 @@ fn line(text: &mut String, what: std::fmt::Arguments<'_>) {
     let _ = writeln!(text, "{what}");
 }
 
-fn describe_machine(text: &mut String, source: &Source) {
+fn describe_machine(text: &mut String, source: &Source) -> Result<(), Failure> {
     let here = machine::describe();
     line(text, format_args!("kernel      {} ({}, {} CPUs)", here.kernel, here.arch, here.cpus));
-    if let Err(fatal) = machine::check() {
+    let supported = machine::check();
+    if let Err(fatal) = &supported {
         line(text, format_args!("            {fatal}"));
     }
     let capabilities = Capabilities::of_self();
@@ -50,6 +52,7 @@ fn describe_machine(text: &mut String, source: &Source) {
     if let Some(file) = &source.btf {
         line(text, format_args!("            from --btf: {}", file.display()));
     }
+    supported.map_err(|fatal| fatal.failure)
 }
 
 fn describe_probe(text: &mut String, source: Source) -> Result<(), Failure> {
@@ -60,6 +63,7 @@ fn describe_probe(text: &mut String, source: Source) -> Result<(), Failure> {
             describe_hooks(text, &probe);
             describe_members(text, &probe);
             describe_evidence(text, &probe);
+            describe_programs(text, &probe);
             Ok(())
         }
         Err(error) => {
@@ -108,11 +112,29 @@ fn describe_members(text: &mut String, probe: &Probe) {
 
 fn describe_evidence(text: &mut String, probe: &Probe) {
     line(text, format_args!("\nEvidence: how each number is known on this kernel"));
+    let mut improvements: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for (quantity, source) in evidence::sources(probe) {
         let word = evidence_word(source.evidence);
-        line(text, format_args!("  {quantity:<24} {word:<10} {}", source.source));
+        line(text, format_args!("  {quantity:<31} {word:<10} {}", source.source));
+        if let Some(better) = source.better {
+            improvements.entry(better).or_default().push(quantity);
+        }
     }
-    let better = "DMA of buffered writes and of the network is not traced yet; copies are derived from return \
-                  values, not measured.";
-    line(text, format_args!("\nBetter: {better}"));
+    for (better, quantities) in improvements {
+        line(text, format_args!("\nBetter with {better}:\n  {}", quantities.join(", ")));
+    }
+}
+
+fn describe_programs(text: &mut String, probe: &Probe) {
+    let numbers = probe.verified_instructions();
+    if numbers.is_empty() {
+        return;
+    }
+    line(
+        text,
+        format_args!("\nVerifier: instructions walked through for each program, of a million at most"),
+    );
+    for (program, number) in numbers {
+        line(text, format_args!("  {program:<28} {:>9}", count(number.into())));
+    }
 }

@@ -10,17 +10,19 @@ use std::ops::Range;
 use super::{
     copies::Act,
     deposit::{Deposit, DepositId, Deposits},
+    endpoint::Place,
     endpoints::{EndpointId, Endpoints},
-    event::{CallKind, Folded, Operation, Pid},
+    event::{CallKind, Folded, Operation, Pid, Zerocopy},
     finished::Finished,
     flow::{FlowId, FlowKey, Flows, Stats, Tally},
     method::{Delivery, Method, Origin},
-    part::Parts,
+    part::{Part, Parts},
     path::{End, Path, Way},
     pipes::{Pipes, Resting},
     proof::{Claim, Sample},
     provenance::{Memories, Provenance},
     sources::Sources,
+    zerocopy::{Sends, Waiting},
 };
 
 /// How much is remembered at most.
@@ -66,8 +68,11 @@ pub(crate) struct Join {
     sources: Sources,
     /// Whether any read was joined to a write.
     pub(crate) joined: bool,
+    /// Operations for which a hook counted other copies than the copy table derives.
+    pub(crate) disagreements: u64,
     deposits: Deposits,
     pipes: Pipes,
+    zerocopy: Waiting,
     /// Of the operation under way; the first `shared` are in use, the rest is kept for its memory.
     shares: Vec<Share>,
     shared: usize,
@@ -85,8 +90,10 @@ impl Join {
             overall: Tally::default(),
             sources,
             joined: false,
+            disagreements: 0,
             deposits: Deposits::new(),
             pipes: Pipes::new(limits.pipes),
+            zerocopy: Waiting::default(),
             shares: Vec::new(),
             shared: 0,
             segments: Vec::new(),
@@ -106,6 +113,10 @@ impl Join {
             bytes: operation.bytes,
             asked: operation.asked_bytes,
             storage_read: operation.storage_read_bytes,
+            pinned: match operation.zerocopy {
+                Some(Zerocopy::Sent { first, end }) => Some(first != end),
+                _ => None,
+            },
             counted: operation.counted,
             sources: self.sources,
         };
@@ -122,6 +133,33 @@ impl Join {
             Way::FromMemory(delivery) => self.deliver(operation, &moved, delivery),
             Way::InKernel(method) => self.pass(operation, &moved, method),
         }
+        if let Some(Zerocopy::Done { first, end, copied }) = operation.zerocopy {
+            self.reported(path.source.id, first, end, copied);
+        }
+    }
+
+    /// The kernel is done with sends of a socket: what was modelled of them is known now.
+    fn reported(&mut self, socket: EndpointId, first: u32, end: u32, copied: bool) {
+        let (flows, overall) = (&mut self.flows, &mut self.overall);
+        self.zerocopy.done(socket, first, end, copied, |sent| {
+            let (copied, of) = sent.verdict();
+            for (number, (flow, part)) in sent.parts.iter().enumerate() {
+                let Some(tally) = flows.tally(*flow) else { continue };
+                let sends = Sends {
+                    copied: u64::from(number == 0 && copied > 0),
+                    by_reference: u64::from(number == 0 && copied == 0),
+                    sends: 0,
+                };
+                for tally in [tally, &mut *overall] {
+                    tally.zerocopy.add(&sends);
+                    tally.retract(part);
+                    part.judged(copied, of)
+                        .iter()
+                        .filter(|part| part.amount > 0)
+                        .for_each(|part| tally.put(part));
+                }
+            }
+        });
     }
 
     /// Books operations that were folded in the kernel: by their endpoints, joined to nothing.
@@ -139,6 +177,7 @@ impl Join {
             bytes: folded.bytes,
             asked: None,
             storage_read: folded.storage_read_bytes,
+            pinned: None,
             counted: Some(folded.counted),
             sources: self.sources,
         };
@@ -180,6 +219,10 @@ impl Join {
 
     fn count_overall(&mut self, moved: &Moved, transfers: u64) {
         book(&mut self.overall, moved, transfers);
+        let disagrees = |part: &Part| part.step.is_counted() && part.amount != part.expected;
+        if moved.parts.iter().any(disagrees) {
+            self.disagreements = self.disagreements.saturating_add(1);
+        }
     }
 
     fn open(&mut self, pid: Pid, source: EndpointId, sink: EndpointId, method: Method) -> FlowId {
@@ -410,14 +453,25 @@ impl Join {
         let main = shares.iter().position(|share| share.bytes == largest);
         let mut parts = moved.parts;
         let mut left = moved.payload;
+        let numbers = match operation.zerocopy {
+            Some(Zerocopy::Sent { first, end }) if first != end && left > 0 => Some((first, end)),
+            _ => None,
+        };
+        let mut waiting = Vec::new();
         for (number, share) in shares.iter_mut().enumerate() {
             let tally = &mut share.tally;
-            parts.take(share.bytes, left, |part| tally.put(&part));
+            parts.take(share.bytes, left, |part| {
+                tally.put(&part);
+                if numbers.is_some() && (part.step.from, part.step.to) == (Place::User, Place::Socket) {
+                    waiting.push((share.flow, part));
+                }
+            });
             left = left.saturating_sub(share.bytes);
             tally.payload = share.bytes.into();
             tally.transfers = u64::from(share.bytes > 0);
             if main == Some(number) {
                 tally.stats.add(&moved.stats);
+                tally.zerocopy.sends = u64::from(numbers.is_some());
             }
             if let Some(flow) = self.flows.tally(share.flow) {
                 flow.add(tally);
@@ -427,6 +481,10 @@ impl Join {
             }
         }
         self.shared = 0;
+        if let Some((first, end)) = numbers {
+            self.overall.zerocopy.sends = self.overall.zerocopy.sends.saturating_add(1);
+            self.zerocopy.sent(moved.path.sink.id, first, end, waiting);
+        }
     }
 }
 

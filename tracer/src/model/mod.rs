@@ -12,6 +12,7 @@ pub mod sources;
 mod calls;
 mod copies;
 mod deposit;
+mod descriptors;
 mod endpoints;
 mod finished;
 mod flow;
@@ -27,6 +28,7 @@ mod provenance;
 mod state;
 mod threads;
 mod traits;
+mod zerocopy;
 
 #[cfg(test)]
 mod properties;

@@ -26,6 +26,8 @@ pub(crate) enum Storage {
     Block,
     /// As `Block`; copy_file_range may share extents (`remap_file_range`).
     Reflinking,
+    /// As `Reflinking`, and every write into its page cache passes through iomap, where a hook may stand (XFS).
+    ReflinkingIomap,
     /// A server or another process answers: what it fetches is not in this task's accounts.
     Remote,
 }
@@ -59,6 +61,8 @@ pub(crate) enum Route {
 pub(crate) enum Protocol {
     /// TCP.
     Tcp,
+    /// TCP with TLS in the kernel.
+    Tls,
     /// AF_UNIX, any type.
     Unix,
     /// Another protocol over IP.
@@ -112,8 +116,9 @@ fn storage(kind: EndpointKind, file_system: Option<&str>) -> Storage {
     }
     match file_system {
         Some("tmpfs" | "ramfs" | "devtmpfs" | "hugetlbfs" | "shmem") => Storage::Memory,
+        Some("xfs") => Storage::ReflinkingIomap,
         // Those with `remap_file_range` in their file_operations; overlayfs passes it on to what lies below.
-        Some("btrfs" | "xfs" | "bcachefs" | "ocfs2" | "overlay" | "overlayfs") => Storage::Reflinking,
+        Some("btrfs" | "bcachefs" | "ocfs2" | "overlay" | "overlayfs") => Storage::Reflinking,
         Some(
             "nfs" | "nfs4" | "cifs" | "smb" | "smb2" | "smb3" | "9p" | "v9fs" | "ceph" | "afs" | "fuse"
             | "virtiofs" | "zfs",
@@ -144,6 +149,9 @@ fn protocol(socket: &Socket) -> Protocol {
     match (socket.family.as_str(), socket.protocol.as_str()) {
         ("unix", _) => Protocol::Unix,
         ("inet" | "inet6", "tcp") => Protocol::Tcp,
+        ("inet" | "inet6", "tcp+tls") => Protocol::Tls,
+        // What another protocol makes of its bytes on top of TCP (MPTCP, SMC …) is its own affair.
+        ("inet" | "inet6", tcp) if tcp.starts_with("tcp+") => Protocol::Other,
         ("inet" | "inet6", _) => Protocol::Ip,
         _ => Protocol::Other,
     }

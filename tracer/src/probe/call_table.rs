@@ -85,6 +85,12 @@ impl CallTable {
         if zerocopy.contains(&index) { libc::MSG_ZEROCOPY.cast_unsigned() } else { 0 }
     }
 
+    /// Whether it returns new descriptors.
+    pub fn opens(&self, index: u32) -> bool {
+        let entry = self.entries.get(index as usize);
+        entry.is_some_and(|entry| entry.shape().class == CallClass::OPENS)
+    }
+
     /// The shape at every index, to fill the kernel side's table with.
     pub fn shapes(&self) -> impl Iterator<Item = (u32, CallShape)> + '_ {
         (0..).zip(&self.entries).map(|(index, entry)| (index, entry.shape()))

@@ -43,6 +43,11 @@ impl Act {
                 let evidence = if certain { Derived } else { Modelled };
                 self.put(parts, source.place(), Place::Pipe, Mover::None, evidence, None);
             }
+            EndpointKind::Socket if sink.traits.protocol == Protocol::Tls => {
+                // net/tls/tls_sw.c: takes references, and encrypts into pages of its own.
+                self.put(parts, source.place(), Place::Socket, Mover::Cpu, Modelled, Some(Note::Encrypted));
+                self.wire_out(parts, Place::Socket, sink);
+            }
             EndpointKind::Socket => {
                 // MSG_SPLICE_PAGES or sendpage. TCP and AF_UNIX take references; others may copy.
                 let certain = matches!(sink.traits.protocol, Protocol::Tcp | Protocol::Unix);
@@ -83,7 +88,9 @@ impl Act {
         if !source.is_file() || !sink.is_file() {
             return self.unknown(parts, self.source.place(), self.sink.place(), None, Note::UnknownEndpoint);
         }
-        let may_share = |traits: Traits| matches!(traits.storage, Storage::Reflinking | Storage::Remote);
+        let may_share = |traits: Traits| {
+            matches!(traits.storage, Storage::Reflinking | Storage::ReflinkingIomap | Storage::Remote)
+        };
         if source.device == sink.device && (may_share(source) || may_share(sink)) {
             self.unknown(parts, cache, cache, None, Note::MaybeReflinked);
         } else {
