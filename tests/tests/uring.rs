@@ -73,8 +73,22 @@ fn every_kind(mode: &str, options: &[&str]) -> Outcome {
             let sent_on: Vec<_> = sent_on.collect();
             ensure!(matches!(*sent_on, [600, 600] | [600, 600, 600]), "sent on: {sent_on:?}");
         }
+        copied_after_all(&document)?;
         relayed(&document, &s.path("relayed"))
     })
+}
+
+/// Of the sends without copying one asks for a report, and loopback makes the kernel copy.
+fn copied_after_all(document: &Document) -> Result<()> {
+    let flows = document.list("flows")?;
+    let mut reported = flows.iter().filter(|flow| flow.get("zerocopy.sends").is_ok());
+    let flow = reported.next().context("no flow has sends without copying")?;
+    let mut comparison = Comparison::default();
+    comparison.equal("zerocopy.sends", flow.number("zerocopy.sends")?, 1);
+    comparison.equal("zerocopy.copied", flow.number("zerocopy.copied")?, 1);
+    comparison.equal("payload_bytes", flow.number("payload_bytes")?, 40_000);
+    comparison.equal("cpu_copied_bytes", flow.number("cpu_copied_bytes")?, 40_000);
+    comparison.finish()
 }
 
 /// The reads and sends of a relay are one flow.

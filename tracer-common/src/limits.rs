@@ -29,6 +29,9 @@ pub const AIO_OPCODES: u32 = 16;
 /// Most io_uring requests under way of which the kernel side remembers the submission.
 pub const REQUESTS: u32 = 16_384;
 
+/// Most sends without copying by io_uring whose notification is awaited.
+pub const NOTIFICATIONS: u32 = 16_384;
+
 /// Most requests of AIO under way that are remembered.
 pub const AIO_REQUESTS: u32 = 4096;
 

@@ -117,6 +117,7 @@ offsets! {
     network_length = "io_sr_msg" "len";
     network_flags = "io_sr_msg" "msg_flags";
     network_options = "io_sr_msg" "flags";
+    network_notification = "io_sr_msg" "notif";
     splice_length = "io_splice" "len";
     splice_fd_in = "io_splice" "splice_fd_in";
     splice_flags = "io_splice" "flags";

@@ -25,6 +25,8 @@ impl RecordKind {
     pub const EXEC: Self = Self(7);
     /// A [`RequestRecord`].
     pub const REQUEST: Self = Self(8);
+    /// A [`NotificationRecord`].
+    pub const NOTIFICATION: Self = Self(9);
 }
 
 /// Bits of [`Header::flags`].
@@ -195,6 +197,20 @@ pub struct RequestRecord {
     pub ran: u32,
 }
 
+/// The kernel is done with the memory of a request that sends without copying, and says whether it copied it after all.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[repr(C)]
+pub struct NotificationRecord {
+    /// The head.
+    pub header: Header,
+    /// Serial of the socket.
+    pub socket: u64,
+    /// The number that the request's record had in `zerocopy`.
+    pub number: u32,
+    /// 1: copied.
+    pub copied: u32,
+}
+
 /// A finished call that changed descriptors or mappings.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 #[repr(C)]
@@ -237,5 +253,6 @@ const _: () = assert!(size_of::<CallRecord>() == 80);
 const _: () = assert!(size_of::<OperationRecord>() == 248);
 const _: () = assert!(size_of::<VectorRecord>() == 248 + 128);
 const _: () = assert!(size_of::<DescriptorRecord>() == 152);
+const _: () = assert!(size_of::<NotificationRecord>() == 40);
 const _: () = assert!(size_of::<RequestRecord>() == 248 + 128 + 16);
 const _: () = assert!(size_of::<ThreadRecord>() == 64);

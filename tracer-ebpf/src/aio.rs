@@ -194,6 +194,7 @@ fn note(task: Task, slot: &ThreadSlot, object: u64, entry: &mut Request) {
     entry.vectors = 0;
     entry.fd = iocb.fd as i32;
     entry.heading = 0;
+    entry.notification = 0;
     entry.other_fd = -1;
     let shape = calls::shape_of(table_index(entry.opcode));
     if shape.class == CallClass::VECTOR {

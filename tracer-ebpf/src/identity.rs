@@ -67,10 +67,18 @@ pub fn of_file(file: u64, fd: u32) -> OpenFile {
     if file == 0 {
         return OpenFile::NONE;
     }
-    let (inode, flags) = inode_and_flags(file);
+    OpenFile { serial: serial_of_file(file, fd as u64), flags: probe(file, offset!(file_flags)) }
+}
+
+/// A global function with numbers as its arguments: the verifier walks it once for each program, not once for each way
+/// that leads to it.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn serial_of_file(file: u64, fd: u64) -> u64 {
+    let inode: u64 = probe(file, offset!(file_inode));
     let inode_number: u64 = probe(inode, offset!(inode_number));
     let generation = probe::<u32>(inode, offset!(inode_generation)) as u64;
-    OpenFile { serial: look_up(file, inode, inode_number, generation, fd), flags }
+    look_up(file, inode, inode_number, generation, fd as u32)
 }
 
 #[inline(always)]

@@ -9,7 +9,7 @@ use tracer_common::{
     endpoint::Endpoint,
     limits::{
         AIO_REQUESTS as MOST_AIO_REQUESTS, CALLS, ENDPOINTS, FILES, IOVECS, MULTISHOTS,
-        REQUESTS as MOST_REQUESTS, SPILLS, THREADS,
+        NOTIFICATIONS as MOST_NOTIFICATIONS, REQUESTS as MOST_REQUESTS, SPILLS, THREADS,
     },
     offsets::Control,
     record::IoVec,
@@ -111,6 +111,8 @@ pub struct Request {
     pub fd: i32,
     /// What goes before the payload in the buffers of a `recvmsg` that completes many times over, bytes.
     pub heading: u32,
+    /// Of a send without copying: the kernel's notification that will say whether it copied after all; 0 if none will.
+    pub notification: u64,
     /// The other file of a splice: its serial,
     pub other: u64,
     /// `f_flags`, and
@@ -146,6 +148,9 @@ pub struct AioName {
 /// Requests of AIO under way; their file is the `other`.
 #[map]
 pub static AIO_REQUESTS: LruHashMap<AioName, Request> = LruHashMap::with_max_entries(MOST_AIO_REQUESTS, 0);
+/// Serials of the sockets of sends without copying, by the pointer of their notification.
+#[map]
+pub static NOTIFICATIONS: LruHashMap<u64, u64> = LruHashMap::with_max_entries(MOST_NOTIFICATIONS, 0);
 /// Where an entry of these is built: too large for the stack.
 #[map]
 pub static REQUEST_SCRATCH: PerCpuArray<Request> = PerCpuArray::with_max_entries(1, 0);

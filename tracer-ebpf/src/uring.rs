@@ -10,17 +10,20 @@ use tracer_common::{
     call::{CallClass, CallShape},
     limits::{URING_BASE, URING_OPCODES},
     offsets::ABSENT,
-    record::ran,
-    request::{IOSQE_BUFFER_SELECT, OWN_FILE, READ_MULTISHOT, command},
+    record::{Header, NotificationRecord, RecordKind, ran},
+    request::{IOSQE_BUFFER_SELECT, OWN_FILE, READ_MULTISHOT, SEND_ZC, SENDMSG_ZC, command},
     slot::state,
 };
 
 use crate::{
-    calls,
+    calls, emit,
     form::{Context, hook},
     identity::{self, OpenFile},
     kernel::{Task, config, offset, probe},
-    maps::{LAST_COMPLETION, MULTISHOT_REQUESTS, REQUEST_SCRATCH, REQUESTS, Request, RequestName, lost},
+    maps::{
+        LAST_COMPLETION, MULTISHOT_REQUESTS, NOTIFICATIONS, REQUEST_SCRATCH, REQUESTS, Request, RequestName,
+        lost,
+    },
     payload,
     requests::{self, Outcome, claim_transitions, moves_payload},
     threads::{self, slot_of},
@@ -31,10 +34,15 @@ const IOSQE_FIXED_FILE: u32 = 1;
 const IOSQE_CQE_SKIP_SUCCESS: u32 = 1 << 6;
 /// Of completions: the upper half is the number of a provided buffer;
 const IORING_CQE_F_BUFFER: u32 = 1;
+/// the request will complete once more;
+const IORING_CQE_F_MORE: u32 = 1 << 1;
 /// this is the notification that a send without copying is done with its memory.
 const IORING_CQE_F_NOTIF: u32 = 1 << 3;
+/// The result of such a notification: the memory was copied after all.
+const IORING_NOTIF_USAGE_ZC_COPIED: u32 = 1 << 31;
 /// Of `ioprio` of network requests.
 const IORING_RECV_MULTISHOT: u16 = 1 << 1;
+const IORING_SEND_ZC_REPORT_USAGE: u16 = 1 << 3;
 const IORING_SEND_VECTORIZED: u16 = 1 << 5;
 /// Of splices: the other file is a registered one.
 const SPLICE_F_FD_IN_FIXED: u32 = 1 << 31;
@@ -204,6 +212,7 @@ fn note(task: Task, request: u64, entry: &mut Request) -> CallShape {
     entry.call_flags = 0;
     entry.vectors = 0;
     entry.heading = 0;
+    entry.notification = 0;
     entry.other = 0;
     entry.other_flags = 0;
     entry.other_fd = -1;
@@ -234,6 +243,11 @@ fn note_network(request: u64, shape: CallShape, entry: &mut Request) {
     let options: u16 =
         if offset!(network_options) == ABSENT { 0 } else { probe(request, offset!(network_options)) };
     entry.call_flags = probe(request, offset!(network_flags));
+    let sends_zerocopy = entry.opcode == SEND_ZC || entry.opcode == SENDMSG_ZC;
+    if sends_zerocopy && options & IORING_SEND_ZC_REPORT_USAGE != 0 && offset!(network_notification) != ABSENT
+    {
+        entry.notification = probe(request, offset!(network_notification));
+    }
     if shape.class == CallClass::MESSAGE {
         entry.buffer = address;
         if shape.source_fd == OWN_FILE && options & IORING_RECV_MULTISHOT != 0 {
@@ -311,6 +325,9 @@ fn completed(request: u64, completion: &Completion) {
         return;
     }
     let task = Task::current();
+    if completion.flags & IORING_CQE_F_NOTIF != 0 {
+        return notified(request, completion);
+    }
     let name = RequestName { ring: completion.ring, user_data: completion.user_data };
     let mut number = request;
     if request == 0 {
@@ -343,6 +360,27 @@ fn completed(request: u64, completion: &Completion) {
     }
 }
 
+/// The kernel is done with what a request sent without copying: whoever runs when it learns of that.
+#[inline(always)]
+fn notified(notification: u64, completion: &Completion) {
+    // SAFETY: copied at once.
+    let Some(socket) = (unsafe { NOTIFICATIONS.get(notification) }).copied() else { return };
+    let _ = NOTIFICATIONS.remove(notification);
+    let Some(mut room) = emit::reserve::<NotificationRecord>() else {
+        lost(|losses| losses.lost_events += 1);
+        return;
+    };
+    // SAFETY: time has no preconditions.
+    let now = unsafe { bpf_ktime_get_ns() };
+    let record = emit::body(&mut room);
+    record.header =
+        Header { kind: RecordKind::NOTIFICATION.0, flags: 0, call: 0, tgid: 0, tid: 0, time_ns: now };
+    record.socket = socket;
+    record.number = requests::notification_number(notification);
+    record.copied = (completion.result as u32 & IORING_NOTIF_USAGE_ZC_COPIED != 0) as u32;
+    emit::submit(room, now);
+}
+
 /// A completion of nobody knows which request: if it comes with a provided buffer, payload was moved.
 #[inline(always)]
 fn unnamed(task: Task, completion: &Completion) {
@@ -354,9 +392,6 @@ fn unnamed(task: Task, completion: &Completion) {
 /// A request that was submitted before tracing began. It is this thread's if any traced one's.
 #[inline(always)]
 fn of_this_thread(task: Task, request: u64, completion: &Completion) -> Option<&'static mut Request> {
-    if completion.flags & IORING_CQE_F_NOTIF != 0 {
-        return None;
-    }
     let slot = slot_of(task)?;
     // SAFETY: this CPU's own entry.
     let entry = unsafe { &mut *REQUEST_SCRATCH.get_ptr_mut(0)? };
@@ -398,6 +433,11 @@ fn finish(task: Task, request: u64, entry: &mut Request, completion: &Completion
         let other = OpenFile { serial: entry.other, flags: entry.other_flags };
         outcome.source = if shape.source_fd == OWN_FILE { own } else { other };
         outcome.sink = if shape.sink_fd == OWN_FILE { own } else { OpenFile::NONE };
+    }
+    outcome.notifies =
+        (entry.notification != 0) & (outcome.bytes > 0) & (completion.flags & IORING_CQE_F_MORE != 0);
+    if outcome.notifies {
+        let _ = NOTIFICATIONS.insert(entry.notification, outcome.sink.serial, 0);
     }
     requests::tell(entry, &outcome);
     // Should it complete again, then that took from now on.

@@ -161,7 +161,8 @@ fn network(ring: &mut Ring) -> Result<()> {
     }
     // Each completes twice: the second time when the kernel is done with the memory.
     let large = vec![5; 20_000];
-    let entry = opcode::SendZc::new(fd(&one), large.as_ptr(), length(&large)).build();
+    // IORING_SEND_ZC_REPORT_USAGE: the notification is to say whether the kernel copied after all.
+    let entry = opcode::SendZc::new(fd(&one), large.as_ptr(), length(&large)).zc_flags(1 << 3).build();
     let flags = ring.make("io_uring:send_zc", entry, Due::Bytes(20_000))?;
     receive_all(&two, 20_000)?;
     notified(ring, flags)?;

@@ -42,6 +42,15 @@ pub enum Event {
     Operation(Operation),
     /// Another call finished.
     Call(Call),
+    /// The kernel is done with the memory of a request that sends without copying.
+    Notified {
+        /// The socket.
+        socket: Serial,
+        /// The number that the request has in [`Operation::zerocopy`].
+        number: u32,
+        /// Whether it copied after all.
+        copied: bool,
+    },
     /// A file was mapped (by `mmap`, or it was when tracing began).
     Mapped(Mapping),
     /// Addresses were unmapped, or mapped to something that is not a file.

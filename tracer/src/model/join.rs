@@ -139,7 +139,7 @@ impl Join {
     }
 
     /// The kernel is done with sends of a socket: what was modelled of them is known now.
-    fn reported(&mut self, socket: EndpointId, first: u32, end: u32, copied: bool) {
+    pub(crate) fn reported(&mut self, socket: EndpointId, first: u32, end: u32, copied: bool) {
         let (flows, overall) = (&mut self.flows, &mut self.overall);
         self.zerocopy.done(socket, first, end, copied, |sent| {
             let (copied, of) = sent.verdict();

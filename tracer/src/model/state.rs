@@ -123,6 +123,10 @@ impl Model {
             Event::Endpoint(serial, endpoint) => self.join.endpoints.learn(serial, &endpoint),
             Event::Operation(operation) => self.operation(&operation),
             Event::Call(call) => self.call(&call, None, 0),
+            Event::Notified { socket, number, copied } => {
+                let (socket, _) = self.join.endpoints.resolve(socket);
+                self.join.reported(socket, number, number.wrapping_add(1), copied);
+            }
             Event::Mapped(mapping) => {
                 let (file, _) = self.join.endpoints.resolve(mapping.serial);
                 self.join.memories.map(mapping.pid, mapping.range, file);

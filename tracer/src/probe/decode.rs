@@ -6,8 +6,8 @@ use tracer_common::{
     call::CallKind,
     limits::IOVECS,
     record::{
-        CallRecord, DescriptorRecord, Header, OperationRecord, RecordKind, RequestRecord, ThreadRecord,
-        VectorRecord, ZerocopyIds, flag, ran,
+        CallRecord, DescriptorRecord, Header, NotificationRecord, OperationRecord, RecordKind, RequestRecord,
+        ThreadRecord, VectorRecord, ZerocopyIds, flag, ran,
     },
 };
 
@@ -38,6 +38,7 @@ impl Wire for OperationRecord {}
 impl Wire for VectorRecord {}
 impl Wire for DescriptorRecord {}
 impl Wire for RequestRecord {}
+impl Wire for NotificationRecord {}
 impl Wire for ThreadRecord {}
 
 fn read<T: Wire>(bytes: &[u8]) -> Option<T> {
@@ -63,6 +64,11 @@ fn decode_known(bytes: &[u8], table: &CallTable) -> Option<Decoded> {
         RecordKind::VECTOR => Decoded::Call(Event::Operation(vector_operation(&read(bytes)?, table)?), None),
         RecordKind::REQUEST => {
             Decoded::Call(Event::Operation(request_operation(&read(bytes)?, table)?), None)
+        }
+        RecordKind::NOTIFICATION => {
+            let NotificationRecord { socket, number, copied, .. } = read(bytes)?;
+            let event = Event::Notified { socket: Serial(socket), number, copied: copied != 0 };
+            Decoded::Call(event, None)
         }
         RecordKind::DESCRIPTOR => {
             let record: DescriptorRecord = read(bytes)?;
