@@ -251,6 +251,30 @@ mod tests {
     }
 
     #[test]
+    fn requests_are_operations_but_no_calls() {
+        let mut calls = Calls::default();
+        let observe = |calls: &mut Calls, name, kind, bytes| {
+            let name = CallName { name, compat: false };
+            calls.observe(&testing::call(1, name), kind, bytes);
+        };
+        observe(&mut calls, "io_uring:read", Some(CallKind::Read), 100);
+        observe(&mut calls, "aio:pwrite", Some(CallKind::Write), 50);
+        observe(&mut calls, "io_uring:fsync", None, 0);
+        observe(&mut calls, "io_uring_enter", Some(CallKind::Submit), 0);
+        // They go past fs/read_write.c, and so past rchar and wchar.
+        assert_eq!(calls.sums(true), Sums { operations: 2, calls: 1, ..Sums::default() });
+        assert_eq!(calls.sums(false).untraced_submissions, 1);
+        assert_eq!(calls.snapshot().len(), 1);
+        let requests = calls.requests();
+        assert_eq!(requests.len(), 3);
+        let read = requests.iter().find(|request| request.name == "io_uring:read").unwrap();
+        assert_eq!((read.count, read.bytes, read.time_ns), (1, 100, 1000));
+        // What a driver moves by it nobody says.
+        observe(&mut calls, "io_uring:uring_cmd", None, 0);
+        assert_eq!(calls.sums(true).untraced_submissions, 1);
+    }
+
+    #[test]
     fn a_call_that_took_for_ever_is_one_sample() {
         let mut calls = Calls::default();
         let name = CallName { name: "pause", compat: false };

@@ -3,6 +3,8 @@
 
 use std::{collections::BTreeMap, ops::Range};
 
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 pub use tracer_common::{call::CallKind, counted::Counted, endpoint::route, slot::Accounts};
 
 use super::endpoint::Endpoint;
@@ -154,7 +156,8 @@ pub struct Request {
 }
 
 /// Who ran a request.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
 pub enum Ran {
     /// The call that submitted it, before it returned.
     Inline,

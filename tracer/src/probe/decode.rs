@@ -274,6 +274,8 @@ pub(super) fn comm(bytes: &[u8; 16]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use tracer_common::limits::URING_BASE;
+
     use super::*;
 
     fn bytes_of<T: Wire>(value: &T) -> Vec<u8> {
@@ -311,6 +313,69 @@ mod tests {
         assert_eq!(operation.sink, None);
         assert_eq!((operation.bytes, operation.call.duration_ns), (200, Some(40)));
         assert_eq!(operation.storage_read_bytes, None, "the flag that says it is known is not set");
+    }
+
+    fn request_record(opcode: u32, bytes: u64) -> RequestRecord {
+        let mut operation = read_record(bytes);
+        operation.call.header.kind = RecordKind::REQUEST.0;
+        operation.call.header.call = URING_BASE + opcode;
+        let vector = VectorRecord { operation, ..VectorRecord::default() };
+        RequestRecord { vector, user_data: 42, transitions: 2, ran: ran::WORKER }
+    }
+
+    fn decoded(record: &RequestRecord) -> Operation {
+        match decode(&bytes_of(record), &CallTable::native()) {
+            Decoded::Call(Event::Operation(operation), None) => operation,
+            _ => panic!("not an operation"),
+        }
+    }
+
+    #[test]
+    fn a_request_decodes_as_an_operation_of_its_opcode() {
+        let operation = decoded(&request_record(22, 200));
+        assert_eq!((operation.call.name.name, operation.kind), ("io_uring:read", CallKind::Read));
+        assert_eq!(operation.buffers.as_slice(), std::slice::from_ref(&(0x1000..0x1200)));
+        assert!(operation.buffers_complete);
+        assert_eq!((operation.bytes, operation.storage_read_bytes, operation.counted), (200, None, None));
+        let request = Request { user_data: 42, transitions: 2, ran: Ran::Worker };
+        assert_eq!(operation.request, Some(request));
+        assert_eq!(decoded(&request_record(47, 200)).flags, libc::MSG_ZEROCOPY.cast_unsigned());
+    }
+
+    #[test]
+    fn a_provided_buffer_is_as_long_as_its_payload() {
+        let mut record = request_record(27, 200);
+        record.vector.operation.asked = u64::MAX;
+        let operation = decoded(&record);
+        assert_eq!((operation.asked_bytes, operation.buffers.first().cloned()), (None, Some(0x1000..0x10c8)));
+        record.vector.operation.buffer = 0;
+        record.vector.operation.call.header.flags |= flag::BUFFER_UNKNOWN;
+        assert!(!decoded(&record).buffers_complete);
+    }
+
+    #[test]
+    fn a_request_of_a_vector_has_its_buffers() {
+        let mut record = request_record(1, 30);
+        record.vector.operation.buffer = 0;
+        record.vector.operation.vectors = 2;
+        record.vector.iovecs[..2].copy_from_slice(&[
+            tracer_common::record::IoVec { base: 100, length: 10 },
+            tracer_common::record::IoVec { base: 300, length: 20 },
+        ]);
+        let operation = decoded(&record);
+        assert_eq!(operation.buffers, [100..110, 300..320]);
+        assert_eq!(operation.asked_bytes, Some(30));
+    }
+
+    #[test]
+    fn a_request_that_moves_nothing_is_a_call_of_its_own_name() {
+        let header =
+            Header { kind: RecordKind::CALL.0, call: URING_BASE + 3, tgid: 7, tid: 8, ..Header::default() };
+        let record = CallRecord { header, duration_ns: 5, ..CallRecord::default() };
+        let Decoded::Call(Event::Call(call), None) = decode(&bytes_of(&record), &CallTable::native()) else {
+            panic!("not a call");
+        };
+        assert_eq!((call.name.name, call.name.is_request()), ("io_uring:fsync", true));
     }
 
     #[test]
