@@ -340,3 +340,24 @@ fn faults_on_a_mapped_file() -> Outcome {
         comparison.finish()
     })
 }
+
+/// Where it is known that the kernel takes programs on function exits (`ZC_TRACE_TEST_FUNCTION_EXITS`, as the kernel matrix
+/// sets it), every copy is counted: that hooks are missing must not pass for a weaker kernel.
+#[test]
+fn function_exits_count() -> Outcome {
+    scenario("evidence/function exits", |s| {
+        require_root()?;
+        if std::env::var_os("ZC_TRACE_TEST_FUNCTION_EXITS").is_none() {
+            skip!("it is not known whether this kernel takes programs on function exits");
+        }
+        let document = Tracer::new(s)?.traced("/bin/true", &[] as &[&str]).run()?.document()?;
+        let evidence = document.get("evidence")?.as_object().context("evidence is no object")?;
+        let mut comparison = Comparison::default();
+        for (quantity, source) in evidence.iter().filter(|(quantity, _)| quantity.starts_with("copies.")) {
+            // Kernels before 6.5 splice without copying, or not at all.
+            let absent = quantity == "copies.splice" && source["evidence"] == "derived";
+            comparison.holds(&format!("{quantity} is measured"), absent || source["evidence"] == "measured");
+        }
+        comparison.finish()
+    })
+}
