@@ -25,4 +25,5 @@ mod raw_form;
 mod referees;
 mod servers;
 mod shapes;
+mod surroundings;
 mod zerocopy;
