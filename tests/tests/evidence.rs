@@ -312,3 +312,52 @@ fn a_chain_of_splices() -> Outcome {
         check(&document, "chain", &["vmsplice", "tee", "splice", "read"], &rows)
     })
 }
+
+/// What is sent from a mapped file the copy loop faults in, in the kernel: the program itself never touches it.
+#[test]
+fn faults_on_a_mapped_file() -> Outcome {
+    scenario("evidence/faults on a mapped file", |s| {
+        require_root()?;
+        let file = s.file("payload", 8 << 20)?;
+        let arguments = ["mmap+write".as_ref(), file.as_os_str(), "65536".as_ref()];
+        let document = Tracer::new(s)?.traced(workload!("relay"), &arguments).run()?.document()?;
+        let path = file.to_str().context("the path is no text")?;
+        let mapped = document.list("mapped_files")?;
+        let of_file = |found: &&Document| found.get("file.path").is_ok_and(|found| found == path);
+        let found = mapped.iter().find(of_file).context("no faults on the file")?;
+        let mut comparison = Comparison::default();
+        comparison.equal("user_faults", found.number("user_faults")?, 0);
+        // One for each page at most. The kernel maps neighbours that are cached along with it, up to 2 MiB at once.
+        let faults = found.number("kernel_faults")?;
+        comparison.between("kernel_faults", 4, faults, 2048);
+        figure("mmap+write: faults in the kernel for 8 MiB", faults, Evidence::Measured);
+        let places = |name: &str| document.number(&format!("totals.page_fault_places.{name}"));
+        let told = places("file")? + places("anonymous")? + places("not_told")?;
+        let faults =
+            document.number("totals.page_faults.minor")? + document.number("totals.page_faults.major")?;
+        comparison.equal("by place", told, faults.max(places("user")?));
+        comparison.equal("user and kernel", places("user")? + places("kernel")?, faults.max(places("user")?));
+        comparison.finish()
+    })
+}
+
+/// Where it is known that the kernel takes programs on function exits (`ZC_TRACE_TEST_FUNCTION_EXITS`, as the kernel matrix
+/// sets it), every copy is counted: that hooks are missing must not pass for a weaker kernel.
+#[test]
+fn function_exits_count() -> Outcome {
+    scenario("evidence/function exits", |s| {
+        require_root()?;
+        if std::env::var_os("ZC_TRACE_TEST_FUNCTION_EXITS").is_none() {
+            skip!("it is not known whether this kernel takes programs on function exits");
+        }
+        let document = Tracer::new(s)?.traced("/bin/true", &[] as &[&str]).run()?.document()?;
+        let evidence = document.get("evidence")?.as_object().context("evidence is no object")?;
+        let mut comparison = Comparison::default();
+        for (quantity, source) in evidence.iter().filter(|(quantity, _)| quantity.starts_with("copies.")) {
+            // Kernels before 6.5 splice without copying, or not at all.
+            let absent = quantity == "copies.splice" && source["evidence"] == "derived";
+            comparison.holds(&format!("{quantity} is measured"), absent || source["evidence"] == "measured");
+        }
+        comparison.finish()
+    })
+}

@@ -26,5 +26,6 @@ mod raw_form;
 mod referees;
 mod servers;
 mod shapes;
+mod surroundings;
 mod uring;
 mod zerocopy;

@@ -23,10 +23,12 @@ impl RecordKind {
     pub const THREAD_END: Self = Self(6);
     /// A [`ThreadRecord`]: a process began to execute another program.
     pub const EXEC: Self = Self(7);
+    /// A [`FaultRecord`]: a page fault.
+    pub const FAULT: Self = Self(8);
     /// A [`RequestRecord`].
-    pub const REQUEST: Self = Self(8);
+    pub const REQUEST: Self = Self(9);
     /// A [`NotificationRecord`].
-    pub const NOTIFICATION: Self = Self(9);
+    pub const NOTIFICATION: Self = Self(10);
 }
 
 /// Bits of [`Header::flags`].
@@ -46,8 +48,10 @@ pub mod flag {
     pub const ZEROCOPY_DONE: u16 = 32;
     /// And it says that they were copied.
     pub const ZEROCOPY_COPIED: u16 = 64;
+    /// The page fault was taken in kernel mode.
+    pub const FAULT_IN_KERNEL: u16 = 128;
     /// Of a request: the kernel chose the buffer among those that the process provided, and where it is is not known.
-    pub const BUFFER_UNKNOWN: u16 = 128;
+    pub const BUFFER_UNKNOWN: u16 = 256;
 }
 
 /// The head of every record.
@@ -228,6 +232,16 @@ pub struct DescriptorRecord {
     pub descriptors: [i32; 2],
 }
 
+/// A page fault of a traced thread.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[repr(C)]
+pub struct FaultRecord {
+    /// The head; the call is the one that the thread is in, or was in last.
+    pub header: Header,
+    /// The address.
+    pub address: u64,
+}
+
 /// A thread began, ended, or executed a program.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 #[repr(C)]
@@ -255,4 +269,5 @@ const _: () = assert!(size_of::<VectorRecord>() == 248 + 128);
 const _: () = assert!(size_of::<DescriptorRecord>() == 152);
 const _: () = assert!(size_of::<NotificationRecord>() == 40);
 const _: () = assert!(size_of::<RequestRecord>() == 248 + 128 + 16);
+const _: () = assert!(size_of::<FaultRecord>() == 32);
 const _: () = assert!(size_of::<ThreadRecord>() == 64);

@@ -55,6 +55,11 @@ pub enum Event {
     },
     /// A file was mapped (by `mmap`, or it was when tracing began).
     Mapped(Mapping),
+    /// All mappings of a process have been reported: what is at other addresses is no mapped file.
+    MappingsKnown {
+        /// The process.
+        pid: Pid,
+    },
     /// Addresses were unmapped, or mapped to something that is not a file.
     Unmapped {
         /// The process.
@@ -97,6 +102,17 @@ pub enum Event {
     Descriptors(DescriptorEvent),
     /// What `/proc/PID/fd` said at one moment.
     DescriptorsSeen(DescriptorsSeen),
+    /// A page fault.
+    Fault {
+        /// The process.
+        pid: Pid,
+        /// The thread.
+        tid: Tid,
+        /// The address.
+        address: u64,
+        /// Whether the kernel took it on behalf of the program, inside a call.
+        in_kernel: bool,
+    },
     /// Operations whose detail found no room, folded by call and endpoints. Each event adds to what came before.
     Folded(Folded),
     /// The exact counters, read from the kernel. Each replaces the one before.

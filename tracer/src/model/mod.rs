@@ -14,6 +14,7 @@ mod copies;
 mod deposit;
 mod descriptors;
 mod endpoints;
+mod faults;
 mod finished;
 mod flow;
 mod interval;

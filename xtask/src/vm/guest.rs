@@ -54,12 +54,11 @@ pub(super) enum Plan {
 }
 
 /// The scenarios to which the file system matters.
-const ON_XFS: &str = "copies:: endpoints:: from_the_start::cp from_the_start::dd";
+const ON_XFS: &str = "copies:: evidence:: endpoints:: from_the_start::cp from_the_start::dd";
 
 /// One or two of each kind.
-const QUICK: &str = "copies::classical_relay copies::sendfile copies::spliced endpoints::descriptors_started \
-    from_the_start::cp:: kernel_accounts::threads_old_and_new midway::between_two_stops own_commands::doctor \
-    raw_form::relay_copies_twice";
+const QUICK: &str = "copies::classical_relay copies::spliced evidence:: endpoints::descriptors_started \
+    from_the_start::cp::started kernel_accounts::threads_old_and_new own_commands::doctor raw_form::relay_copies_twice";
 
 impl Plan {
     /// As the guest reads it: a line per run with its name, the folder for files, and filters.

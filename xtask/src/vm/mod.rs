@@ -73,13 +73,13 @@ pub(crate) fn run(request: &Request) -> anyhow::Result<bool> {
                 for line in budget.take(&kernel.series, &examined.report.verified) {
                     eprintln!("verifier: {line}");
                 }
+                budget.store(workspace::root())?;
                 problems.extend(examined.problems);
                 columns.extend(examined.report.runs.into_iter().map(|run| column(&kernel.series, run)));
             }
             Err(error) => problems.push(format!("{kernel}: {error:#}")),
         }
     }
-    budget.store(workspace::root())?;
     print!("\n{}", matrix::text(&columns));
     Ok(conclude(&columns, &problems, started))
 }
