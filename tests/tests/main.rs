@@ -12,6 +12,7 @@ macro_rules! workload {
 
 mod bad_input;
 mod copies;
+mod dma;
 mod endpoints;
 mod from_the_start;
 mod kernel_accounts;

@@ -8,6 +8,7 @@
 #![no_main]
 
 mod arch;
+mod block;
 mod calls;
 mod emit;
 mod faults;

@@ -3,6 +3,7 @@
 #![no_main]
 
 mod arch;
+mod block;
 mod calls;
 mod emit;
 mod faults;

@@ -26,13 +26,14 @@ pub fn sources(probe: &Probe) -> BTreeMap<String, EvidenceSource> {
     put("page_faults", "task_struct.min_flt, .maj_flt", Measured);
     put("transitions.syscall", &calls, Measured);
     let accounts = probe.storage_accounts();
-    put_if(
-        &mut sources,
-        "dma_bytes",
-        "task_struct.ioac.read_bytes around each call; the copy table for the rest",
-        accounts,
-        Modelled,
-    );
+    let block = probe.sources().block;
+    let requests = format!("{hooks}:block_bio_queue, by bio → page → inode");
+    let account = "task_struct.ioac.read_bytes around each call; what is written later is not seen";
+    let (source, evidence) = if block { (requests.as_str(), Measured) } else { (account, Modelled) };
+    put_if(&mut sources, "dma_bytes.block", source, block || accounts, evidence);
+    put_if(&mut sources, "dma_bytes.network", "the copy table", true, Modelled);
+    let source = format!("{source}; the copy table for the network");
+    put_if(&mut sources, "dma_bytes", &source, block || accounts, Modelled);
     put_if(&mut sources, "kernel_accounts", "task_struct.ioac", accounts, Measured);
     let missing = |names: &[&str]| probe.missing().iter().any(|(hook, _)| names.contains(&hook.name));
     put_if(

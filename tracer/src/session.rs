@@ -176,7 +176,11 @@ async fn trace_on_runtime(
     announce(&plan, &document.target, probe.missing().len());
 
     let room = Room::new(
-        Model::new(ModelConfig { record_transfers: stream.is_some(), ..ModelConfig::default() }),
+        Model::new(ModelConfig {
+            sources: probe.sources(),
+            record_transfers: stream.is_some(),
+            ..ModelConfig::default()
+        }),
         stream,
         live_lines(&plan, to_stderr),
     );

@@ -3,12 +3,13 @@
 use std::collections::HashMap;
 
 use super::{
+    copies,
     endpoint::Place,
     endpoints::{EndpointId, Endpoints},
     event::{Call, Pid},
     evidence::Evidence,
     method::Method,
-    part::{Part, Step},
+    part::{Note, Part, Step},
     snapshot::{self, Mover},
 };
 
@@ -97,6 +98,8 @@ pub(crate) struct Tally {
     pub(crate) folded: u64,
     pub(crate) payload: u128,
     pub(crate) stats: Stats,
+    /// Bytes made dirty that were not seen to be written.
+    pub(crate) dirty: u128,
     parts: Vec<(Step, u128)>,
 }
 
@@ -133,7 +136,15 @@ impl Tally {
         self.folded = self.folded.saturating_add(other.folded);
         self.payload = self.payload.saturating_add(other.payload);
         self.stats.add(&other.stats);
+        self.dirty = self.dirty.saturating_add(other.dirty);
         other.parts.iter().for_each(|&(step, amount)| self.put_wide(step, amount));
+    }
+
+    /// Bytes that are to go to a device late; `None` if none can, or if it is not seen when they do.
+    pub(crate) fn not_written_back(&self) -> Option<u64> {
+        let not_seen = self.telling().any(|(step, _)| *step == copies::NOT_SEEN);
+        let followed = self.telling().any(|(step, _)| step.note.is_some_and(Note::is_deferred));
+        (followed && !not_seen).then(|| narrow(self.dirty))
     }
 
     /// Payload in bytes.
@@ -233,13 +244,15 @@ pub(crate) struct FlowId(u32);
 pub(crate) struct Flows {
     flows: Vec<(FlowKey, Tally)>,
     by_key: HashMap<FlowKey, FlowId>,
+    /// The newest flow from each source.
+    by_source: HashMap<EndpointId, FlowId>,
     most: usize,
 }
 
 impl Flows {
     /// Tells at most `most` flows apart; the rest is one per method, with pid 0.
     pub(crate) fn new(most: usize) -> Self {
-        Self { flows: Vec::new(), by_key: HashMap::new(), most: most.max(1) }
+        Self { flows: Vec::new(), by_key: HashMap::new(), by_source: HashMap::new(), most: most.max(1) }
     }
 
     /// The flow with this key.
@@ -255,7 +268,13 @@ impl Flows {
         let id = FlowId(u32::try_from(self.flows.len()).unwrap_or(u32::MAX));
         self.flows.push((key, Tally::default()));
         self.by_key.insert(key, id);
+        self.by_source.insert(key.source, id);
         id
+    }
+
+    /// The newest flow from a source.
+    pub(crate) fn newest_from(&self, source: EndpointId) -> Option<FlowId> {
+        self.by_source.get(&source).copied()
     }
 
     /// What a flow has added up.
@@ -316,6 +335,7 @@ fn shown(key: FlowKey, tally: &Tally, endpoints: &Endpoints) -> snapshot::Flow {
         blocked_ns,
         preempted_ns,
         folded_operations: tally.folded,
+        not_written_back_bytes: tally.not_written_back(),
         copies: tally.copies(),
         evidence: cpu.evidence,
     }

@@ -10,12 +10,13 @@ use std::ops::Range;
 use super::{
     copies::Act,
     deposit::{Deposit, DepositId, Deposits},
+    device_io::Devices,
     endpoints::{EndpointId, Endpoints},
-    event::{CallKind, Folded, Operation, Pid},
+    event::{CallKind, DeviceIo, Folded, Operation, Pid},
     finished::Finished,
     flow::{FlowId, FlowKey, Flows, Stats, Tally},
     method::{Delivery, Method, Origin},
-    part::Parts,
+    part::{Parts, proportion},
     path::{End, Path, Way},
     pipes::{Pipes, Resting},
     proof::{Claim, Sample},
@@ -42,6 +43,26 @@ struct Moved {
     received: u64,
     parts: Parts,
     stats: Stats,
+    late: Late,
+}
+
+/// What of an operation reaches its device late.
+#[derive(Clone, Copy, Debug)]
+struct Late {
+    /// Bytes of the sink that it made dirty.
+    dirty: u64,
+    /// Bytes of the sink that it wrote to the device although others had made them dirty.
+    flushed: u64,
+    /// When it began and ended, monotonic ns; it began at 0 if that is not known.
+    began_ns: u64,
+    ended_ns: u64,
+}
+
+impl Late {
+    fn of(act: &Act, ended_ns: u64, duration_ns: Option<u64>) -> Self {
+        let began_ns = duration_ns.map_or(0, |duration| ended_ns.saturating_sub(duration));
+        Self { dirty: act.dirty(), flushed: act.flushed(), began_ns, ended_ns }
+    }
 }
 
 /// What one operation adds to one flow.
@@ -66,6 +87,7 @@ pub(crate) struct Join {
     sources: Sources,
     /// Whether any read was joined to a write.
     pub(crate) joined: bool,
+    pub(crate) devices: Devices,
     deposits: Deposits,
     pipes: Pipes,
     /// Of the operation under way; the first `shared` are in use, the rest is kept for its memory.
@@ -85,6 +107,7 @@ impl Join {
             overall: Tally::default(),
             sources,
             joined: false,
+            devices: Devices::new(limits.endpoints),
             deposits: Deposits::new(),
             pipes: Pipes::new(limits.pipes),
             shares: Vec::new(),
@@ -106,6 +129,7 @@ impl Join {
             bytes: operation.bytes,
             asked: operation.asked_bytes,
             storage_read: operation.storage_read_bytes,
+            storage_written: operation.storage_written_bytes,
             counted: operation.counted,
             sources: self.sources,
         };
@@ -115,6 +139,7 @@ impl Join {
             received: act.received(),
             parts: act.parts(),
             stats: Stats::of(call),
+            late: Late::of(&act, call.end_ns, call.duration_ns),
         };
         self.count_overall(&moved, u64::from(moved.payload > 0));
         match path.way {
@@ -139,6 +164,7 @@ impl Join {
             bytes: folded.bytes,
             asked: None,
             storage_read: folded.storage_read_bytes,
+            storage_written: folded.storage_written_bytes,
             counted: Some(folded.counted),
             sources: self.sources,
         };
@@ -151,7 +177,9 @@ impl Join {
             ..Stats::default()
         };
         let payload = act.payload();
-        let moved = Moved { path, payload, received: act.received(), parts: act.parts(), stats };
+        // When they began is not known.
+        let late = Late::of(&act, 0, None);
+        let moved = Moved { path, payload, received: act.received(), parts: act.parts(), stats, late };
         let transfers = if payload > 0 { folded.operations } else { 0 };
         self.count_overall(&moved, transfers);
         let method = match path.way {
@@ -164,6 +192,8 @@ impl Join {
             book(tally, &moved, transfers);
             tally.folded = tally.folded.saturating_add(folded.operations);
         }
+        self.devices.dirty(&mut self.flows, &mut self.overall, path.sink, flow, late.dirty, late.began_ns);
+        self.devices.flush(&mut self.flows, &mut self.overall, path.sink, late.flushed, late.ended_ns);
         if matches!(path.way, Way::IntoMemory(_)) || folded.kind == CallKind::ProcessVmRead {
             // It is not known which memory they overwrote.
             self.memories.forget_brought(folded.pid);
@@ -176,12 +206,19 @@ impl Join {
         self.rest_opaque(path.sink, moved.payload);
     }
 
+    /// Books what block devices moved apart from operations.
+    pub(crate) fn device_io(&mut self, io: &DeviceIo) {
+        self.devices.moved(&mut self.endpoints, &mut self.flows, &mut self.overall, io);
+    }
+
     fn count_overall(&mut self, moved: &Moved, transfers: u64) {
         book(&mut self.overall, moved, transfers);
     }
 
     fn open(&mut self, pid: Pid, source: EndpointId, sink: EndpointId, method: Method) -> FlowId {
-        self.flows.open(FlowKey { pid, source, sink, method })
+        let flow = self.flows.open(FlowKey { pid, source, sink, method });
+        self.devices.claim_fetched(&mut self.flows, &mut self.overall, source, flow);
+        flow
     }
 
     /// A read: what it brought stays in memory until something sends it on.
@@ -408,9 +445,13 @@ impl Join {
         let main = shares.iter().position(|share| share.bytes == largest);
         let mut parts = moved.parts;
         let mut left = moved.payload;
+        let mut dirty = moved.late.dirty;
+        let sink = moved.path.sink;
         for (number, share) in shares.iter_mut().enumerate() {
             let tally = &mut share.tally;
             parts.take(share.bytes, left, |part| tally.put(&part));
+            let its_dirty = if share.bytes >= left { dirty } else { proportion(dirty, share.bytes, left) };
+            dirty -= its_dirty;
             left = left.saturating_sub(share.bytes);
             tally.payload = share.bytes.into();
             tally.transfers = u64::from(share.bytes > 0);
@@ -420,10 +461,14 @@ impl Join {
             if let Some(flow) = self.flows.tally(share.flow) {
                 flow.add(tally);
             }
+            let (flows, overall) = (&mut self.flows, &mut self.overall);
+            self.devices.dirty(flows, overall, sink, share.flow, its_dirty, moved.late.began_ns);
             if finished && let Some(key) = self.flows.key(share.flow) {
                 self.finished.push(&operation.call, key, tally, &self.endpoints);
             }
         }
+        let Late { flushed, ended_ns, .. } = moved.late;
+        self.devices.flush(&mut self.flows, &mut self.overall, sink, flushed, ended_ns);
         self.shared = 0;
     }
 }

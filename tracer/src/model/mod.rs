@@ -11,7 +11,9 @@ pub mod sources;
 
 mod calls;
 mod copies;
+mod deferred;
 mod deposit;
+mod device_io;
 mod endpoints;
 mod finished;
 mod flow;

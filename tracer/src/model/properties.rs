@@ -165,6 +165,7 @@ fn folded() -> impl Strategy<Value = Folded> {
         blocked_ns: operation.call.blocked_ns,
         preempted_ns: operation.call.blocked_ns,
         storage_read_bytes: operation.storage_read_bytes,
+        storage_written_bytes: operation.storage_written_bytes,
         counted: operation.counted.unwrap_or_default(),
     })
 }

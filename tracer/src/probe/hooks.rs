@@ -40,6 +40,7 @@ pub const HOOKS: &[Hook] = &[
     optional("reschedule_entry", "transitions by interrupts from other CPUs"),
     optional("call_function_entry", "transitions by interrupts from other CPUs"),
     optional("call_function_single_entry", "transitions by interrupts from other CPUs"),
+    optional("block_bio_queue", "DMA of block devices, also late"),
     required("sys_exit", "operations, counts and bytes by call"),
     required("sys_enter", "durations, and calls in flight"),
 ];

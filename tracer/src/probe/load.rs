@@ -15,6 +15,7 @@ use tracer_common::{
 
 use super::{
     call_table::CallTable,
+    device_io,
     diagnostics::Diagnostics,
     error::{LoadError, from_aya, other, refused},
     form::{Form, Source},
@@ -23,6 +24,7 @@ use super::{
     programs::{self, Link},
     reader::Reader,
 };
+use crate::model::sources::Sources;
 
 /// What can be chosen before loading.
 #[derive(Clone, Debug)]
@@ -322,6 +324,15 @@ impl Probe {
     /// Whether the kernel keeps I/O accounts per task.
     pub fn storage_accounts(&self) -> bool {
         self.config.storage_accounts != 0
+    }
+
+    /// Which hooks count copies and DMA.
+    pub fn sources(&self) -> Sources {
+        let hooked = |name| self.missing.iter().all(|(missing, _)| missing.name != name);
+        Sources {
+            block: hooked("block_bio_queue") && device_io::members_found(&self.offsets),
+            ..Sources::NONE
+        }
     }
 
     /// The members that were found.

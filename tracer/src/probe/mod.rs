@@ -4,6 +4,7 @@
 pub mod call_table;
 mod counters;
 mod decode;
+mod device_io;
 mod diagnostics;
 pub mod endpoints;
 mod error;

@@ -57,6 +57,7 @@ fn act(kind: CallKind, source: Party, sink: Party) -> Act {
         bytes: N,
         asked: Some(N),
         storage_read: Some(0),
+        storage_written: Some(0),
         counted: None,
         sources: Sources::NONE,
     }
