@@ -13,15 +13,17 @@ impl DeviceKind {
     /// What file systems and memory management keep for themselves (inodes, extents, journals, swap), moved on behalf of
     /// a traced thread.
     pub const METADATA: Self = Self(2);
+    /// Packets of the socket with [`DeviceKey::serial`], headers included, that a network card fetched.
+    pub const NETWORK: Self = Self(3);
 }
 
 /// What bytes are added up by.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Hash)]
 #[repr(C)]
 pub struct DeviceKey {
-    /// Serial of the endpoint, with [`DeviceKind::FILE`].
+    /// Serial of the endpoint, with [`DeviceKind::FILE`] and [`DeviceKind::NETWORK`].
     pub serial: u64,
-    /// Number of the block device (major << 20 | minor), with the other kinds.
+    /// Number of the block device (major << 20 | minor), with the others.
     pub device: u32,
     /// A [`DeviceKind`].
     pub kind: u32,

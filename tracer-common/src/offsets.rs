@@ -107,6 +107,9 @@ offsets! {
     page_mapping = "page" "mapping";
     file_mapping = "file" "f_mapping";
     mapping_host = "address_space" "host";
+    skb_sock = "sk_buff" "sk";
+    skb_length = "sk_buff" "len";
+    sk_socket = "sock" "sk_socket";
     bio_cloned = "enum" "BIO_CLONED";
     bio_page_pinned = "enum" "BIO_PAGE_PINNED";
     request_metadata = "enum" "__REQ_META";

@@ -116,22 +116,26 @@ impl Request {
     #[inline(always)]
     fn count(&self, kind: DeviceKind, serial: u64) {
         let device = if kind == DeviceKind::FILE { 0 } else { self.device() };
-        let key = DeviceKey { serial, device, kind: kind.0 };
-        if DEVICE_IO.get_ptr_mut(key).is_none() {
-            let _ = DEVICE_IO.insert(key, DeviceBytes::default(), 0);
-        }
-        let Some(counters) = DEVICE_IO.get_ptr_mut(key) else {
-            lost(|losses| losses.lost_events += 1);
-            return;
-        };
-        // SAFETY: this CPU's own entry; user space only reads it.
-        let counters = unsafe { &mut *counters };
-        if self.writes() {
-            counters.written += self.bytes;
-        } else {
-            counters.read += self.bytes;
-        }
+        let (read, written) = if self.writes() { (0, self.bytes) } else { (self.bytes, 0) };
+        add_up(kind, serial, device, read, written);
     }
+}
+
+/// Adds bytes up by what they belong to.
+#[inline(always)]
+pub fn add_up(kind: DeviceKind, serial: u64, device: u32, read: u64, written: u64) {
+    let key = DeviceKey { serial, device, kind: kind.0 };
+    if DEVICE_IO.get_ptr_mut(key).is_none() {
+        let _ = DEVICE_IO.insert(key, DeviceBytes::default(), 0);
+    }
+    let Some(counters) = DEVICE_IO.get_ptr_mut(key) else {
+        lost(|losses| losses.lost_events += 1);
+        return;
+    };
+    // SAFETY: this CPU's own entry; user space only reads it.
+    let counters = unsafe { &mut *counters };
+    counters.read = counters.read.wrapping_add(read);
+    counters.written = counters.written.wrapping_add(written);
 }
 
 /// A task that is not traced: of interest is what a worker of the kernel writes or reads of a file that a traced one has

@@ -18,6 +18,7 @@ mod identity;
 mod interrupts;
 mod kernel;
 mod maps;
+mod network;
 mod object;
 mod path;
 mod payload;

@@ -34,6 +34,19 @@ pub struct CachedFile {
     pub serial: u64,
 }
 
+/// Which endpoint a `struct sock` is: valid as long as the open socket, or the ports, are still those.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub struct KnownSocket {
+    pub socket: u64,
+    pub inode: u64,
+    pub inode_number: u64,
+    pub serial: u64,
+    pub local_port: u16,
+    pub remote_port: u16,
+    pub _pad: u32,
+}
+
 /// Where an endpoint is built, and where the walk along its path stands.
 #[repr(C)]
 pub struct Scratch {
@@ -73,6 +86,9 @@ pub static KNOWN_FILES: LruHashMap<u64, KnownFile> = LruHashMap::with_max_entrie
 /// Files by their page cache (`struct address_space` pointer).
 #[map]
 pub static CACHED: LruHashMap<u64, CachedFile> = LruHashMap::with_max_entries(CACHED_FILES, 0);
+/// Sockets by their `struct sock` pointer.
+#[map]
+pub static SOCKETS: LruHashMap<u64, KnownSocket> = LruHashMap::with_max_entries(CACHED_FILES, 0);
 /// What devices moved outside of operations, since tracing began.
 #[map]
 pub static DEVICE_IO: PerCpuHashMap<DeviceKey, DeviceBytes> =

@@ -111,7 +111,25 @@ fn describe_evidence(text: &mut String, probe: &Probe) {
         let word = evidence_word(source.evidence);
         line(text, format_args!("  {quantity:<24} {word:<10} {}", source.source));
     }
-    let better = "DMA of buffered writes and of the network is not traced yet; copies are derived from return \
-                  values, not measured.";
-    line(text, format_args!("\nBetter: {better}"));
+    for better in better(probe) {
+        line(text, format_args!("\nBetter: {better}"));
+    }
+}
+
+/// What would make which number better known.
+fn better(probe: &Probe) -> Vec<&'static str> {
+    let hooked = probe.sources();
+    let mut better = Vec::new();
+    if !hooked.block {
+        better.push(
+            "a kernel with the tracepoint block_bio_queue and types (BTF): DMA of disks would be measured request by \
+             request, also what is written after the call.",
+        );
+    }
+    if !hooked.network {
+        better
+            .push("a kernel with the tracepoint net_dev_start_xmit: DMA of network cards would be measured.");
+    }
+    better.push("copies are derived from return values, not measured.");
+    better
 }

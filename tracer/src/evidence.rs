@@ -26,14 +26,19 @@ pub fn sources(probe: &Probe) -> BTreeMap<String, EvidenceSource> {
     put("page_faults", "task_struct.min_flt, .maj_flt", Measured);
     put("transitions.syscall", &calls, Measured);
     let accounts = probe.storage_accounts();
-    let block = probe.sources().block;
+    let hooked = probe.sources();
     let requests = format!("{hooks}:block_bio_queue, by bio → page → inode");
     let account = "task_struct.ioac.read_bytes around each call; what is written later is not seen";
-    let (source, evidence) = if block { (requests.as_str(), Measured) } else { (account, Modelled) };
-    put_if(&mut sources, "dma_bytes.block", source, block || accounts, evidence);
-    put_if(&mut sources, "dma_bytes.network", "the copy table", true, Modelled);
-    let source = format!("{source}; the copy table for the network");
-    put_if(&mut sources, "dma_bytes", &source, block || accounts, Modelled);
+    let (block, block_evidence) =
+        if hooked.block { (requests.as_str(), Measured) } else { (account, Modelled) };
+    put_if(&mut sources, "dma_bytes.block", block, hooked.block || accounts, block_evidence);
+    let packets = format!("{hooks}:net_dev_start_xmit, by skb → sock");
+    let table = "the copy table, by the device of the socket's route";
+    let (sent, sent_evidence) = if hooked.network { (packets.as_str(), Measured) } else { (table, Modelled) };
+    put_if(&mut sources, "dma_bytes.network_sent", sent, true, sent_evidence);
+    put_if(&mut sources, "dma_bytes.network_received", table, true, Modelled);
+    let source = format!("{block}; {sent}; of what is received: {table}");
+    put_if(&mut sources, "dma_bytes", &source, hooked.block || accounts, Modelled);
     put_if(&mut sources, "kernel_accounts", "task_struct.ioac", accounts, Measured);
     let missing = |names: &[&str]| probe.missing().iter().any(|(hook, _)| names.contains(&hook.name));
     put_if(

@@ -89,6 +89,12 @@ pub(crate) struct Act {
     pub(crate) sources: Sources,
 }
 
+/// Packets that a network card fetched from where they rest.
+pub(crate) fn transmitted(from: Place) -> Step {
+    let note = Some(Note::Transmitted);
+    Step { from, to: Place::Device, mover: Some(Mover::Dma), evidence: Measured, note }
+}
+
 /// Whether `vmsplice` on a descriptor with these flags puts user memory into the pipe (fs/splice.c: it goes by
 /// `FMODE_WRITE`), and not the pipe's bytes into user memory.
 pub(crate) fn vmsplice_writes(flags: u32) -> bool {
@@ -203,9 +209,26 @@ impl Act {
     fn wire_out(&self, parts: &mut Parts, from: Place, socket: Party) {
         match socket.traits.route {
             Route::Local | Route::Virtual => {}
+            // They are counted when they go.
+            Route::Card | Route::Unknown if self.sources.network => {
+                if self.bytes > 0 {
+                    parts.push(transmitted(from), 0);
+                }
+            }
             Route::Card => self.put(parts, from, Place::Device, Mover::Dma, Modelled, None),
             Route::Unknown => self.unknown(parts, from, Place::Device, Some(Mover::Dma), Note::RouteNotKnown),
         }
+    }
+
+    /// Where packets that it sent are fetched from by a card, if they may be and that is seen.
+    pub(crate) fn transmits(&self, parts: &Parts) -> Option<Place> {
+        let Traits { kind, route, .. } = self.sink.traits;
+        let by_card = self.sources.network && matches!(route, Route::Card | Route::Unknown);
+        if kind != EndpointKind::Socket || !by_card {
+            return None;
+        }
+        let sent = parts.iter().find(|part| part.step.note == Some(Note::Transmitted));
+        Some(sent.map_or(Place::Socket, |part| part.step.from))
     }
 
     fn put_in_user(&self, parts: &mut Parts) {

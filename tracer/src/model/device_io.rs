@@ -1,16 +1,18 @@
-//! Books what block devices move apart from operations: late, or for no operation at all.
+//! Books what devices move apart from operations: late, or for no operation at all.
 
 use std::collections::HashMap;
 
 use super::{
     copies,
     deferred::{Deferred, Dirtied},
+    endpoint::Place,
     endpoints::{EndpointId, Endpoints},
     event::{DeviceIo, DeviceIoOf},
     evidence::Evidence,
     flow::{FlowId, Flows, Tally},
     part::{Part, Step},
     path::End,
+    sent::{Sender, Sent},
     traits::Traits,
 };
 
@@ -48,6 +50,7 @@ struct Fetched {
 #[derive(Debug)]
 pub(crate) struct Devices {
     deferred: Deferred,
+    sent: Sent,
     fetched: HashMap<EndpointId, Fetched>,
     /// Contents of files that are in no flow.
     others: Moved,
@@ -59,13 +62,20 @@ impl Devices {
     /// Follows at most `most` files.
     pub(crate) fn new(most: usize) -> Self {
         let (others, metadata) = (Moved::default(), Moved::default());
-        Self { deferred: Deferred::new(most), fetched: HashMap::new(), others, metadata }
+        Self {
+            deferred: Deferred::new(most),
+            sent: Sent::default(),
+            fetched: HashMap::new(),
+            others,
+            metadata,
+        }
     }
 
     /// Contents of files that were moved for the target, but for none of its flows.
     pub(crate) fn outside(&self) -> Moved {
         let mut sum = self.others;
         self.fetched.values().for_each(|fetched| sum.add(fetched.bytes, fetched.traits.dma));
+        sum.add(self.sent.unclaimed(), Some(true));
         sum
     }
 
@@ -111,6 +121,21 @@ impl Devices {
         }
     }
 
+    /// An operation of a flow sends bytes to a socket.
+    pub(crate) fn send(
+        &mut self,
+        flows: &mut Flows,
+        overall: &mut Tally,
+        sink: End,
+        sender: Sender,
+        bytes: u64,
+    ) {
+        let fetched = self.sent.send(sink.id, sender, bytes);
+        for tally in [Some(overall), flows.tally(sender.flow)].into_iter().flatten() {
+            put(tally, copies::transmitted(sender.from), fetched);
+        }
+    }
+
     /// Devices moved something.
     pub(crate) fn moved(
         &mut self,
@@ -133,6 +158,16 @@ impl Devices {
                 if written_bytes > 0 {
                     self.written(flows, overall, id, copies::deferred(traits), written_bytes, time_ns);
                 }
+            }
+            DeviceIoOf::Socket(serial) => {
+                let (id, _) = endpoints.resolve(serial);
+                let receiver = flows.newest_from(id).filter(|_| id > EndpointId::OTHERS);
+                let receiver = receiver.map(|flow| Sender { flow, from: Place::Socket });
+                self.sent.fetched(id, written_bytes, receiver, |Sender { flow, from }, bytes| {
+                    for tally in [Some(&mut *overall), flows.tally(flow)].into_iter().flatten() {
+                        put(tally, copies::transmitted(from), bytes);
+                    }
+                });
             }
             DeviceIoOf::OtherFile { dma } => {
                 self.others.add(read_bytes, dma);

@@ -76,7 +76,7 @@ pub enum Event {
     },
     /// Operations whose detail found no room, folded by call and endpoints. Each event adds to what came before.
     Folded(Folded),
-    /// What block devices moved since the last time, that no operation tells of.
+    /// What devices moved since the last time, that no operation tells of.
     DeviceIo(DeviceIo),
     /// The exact counters, read from the kernel. Each replaces the one before.
     Counters(Box<Counters>),
@@ -223,7 +223,7 @@ pub struct Folded {
     pub counted: Counted,
 }
 
-/// What block devices moved outside of operations, or late.
+/// What devices moved outside of operations, or late.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct DeviceIo {
     /// What the bytes belong to.
@@ -236,11 +236,13 @@ pub struct DeviceIo {
     pub written_bytes: u64,
 }
 
-/// What bytes that a block device moved belong to.
+/// What bytes that a device moved belong to.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum DeviceIoOf {
     /// Contents of a file or block device that operations were seen on, moved for whomever.
     File(Serial),
+    /// Packets that a network card fetched from a socket, headers included; sent by whomever.
+    Socket(Serial),
     /// Contents of another file, moved on behalf of a traced thread: programs and libraries that are paged in.
     OtherFile {
         /// Whether the device does DMA; `None` if not known.

@@ -157,6 +157,10 @@ impl Tally {
         self.parts.iter().filter(|(step, amount)| *amount > 0 || (step.is_known() && self.payload > 0))
     }
 
+    fn moved_anything(&self) -> bool {
+        self.payload > 0 || self.parts.iter().any(|(_, amount)| *amount > 0)
+    }
+
     fn sum(&self, mover: Mover, claims: impl Fn(Option<Mover>) -> bool) -> Sum {
         let relevant = || self.telling().filter(|(step, _)| claims(step.mover));
         let known = relevant()
@@ -289,7 +293,8 @@ impl Flows {
 
     /// How people see them, most CPU-copied bytes first.
     pub(crate) fn snapshot(&self, endpoints: &Endpoints) -> Vec<snapshot::Flow> {
-        let used = self.flows.iter().filter(|(_, tally)| tally.stats.operations > 0 || tally.payload > 0);
+        let used =
+            self.flows.iter().filter(|(_, tally)| tally.stats.operations > 0 || tally.moved_anything());
         let mut flows: Vec<_> = used.map(|(key, tally)| (tally.by_cpu().at_least, key, tally)).collect();
         flows.sort_by_key(|&(copied, key, tally)| {
             (std::cmp::Reverse((copied, tally.payload, tally.stats.operations)), *key)

@@ -11,6 +11,7 @@ use super::{
     copies::Act,
     deposit::{Deposit, DepositId, Deposits},
     device_io::Devices,
+    endpoint::Place,
     endpoints::{EndpointId, Endpoints},
     event::{CallKind, DeviceIo, Folded, Operation, Pid},
     finished::Finished,
@@ -21,6 +22,7 @@ use super::{
     pipes::{Pipes, Resting},
     proof::{Claim, Sample},
     provenance::{Memories, Provenance},
+    sent::Sender,
     sources::Sources,
 };
 
@@ -51,6 +53,8 @@ struct Moved {
 struct Late {
     /// Bytes of the sink that it made dirty.
     dirty: u64,
+    /// Where a network card fetches what it sent from.
+    transmits: Option<Place>,
     /// Bytes of the sink that it wrote to the device although others had made them dirty.
     flushed: u64,
     /// When it began and ended, monotonic ns; it began at 0 if that is not known.
@@ -59,9 +63,15 @@ struct Late {
 }
 
 impl Late {
-    fn of(act: &Act, ended_ns: u64, duration_ns: Option<u64>) -> Self {
+    fn of(act: &Act, parts: &Parts, ended_ns: u64, duration_ns: Option<u64>) -> Self {
         let began_ns = duration_ns.map_or(0, |duration| ended_ns.saturating_sub(duration));
-        Self { dirty: act.dirty(), flushed: act.flushed(), began_ns, ended_ns }
+        Self {
+            dirty: act.dirty(),
+            transmits: act.transmits(parts),
+            flushed: act.flushed(),
+            began_ns,
+            ended_ns,
+        }
     }
 }
 
@@ -133,13 +143,14 @@ impl Join {
             counted: operation.counted,
             sources: self.sources,
         };
+        let parts = act.parts();
         let moved = Moved {
             path,
             payload: act.payload(),
             received: act.received(),
-            parts: act.parts(),
+            parts,
             stats: Stats::of(call),
-            late: Late::of(&act, call.end_ns, call.duration_ns),
+            late: Late::of(&act, &parts, call.end_ns, call.duration_ns),
         };
         self.count_overall(&moved, u64::from(moved.payload > 0));
         match path.way {
@@ -178,8 +189,9 @@ impl Join {
         };
         let payload = act.payload();
         // When they began is not known.
-        let late = Late::of(&act, 0, None);
-        let moved = Moved { path, payload, received: act.received(), parts: act.parts(), stats, late };
+        let parts = act.parts();
+        let late = Late::of(&act, &parts, 0, None);
+        let moved = Moved { path, payload, received: act.received(), parts, stats, late };
         let transfers = if payload > 0 { folded.operations } else { 0 };
         self.count_overall(&moved, transfers);
         let method = match path.way {
@@ -194,6 +206,10 @@ impl Join {
         }
         self.devices.dirty(&mut self.flows, &mut self.overall, path.sink, flow, late.dirty, late.began_ns);
         self.devices.flush(&mut self.flows, &mut self.overall, path.sink, late.flushed, late.ended_ns);
+        if let Some(from) = late.transmits {
+            let sender = Sender { flow, from };
+            self.devices.send(&mut self.flows, &mut self.overall, path.sink, sender, payload);
+        }
         if matches!(path.way, Way::IntoMemory(_)) || folded.kind == CallKind::ProcessVmRead {
             // It is not known which memory they overwrote.
             self.memories.forget_brought(folded.pid);
@@ -463,6 +479,9 @@ impl Join {
             }
             let (flows, overall) = (&mut self.flows, &mut self.overall);
             self.devices.dirty(flows, overall, sink, share.flow, its_dirty, moved.late.began_ns);
+            if let Some(from) = moved.late.transmits {
+                self.devices.send(flows, overall, sink, Sender { flow: share.flow, from }, share.bytes);
+            }
             if finished && let Some(key) = self.flows.key(share.flow) {
                 self.finished.push(&operation.call, key, tally, &self.endpoints);
             }

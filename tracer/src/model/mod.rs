@@ -26,6 +26,7 @@ mod path;
 mod pipes;
 mod proof;
 mod provenance;
+mod sent;
 mod state;
 mod threads;
 mod traits;

@@ -27,6 +27,8 @@ pub(crate) enum Note {
     DeferredDriverCopies,
     /// Fetched for the file outside of the flow's calls.
     FetchedApart,
+    /// Packets that a network card fetched.
+    Transmitted,
     /// What a direct call did not move directly.
     NotDirect,
     /// O_DIRECT that fetched nothing.
@@ -79,6 +81,7 @@ impl Note {
             Self::FetchedApart => {
                 "fetched outside of the flow's calls: by page faults or read-ahead of the file"
             }
+            Self::Transmitted => "packets of the socket, with headers, acknowledgements and retransmissions",
             Self::NotDirect => "O_DIRECT, but no device moved it: holes are filled, the rest is copied",
             Self::BufferedDespiteDirect => {
                 "O_DIRECT, but nothing was fetched from storage: the file system served it by copying"
@@ -138,8 +141,8 @@ pub(crate) struct Part {
     pub(crate) amount: u64,
 }
 
-/// The most parts that one operation has: fetch, bounce, copy, write back.
-const PARTS: usize = 4;
+/// The most parts that one operation has: fetch, bounce, pass on directly, copy the rest, write back.
+const PARTS: usize = 6;
 
 /// The parts of one operation, in the order in which the bytes pass. No allocation: there is one per operation.
 #[derive(Clone, Copy, Debug, Default)]

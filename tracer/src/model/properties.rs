@@ -11,12 +11,13 @@ use super::{
     Model, ModelConfig,
     endpoint::{Endpoint, EndpointKey, EndpointKind},
     event::{
-        Call, CallKind, CallName, CallTotals, Counters, Event, Folded, Losses, Mapping, Operation, Serial,
-        Side, ThreadStarted, ThreadTotals,
+        Call, CallKind, CallName, CallTotals, Counted, Counters, DeviceIo, DeviceIoOf, Event, Folded, Losses,
+        Mapping, Operation, Serial, Side, ThreadStarted, ThreadTotals,
     },
     method::is_operation,
     part::Step,
     snapshot::Snapshot,
+    sources::Sources,
     testing,
 };
 
@@ -145,10 +146,30 @@ fn operation() -> impl Strategy<Value = Operation> {
                     flags,
                     head: bytes.is_multiple_of(3).then(|| bytes.to_le_bytes()),
                     tail: bytes.is_multiple_of(5).then(|| bytes.to_be_bytes()),
-                    counted: None,
+                    counted: bytes.is_multiple_of(2).then(|| counted(bytes, storage_read_bytes.unwrap_or(7))),
                 }
             },
         )
+}
+
+fn counted(some: u64, more: u64) -> Counted {
+    Counted { device_read: more, device_written: some, device_metadata: more, ..Counted::NONE }
+}
+
+fn device_io() -> impl Strategy<Value = DeviceIo> {
+    let dma = || prop::option::of(any::<bool>());
+    let of = prop_oneof![
+        4 => (0u64..12).prop_map(|serial| DeviceIoOf::File(Serial(serial))),
+        4 => (0u64..12).prop_map(|serial| DeviceIoOf::Socket(Serial(serial))),
+        1 => dma().prop_map(|dma| DeviceIoOf::OtherFile { dma }),
+        1 => dma().prop_map(|dma| DeviceIoOf::Metadata { dma }),
+    ];
+    (of, number(), number(), number()).prop_map(|(of, time_ns, read_bytes, written_bytes)| DeviceIo {
+        of,
+        time_ns,
+        read_bytes,
+        written_bytes,
+    })
 }
 
 fn folded() -> impl Strategy<Value = Folded> {
@@ -225,6 +246,7 @@ fn event() -> impl Strategy<Value = Event> {
         }),
         1 => pid().prop_map(|pid| Event::Executed { pid, comm: "new".to_owned(), time_ns: 0 }),
         1 => folded().prop_map(Event::Folded),
+        3 => device_io().prop_map(Event::DeviceIo),
         1 => counters().prop_map(|counters| Event::Counters(Box::new(counters))),
     ]
 }
@@ -232,7 +254,7 @@ fn event() -> impl Strategy<Value = Event> {
 /// A model with so little room that every limit is reached.
 fn small() -> Model {
     Model::new(ModelConfig {
-        sources: crate::model::sources::Sources::NONE,
+        sources: Sources { block: true, network: true, ..Sources::NONE },
         record_transfers: true,
         most_waiting_transfers: 4,
         most_flows: 6,
@@ -247,14 +269,15 @@ fn small() -> Model {
 fn check_sums(model: &Model, events: &[Event]) {
     let join = model.join();
     let mut parts: BTreeMap<Step, u128> = BTreeMap::new();
-    let (mut payload, mut operations, mut transitions) = (0u128, 0u64, 0u64);
+    let (mut payload, mut dirty, mut operations, mut transitions) = (0u128, 0u128, 0u64, 0u64);
     for tally in join.flows.tallies() {
         payload += tally.payload;
+        dirty += tally.dirty;
         operations += tally.stats.operations;
         transitions += tally.stats.transitions;
         tally.parts().for_each(|(step, amount)| *parts.entry(step).or_default() += amount);
     }
-    assert_eq!(payload, join.overall.payload);
+    assert_eq!((payload, dirty), (join.overall.payload, join.overall.dirty));
     assert_eq!(parts, join.overall.parts().collect());
     let (mut made, mut switched) = (0u64, 0u64);
     for event in events {

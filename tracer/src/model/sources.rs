@@ -27,6 +27,8 @@ pub struct Sources {
     pub splice_copy: bool,
     /// Block I/O in the context of the call: `block_bio_queue`.
     pub block: bool,
+    /// Packets that network cards fetch, by socket: `net_dev_start_xmit`.
+    pub network: bool,
 }
 
 impl Sources {
@@ -44,5 +46,6 @@ impl Sources {
         pipe_write: false,
         splice_copy: false,
         block: false,
+        network: false,
     };
 }

@@ -1,4 +1,4 @@
-//! What block devices moved outside of operations: read from the kernel side's counters, by difference.
+//! What devices moved outside of operations: read from the kernel side's counters, by difference.
 
 use std::collections::HashMap;
 
@@ -33,6 +33,20 @@ pub(super) fn members_found(offsets: &Offsets) -> bool {
     .all(|offset| *offset != ABSENT)
 }
 
+/// Likewise for a packet and its socket.
+pub(super) fn socket_members_found(offsets: &Offsets) -> bool {
+    [
+        offsets.skb_sock,
+        offsets.skb_length,
+        offsets.sk_socket,
+        offsets.socket_sk,
+        offsets.netdev_flags,
+        offsets.netdev_parent,
+    ]
+    .iter()
+    .all(|offset| *offset != ABSENT)
+}
+
 /// The counters, and what of them was told before.
 pub(super) struct DeviceCounters {
     counters: PerCpuHashMap<MapData, DeviceKey, DeviceBytes>,
@@ -50,11 +64,15 @@ impl DeviceCounters {
         for (key, per_cpu) in self.counters.iter().flatten() {
             let mut sum = DeviceBytes::default();
             for cpu in per_cpu.iter() {
-                sum.read += cpu.read;
-                sum.written += cpu.written;
+                sum.read = sum.read.wrapping_add(cpu.read);
+                // A packet that was refused is taken back, maybe on another CPU.
+                sum.written = sum.written.wrapping_add(cpu.written);
             }
-            let before = self.seen.insert(key, sum).unwrap_or_default();
-            let [read_bytes, written_bytes] = [sum.read - before.read, sum.written - before.written];
+            let before = self.seen.get(&key).copied().unwrap_or_default();
+            let Some(read_bytes) = sum.read.checked_sub(before.read) else { continue };
+            // Less than before for a moment, if a refused packet was counted at the last reading.
+            let Some(written_bytes) = sum.written.checked_sub(before.written) else { continue };
+            self.seen.insert(key, sum);
             if let Some(of) = belongs_to(key, describer)
                 && read_bytes + written_bytes > 0
             {
@@ -75,6 +93,7 @@ impl DeviceCounters {
 fn belongs_to(key: DeviceKey, describer: &mut Describer) -> Option<DeviceIoOf> {
     match DeviceKind(key.kind) {
         DeviceKind::FILE => Some(DeviceIoOf::File(Serial(key.serial))),
+        DeviceKind::NETWORK => Some(DeviceIoOf::Socket(Serial(key.serial))),
         DeviceKind::OTHER_FILE => Some(DeviceIoOf::OtherFile { dma: describer.storage_dma(key.device) }),
         DeviceKind::METADATA => Some(DeviceIoOf::Metadata { dma: describer.storage_dma(key.device) }),
         // Of a newer kernel side.

@@ -41,6 +41,8 @@ pub const HOOKS: &[Hook] = &[
     optional("call_function_entry", "transitions by interrupts from other CPUs"),
     optional("call_function_single_entry", "transitions by interrupts from other CPUs"),
     optional("block_bio_queue", "DMA of block devices, also late"),
+    optional("net_dev_start_xmit", "DMA of network cards: packets sent"),
+    optional("net_dev_xmit", "packets that a network card refused"),
     required("sys_exit", "operations, counts and bytes by call"),
     required("sys_enter", "durations, and calls in flight"),
 ];

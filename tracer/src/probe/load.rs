@@ -331,6 +331,7 @@ impl Probe {
         let hooked = |name| self.missing.iter().all(|(missing, _)| missing.name != name);
         Sources {
             block: hooked("block_bio_queue") && device_io::members_found(&self.offsets),
+            network: hooked("net_dev_start_xmit") && device_io::socket_members_found(&self.offsets),
             ..Sources::NONE
         }
     }

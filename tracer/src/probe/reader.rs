@@ -223,7 +223,9 @@ impl Reader {
             Event::Operation(Operation { source, sink, .. }) => [serial(source), serial(sink)],
             Event::Folded(folded) => [serial(&folded.source), serial(&folded.sink)],
             Event::Mapped(mapping) => [Some(mapping.serial), None],
-            Event::DeviceIo(DeviceIo { of: DeviceIoOf::File(serial), .. }) => [Some(*serial), None],
+            Event::DeviceIo(DeviceIo {
+                of: DeviceIoOf::File(serial) | DeviceIoOf::Socket(serial), ..
+            }) => [Some(*serial), None],
             _ => return,
         };
         for found in sides.into_iter().flatten() {
