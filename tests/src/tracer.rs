@@ -173,6 +173,21 @@ pub struct Trace {
 }
 
 impl Trace {
+    /// Its process's id.
+    pub fn pid(&self) -> u32 {
+        self.process.pid()
+    }
+
+    /// What it has said on standard error so far.
+    pub fn said(&self) -> Result<String> {
+        read_text(&self.stderr)
+    }
+
+    /// Sends it a signal.
+    pub fn signal(&self, signal: Signal) -> Result<()> {
+        self.process.signal(signal)
+    }
+
     /// The process.
     pub fn process(&mut self) -> &mut Process {
         &mut self.process

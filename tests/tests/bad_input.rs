@@ -5,20 +5,27 @@ use std::{
     os::unix::fs::PermissionsExt as _,
     path::Path,
     process::{Command, Stdio},
+    time::Duration,
 };
 
 use anyhow::{Context as _, Result, ensure};
+use rustix::process::Signal;
 use zc_trace_tests::{
+    bpf,
+    document::Document,
     gate::Gate,
-    process::STEP,
+    namesake::Namesake,
+    process::{STEP, wait_until},
     scenario::{Outcome, Scenario, require_program, require_root, scenario},
     skip,
-    tracer::{Tracer, binary},
+    tracer::{Trace, Tracer, binary},
+    types::with_member_at,
 };
 
 const USAGE: i32 = 2;
 const TARGET: i32 = 3;
 const PRIVILEGES: i32 = 4;
+const KERNEL: i32 = 5;
 const OUTPUT: i32 = 6;
 
 /// Refused on the spot, with that code and a message in the promised form, and nothing written.
@@ -177,6 +184,181 @@ fn a_full_disk() -> Outcome {
     })
 }
 
+/// Runs zc-trace by a shell that does this first.
+fn after<'s>(scenario: &'s Scenario, first: &str, arguments: &[&str]) -> Result<Tracer<'s>> {
+    require_root()?;
+    let mut command = Command::new("/bin/sh");
+    command.args(["-c", &format!("{first}; exec \"$@\""), "sh"]).arg(binary()?).args(arguments);
+    Ok(Tracer::of(scenario, command))
+}
+
+#[test]
+fn text_that_cannot_be_written() -> Outcome {
+    scenario("bad input/text into a full disk", |s| {
+        // Nobody can be told when it is standard error that is full.
+        after(s, "exec 2>/dev/full", &["--", "/bin/true"])?.run()?.ended_with(OUTPUT)?;
+        for arguments in
+            [&["doctor"][..], &["-p", &std::process::id().to_string(), "-d", "0.1", "-i", "1000"]]
+        {
+            let ended = after(s, "exec >/dev/full", arguments)?.run()?;
+            ended.refused_with(OUTPUT).with_context(|| format!("{arguments:?}"))?;
+            ensure!(ended.stderr.contains("cannot write to standard output: No space"), "{}", ended.stderr);
+        }
+        // The live lines are what fails; the document is written all the same.
+        let json = s.path("json").to_string_lossy().into_owned();
+        let me = std::process::id().to_string();
+        let live = ["-p", &me, "-d", "0.5", "-i", "0.1", "--json", &json];
+        after(s, "exec >/dev/full", &live)?.run()?.refused_with(OUTPUT)?;
+        Document::read(Path::new(&json))?.is_coherent()
+    })
+}
+
+#[test]
+fn closed_streams() -> Outcome {
+    scenario("bad input/closed streams", |s| {
+        let mark = s.path("mark").to_string_lossy().into_owned();
+        let me = std::process::id().to_string();
+        let command = ["--", "/bin/touch", &mark];
+        for arguments in [
+            &[&["--json", "-"][..], &command].concat()[..],
+            &[&["--ndjson", "/dev/stdout"][..], &command].concat(),
+            &["-p", &me, "-d", "0.1"],
+            &["doctor"],
+            &["demo"],
+        ] {
+            let ended = after(s, "exec >&-", arguments)?.run()?;
+            ended.refused_with(OUTPUT).with_context(|| format!("{arguments:?}"))?;
+            ensure!(!Path::new(&mark).exists(), "{arguments:?}: the command was run all the same");
+        }
+        after(s, "exec 2>&-", &command)?.run()?.ended_with(OUTPUT)?;
+        ensure!(!Path::new(&mark).exists(), "the command was run all the same");
+        // What needs no stream does not mind.
+        after(s, "exec >&- 2>&- <&-", &[&["-q"][..], &command].concat())?.run()?.ended_with(0)?;
+        ensure!(Path::new(&mark).exists(), "the command was not run");
+        // Open, but not for writing, shows only when it is written to.
+        after(s, "exec >/dev/null 2>&1 1</dev/null", &["-p", &me, "-d", "0.1"])?.run()?.ended_with(OUTPUT)
+    })
+}
+
+#[test]
+fn a_stream_that_cannot_begin() -> Outcome {
+    scenario("bad input/a stream that cannot begin", |s| {
+        require_root()?;
+        let pid = s.path("pid");
+        let script = format!("echo $$ > '{}'; exec sleep 60", pid.display());
+        let tracer = Tracer::bare(s)?.args(&["--ndjson", "/dev/full"]).traced("/bin/sh", &["-c", &script]);
+        tracer.run()?.refused_with(OUTPUT)?;
+        let left = fs::read_to_string(&pid).is_ok_and(|pid| Path::new("/proc").join(pid.trim()).exists());
+        ensure!(!left, "it leaves the command running");
+        Ok(())
+    })
+}
+
+#[test]
+fn a_limit_of_file_sizes() -> Outcome {
+    scenario("bad input/ulimit -f", |s| {
+        let folder = s.make_folder("out")?;
+        for option in ["--json", "--ndjson"] {
+            let path = folder.join("out").to_string_lossy().into_owned();
+            let tracer = after(s, "ulimit -f 1", &["-q", option, &path, "--", "/bin/true"])?;
+            let ended = tracer.run()?;
+            ended.refused_with(OUTPUT).with_context(|| option.to_owned())?;
+            ensure!(ended.stderr.contains("ulimit -f"), "no word of the limit: {}", ended.stderr);
+            let left: Vec<_> =
+                fs::read_dir(&folder)?.map(|entry| entry.map(|entry| entry.file_name())).collect();
+            // A stream has its whole lines, of which the first is longer than that.
+            ensure!(left.is_empty() || option == "--ndjson", "{option} leaves {left:?}");
+        }
+        let tracer = after(s, "ulimit -f 100", &["demo"])?;
+        let ended = tracer.environment("TMPDIR", s.make_folder("tmp")?).run()?;
+        ended.refused_with(OUTPUT)?;
+        ensure!(fs::read_dir(s.path("tmp"))?.count() == 0, "the demo leaves its file");
+        Ok(())
+    })
+}
+
+#[test]
+fn a_limit_of_open_files() -> Outcome {
+    scenario("bad input/ulimit -n", |s| {
+        let me = std::process::id().to_string();
+        let json = s.path("json").to_string_lossy().into_owned();
+        let mut refusals = 0;
+        // From too few to begin with, past the first that suffice.
+        for limit in [4, 6, 8, 12, 20, 35, 45, 48, 50, 51, 52, 53, 54, 56, 60] {
+            for subject in [&["-p", &me, "-d", "0.1"][..], &["--", "/bin/true"]] {
+                let arguments = [&["-q", "--json", &json][..], subject].concat();
+                let ended = after(s, &format!("ulimit -n {limit}"), &arguments)?.run()?;
+                if ended.code == 0 {
+                    Document::read(Path::new(&json))?.is_coherent()?;
+                    continue;
+                }
+                refusals += 1;
+                ended.refused_with(PRIVILEGES).with_context(|| format!("with {limit}: {arguments:?}"))?;
+                ensure!(ended.stderr.contains("ulimit -n"), "with {limit}: {}", ended.stderr);
+            }
+        }
+        ensure!(refusals >= 10, "only {refusals} refusals");
+        for (limit, arguments) in [(4, &["demo"][..]), (20, &["demo", "--size", "1M"])] {
+            let folder = s.make_folder("tmp")?;
+            let tracer = after(s, &format!("ulimit -n {limit}"), arguments)?;
+            tracer.environment("TMPDIR", &folder).run()?.refused_with(PRIVILEGES)?;
+            ensure!(fs::read_dir(folder)?.count() == 0, "with {limit} the demo leaves its folder");
+        }
+        let doctor = after(s, "ulimit -n 20", &["doctor"])?.run()?;
+        doctor.ended_with(PRIVILEGES)?;
+        ensure!(String::from_utf8_lossy(&doctor.stdout).contains("ulimit -n"), "the doctor does not know");
+        Ok(())
+    })
+}
+
+#[test]
+fn a_hang_up_that_is_ignored() -> Outcome {
+    scenario("bad input/nohup", |s| {
+        let gate = Gate::before(s, workload!("gate"), "/bin/true", &[] as &[&str], Stdio::null())?;
+        let tracer = after(s, "trap '' HUP", &[])?.pid(gate.pid());
+        let trace = tracer.start()?;
+        trace.signal(Signal::HUP)?;
+        ensure!(!trace.ends_within(Duration::from_millis(500))?, "SIGHUP ended it all the same");
+        trace.stop()?.ended_with(0)
+    })
+}
+
+/// What a program is started with: signals ignored and blocked, and descriptors.
+const STATE: &str = "grep -E '^Sig(Blk|Ign)' /proc/self/status; ls /proc/self/fd";
+
+#[test]
+fn a_command_starts_as_without_zc_trace() -> Outcome {
+    scenario("bad input/what a command inherits", |s| {
+        let env = require_program("env")?;
+        for options in [
+            &[][..],
+            &["--ignore-signal=HUP"],
+            &["--ignore-signal=PIPE,XFSZ,INT,TERM,HUP,USR1"],
+            &["--block-signal=USR2,TERM", "--ignore-signal=QUIT"],
+        ] {
+            for streams in ["", "exec <&-"] {
+                let prepared = |words: &[&str]| {
+                    let mut command = Command::new("/bin/sh");
+                    command.args(["-c", &format!("{streams}\nexec \"$@\""), "sh"]).arg(&env);
+                    command.args(options).args(words);
+                    command
+                };
+                let alone = prepared(&["/bin/sh", "-c", STATE]).stdin(Stdio::null()).output()?;
+                let binary = binary()?;
+                let binary = binary.to_str().context("a strange path")?;
+                let traced = prepared(&[binary, "-q", "--", "/bin/sh", "-c", STATE]);
+                let traced = Tracer::of(s, traced).run()?;
+                traced.ended_with(0)?;
+                let [alone, traced] =
+                    [alone.stdout, traced.stdout].map(|text| String::from_utf8_lossy(&text).into_owned());
+                ensure!(alone.contains("SigIgn"), "{alone}");
+                ensure!(alone == traced, "{options:?} {streams}: {traced} instead of {alone}");
+            }
+        }
+        Ok(())
+    })
+}
+
 /// Ends as a trace or as a refusal, but as one of them.
 fn traced_or_refused(tracer: Tracer<'_>, gate: &mut Gate) -> Result<()> {
     let trace = tracer.start_unready()?;
@@ -208,6 +390,119 @@ fn target_ends_or_execs_during_attach() -> Outcome {
         })?;
     }
     Ok(())
+}
+
+/// zc-trace, stopped after it has found that target and before it attaches to it: it loads its programs, which takes
+/// some hundred milliseconds.
+fn stopped_before_it_attaches(scenario: &Scenario, pid: u32) -> Result<Trace> {
+    let trace = Tracer::new(scenario)?.arg("-p").arg(pid.to_string()).start_unready()?;
+    wait_until(STEP, "its first map", || Ok(!bpf::held_by(trace.pid())?.is_empty()))?;
+    trace.signal(Signal::STOP)?;
+    let status = format!("/proc/{}/status", trace.pid());
+    wait_until(STEP, "zc-trace to stop", || Ok(fs::read_to_string(&status)?.contains("State:\tT")))?;
+    ensure!(trace.said()?.is_empty(), "it was faster: {}", trace.said()?);
+    Ok(trace)
+}
+
+#[test]
+fn a_target_that_ended_before_it_was_attached_to() -> Outcome {
+    scenario("bad input/target ended before the attach", |s| {
+        require_root()?;
+        for has_namesake in [false, true] {
+            let mut target = s.spawn(Command::new("/bin/sleep").arg("100"))?;
+            let pid = target.pid();
+            let trace = stopped_before_it_attaches(s, pid)?;
+            target.signal(Signal::KILL)?;
+            target.reap(STEP)?;
+            let namesake = has_namesake.then(|| Namesake::start(pid)).transpose()?;
+            trace.signal(Signal::CONT)?;
+            let ended = trace.end()?;
+            ended.refused_with(TARGET).with_context(|| format!("with a namesake: {has_namesake}"))?;
+            let sentence = format!("process {pid} ended while zc-trace attached to it");
+            ensure!(ended.stderr.contains(&sentence), "{}", ended.stderr);
+            ensure!(ended.json().is_some_and(|json| !json.exists()), "the namesake was traced");
+            drop(namesake);
+        }
+        Ok(())
+    })
+}
+
+#[test]
+fn a_target_that_became_another_program_before_it_was_attached_to() -> Outcome {
+    scenario("bad input/target execs before the attach", |s| {
+        let mut gate = Gate::before(s, workload!("gate"), "/bin/sleep", &["2"], Stdio::null())?;
+        let pid = gate.pid();
+        let trace = stopped_before_it_attaches(s, pid)?;
+        gate.open()?;
+        let comm = format!("/proc/{pid}/comm");
+        wait_until(STEP, "the other program", || Ok(fs::read_to_string(&comm)? == "sleep\n"))?;
+        trace.signal(Signal::CONT)?;
+        trace.wait_for_line("zc-trace: attached")?;
+        gate.process().reap(STEP)?;
+        let document = trace.end()?.document()?;
+        ensure!(document.text("target.comm")? == "sleep", "{document:?}");
+        ensure!(document.process(pid)?.number("exit_code")? == 0, "{document:?}");
+        Ok(())
+    })
+}
+
+/// As on another kernel.
+fn on_a_kernel(scenario: &Scenario, prepared: &[&str], says: &str) -> Result<()> {
+    require_root()?;
+    let mark = scenario.path("mark");
+    let started = |arguments: &[&str]| -> Result<Tracer<'_>> {
+        let mut command = Command::new(require_program(prepared[0])?);
+        command.args(&prepared[1..]).arg(binary()?).args(arguments);
+        Ok(Tracer::of(scenario, command))
+    };
+    let ended = started(&["--", "/bin/touch", &mark.to_string_lossy()])?.run()?;
+    ended.refused_with(KERNEL)?;
+    ensure!(ended.stderr.contains(says), "{}", ended.stderr);
+    ensure!(!mark.exists(), "the command was run all the same");
+    let doctor = started(&["doctor"])?.run()?;
+    doctor.ended_with(KERNEL)?;
+    ensure!(String::from_utf8_lossy(&doctor.stdout).contains(says), "the doctor does not say so");
+    Ok(())
+}
+
+#[test]
+fn a_kernel_that_is_too_old() -> Outcome {
+    scenario("bad input/old kernel", |s| {
+        on_a_kernel(s, &["setarch", "x86_64", "--uname-2.6"], "is older than 5.15")
+    })
+}
+
+#[test]
+fn a_kernel_that_is_locked_down() -> Outcome {
+    scenario("bad input/lockdown", |s| {
+        let cover = "mount -t tmpfs none /sys/kernel/security &&
+            echo 'none integrity [confidentiality]' > /sys/kernel/security/lockdown && exec \"$@\"";
+        on_a_kernel(
+            s,
+            &["unshare", "--mount", "/bin/sh", "-c", cover, "sh"],
+            "locked down for confidentiality",
+        )
+    })
+}
+
+#[test]
+fn a_program_that_the_verifier_refuses() -> Outcome {
+    scenario("bad input/verifier", |s| {
+        require_root()?;
+        let (types, folder) = (s.path("types"), s.make_folder("tmp")?);
+        // The programs are then told to read behind the end of the structure, which the verifier knows.
+        fs::write(&types, with_member_at("task_struct", "nvcsw", 1_000_000)?)?;
+        let tracer = Tracer::new(s)?.args(&["--form", "typed", "--btf"]).arg(&types);
+        let ended = tracer.environment("TMPDIR", &folder).traced("/bin/true", &[] as &[&str]).run()?;
+        ended.refused_with(KERNEL)?;
+        let (_, rest) = ended.stderr.split_once("its log is in ").context("no log is named")?;
+        let path = rest.lines().next().context("no path")?;
+        ensure!(Path::new(path).starts_with(&folder), "the log is in {path}");
+        let log = fs::read_to_string(path)?;
+        ensure!(log.contains("access beyond struct task_struct"), "the log says {log}");
+        ensure!(fs::read_dir(&folder)?.count() == 1, "there is more than one log");
+        Ok(())
+    })
 }
 
 #[test]

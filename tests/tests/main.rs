@@ -12,6 +12,7 @@ macro_rules! workload {
 
 mod bad_input;
 mod copies;
+mod descriptors;
 mod dma;
 mod endpoints;
 mod from_the_start;
@@ -23,3 +24,4 @@ mod programs;
 mod raw_form;
 mod referees;
 mod shapes;
+mod zerocopy;

@@ -88,6 +88,21 @@ fn ended_by_signals() -> Outcome {
 }
 
 #[test]
+fn ended_before_it_began() -> Outcome {
+    scenario("outputs/ended while it loads", |s| {
+        let target = busy(s)?;
+        let mut trace = Tracer::new(s)?.arg("-p").arg(target.pid().to_string()).start_unready()?;
+        let pid = trace.process().pid();
+        wait_until(STEP, "its first map", || Ok(!bpf::held_by(pid)?.is_empty()))?;
+        let ended = trace.stop_by(Signal::INT)?;
+        ended.ended_with(130)?;
+        ensure!(ended.stderr == "zc-trace: ended by SIGINT before tracing began\n", "{}", ended.stderr);
+        ensure!(ended.json().is_some_and(|json| !json.exists()), "there is a document");
+        Ok(())
+    })
+}
+
+#[test]
 fn killed() -> Outcome {
     scenario("outputs/killed", |s| {
         let target = busy(s)?;

@@ -1,13 +1,15 @@
 //! `zc-trace demo`, `doctor` and `--help`.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fs, path::Path, time::Duration};
 
-use anyhow::{Context as _, ensure};
+use anyhow::{Context as _, Result, ensure};
+use rustix::process::Signal;
 use zc_trace_tests::{
     comparison::Comparison,
     document::Document,
-    scenario::{Outcome, require_root, scenario},
-    tracer::Tracer,
+    process::{STEP, wait_until},
+    scenario::{Outcome, Scenario, require_root, scenario},
+    tracer::{Trace, Tracer},
 };
 
 #[test]
@@ -50,6 +52,82 @@ fn demo() -> Outcome {
         let zero_copy = methods.keys().find(|method| method.contains("MSG_ZEROCOPY"));
         comparison.holds("MSG_ZEROCOPY is the fifth", zero_copy.is_some());
         comparison.finish()
+    })
+}
+
+fn children(pid: u32) -> Result<Vec<u32>> {
+    let mut children = Vec::new();
+    for thread in fs::read_dir(format!("/proc/{pid}/task"))? {
+        // A thread may have ended since it was listed.
+        let Ok(text) = fs::read_to_string(thread?.path().join("children")) else { continue };
+        children.extend(text.split_whitespace().flat_map(str::parse::<u32>));
+    }
+    Ok(children)
+}
+
+fn has_its_file(pid: u32) -> Result<bool> {
+    for entry in fs::read_dir(format!("/proc/{pid}/fd"))? {
+        if fs::read_link(entry?.path()).is_ok_and(|link| link.to_string_lossy().contains("payload.bin")) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// Ends a demonstration at a moment for which `wait` waits: it says at most one sentence and leaves nothing.
+fn interrupted(s: &Scenario, signal: Signal, wait: impl FnOnce(&Trace) -> Result<()>) -> Result<()> {
+    require_root()?;
+    let folder = s.make_folder("tmp")?;
+    let json = s.path("demo.json");
+    let tracer = Tracer::bare(s)?.environment("TMPDIR", &folder).args(&["demo", "--size", "256M", "--json"]);
+    let mut trace = tracer.arg(&json).start_unready()?;
+    let pid = trace.process().pid();
+    wait(&trace)?;
+    let running = children(pid)?;
+    let ended = trace.stop_by(signal)?;
+    ended.ended_with(128 + signal.as_raw())?;
+    let said: Vec<&str> = ended.stderr.lines().filter(|line| !line.contains(": tracing ")).collect();
+    ensure!(said.len() <= 1 && said.iter().all(|line| line.contains("ended by SIG")), "it says {said:?}");
+    ensure!(ended.stdout.is_empty() && !json.exists(), "it shows the half of a demonstration");
+    let left: Vec<_> = fs::read_dir(&folder)?.collect();
+    ensure!(left.is_empty(), "it leaves {left:?}");
+    wait_until(Duration::from_secs(2), "its children to end", || {
+        Ok(running.iter().all(|child| !Path::new(&format!("/proc/{child}")).exists()))
+    })
+}
+
+#[test]
+fn demo_interrupted() -> Outcome {
+    for signal in [Signal::INT, Signal::TERM, Signal::HUP] {
+        scenario(&format!("own commands/demo ended by {signal:?} as it makes its file"), |s| {
+            interrupted(s, signal, |trace| wait_until(STEP, "its file", || has_its_file(trace.pid())))
+        })?;
+        scenario(&format!("own commands/demo ended by {signal:?} as it loads"), |s| {
+            interrupted(s, signal, |trace| trace.wait_for_line("zc-trace: tracing mmap+write"))
+        })?;
+        scenario(&format!("own commands/demo ended by {signal:?} as it traces"), |s| {
+            interrupted(s, signal, |trace| {
+                trace.wait_for_line("zc-trace: tracing read+write")?;
+                wait_until(STEP, "a child", || Ok(!children(trace.pid())?.is_empty()))
+            })
+        })?;
+    }
+    Ok(())
+}
+
+/// What no signal handler helps against.
+#[test]
+fn demo_killed() -> Outcome {
+    scenario("own commands/demo killed", |s| {
+        require_root()?;
+        let folder = s.make_folder("tmp")?;
+        let tracer = Tracer::bare(s)?.environment("TMPDIR", &folder).args(&["demo", "--size", "256M"]);
+        let trace = tracer.start_unready()?;
+        trace.wait_for_line("zc-trace: tracing sendfile")?;
+        trace.stop_by(Signal::KILL)?;
+        let left: Vec<_> = fs::read_dir(&folder)?.collect();
+        ensure!(left.is_empty(), "it leaves {left:?}");
+        Ok(())
     })
 }
 

@@ -33,6 +33,12 @@ impl CallClass {
     /// `connect` and `bind`: as [`Self::DESCRIPTOR`], and the first argument's endpoint is described anew, because its
     /// addresses have changed.
     pub const READDRESSES: Self = Self(9);
+    /// Returns a new descriptor, or writes two of them to user memory at the buffer (`pipe`, `socketpair`): as
+    /// [`Self::DESCRIPTOR`], and says what they stand for.
+    pub const OPENS: Self = Self(10);
+    /// `setsockopt`: as [`Self::COUNTED`], and the first argument's endpoint is described anew when it is next met, because
+    /// its protocol may have changed.
+    pub const RENEWS: Self = Self(11);
 }
 
 /// Which argument of a call means what; argument indices from 0, or [`NONE`].
@@ -134,6 +140,15 @@ const fn descriptor(name: &'static str) -> NamedShape {
     named(name, CallKind::Descriptor, CallClass::DESCRIPTOR, [NONE; 5])
 }
 
+const fn opens(name: &'static str) -> NamedShape {
+    named(name, CallKind::Descriptor, CallClass::OPENS, [NONE; 5])
+}
+
+/// A call that writes two descriptors to user memory.
+const fn opens_two(name: &'static str, buffer: u8) -> NamedShape {
+    named(name, CallKind::Descriptor, CallClass::OPENS, [NONE, NONE, buffer, NONE, NONE])
+}
+
 const N: u8 = NONE;
 
 /// Every call that is an operation or changes descriptors, mappings or the process; others are only counted.
@@ -174,10 +189,10 @@ pub const CALL_SHAPES: &[NamedShape] = &[
     named("execveat", CallKind::Exec, CallClass::EXEC, [N; 5]),
     named("exit", CallKind::Exit, CallClass::NO_RETURN, [N; 5]),
     named("exit_group", CallKind::Exit, CallClass::NO_RETURN, [N; 5]),
-    descriptor("open"),
-    descriptor("openat"),
-    descriptor("openat2"),
-    descriptor("creat"),
+    opens("open"),
+    opens("openat"),
+    opens("openat2"),
+    opens("creat"),
     descriptor("close"),
     descriptor("close_range"),
     descriptor("dup"),
@@ -185,30 +200,41 @@ pub const CALL_SHAPES: &[NamedShape] = &[
     descriptor("dup3"),
     descriptor("fcntl"),
     descriptor("fcntl64"),
-    descriptor("pipe"),
-    descriptor("pipe2"),
-    descriptor("socket"),
-    descriptor("socketpair"),
-    descriptor("accept"),
-    descriptor("accept4"),
+    opens_two("pipe", 0),
+    opens_two("pipe2", 0),
+    opens("socket"),
+    opens_two("socketpair", 3),
+    opens("accept"),
+    opens("accept4"),
     named("connect", CallKind::Descriptor, CallClass::READDRESSES, [NONE; 5]),
     named("bind", CallKind::Descriptor, CallClass::READDRESSES, [NONE; 5]),
-    descriptor("eventfd"),
-    descriptor("eventfd2"),
-    descriptor("memfd_create"),
-    descriptor("epoll_create"),
-    descriptor("epoll_create1"),
-    descriptor("timerfd_create"),
-    descriptor("signalfd"),
-    descriptor("signalfd4"),
-    descriptor("inotify_init"),
-    descriptor("inotify_init1"),
-    descriptor("fanotify_init"),
-    descriptor("userfaultfd"),
-    descriptor("perf_event_open"),
-    descriptor("pidfd_open"),
-    descriptor("pidfd_getfd"),
-    descriptor("io_uring_setup"),
+    // It may put another protocol on top of TCP.
+    named("setsockopt", CallKind::Descriptor, CallClass::RENEWS, [NONE; 5]),
+    opens("eventfd"),
+    opens("eventfd2"),
+    opens("memfd_create"),
+    opens("epoll_create"),
+    opens("epoll_create1"),
+    opens("timerfd_create"),
+    opens("signalfd"),
+    opens("signalfd4"),
+    opens("inotify_init"),
+    opens("inotify_init1"),
+    opens("fanotify_init"),
+    opens("userfaultfd"),
+    opens("perf_event_open"),
+    opens("pidfd_open"),
+    opens("pidfd_getfd"),
+    opens("io_uring_setup"),
+    opens("open_by_handle_at"),
+    opens("mq_open"),
+    opens("memfd_secret"),
+    opens("fsopen"),
+    opens("fspick"),
+    opens("fsmount"),
+    opens("open_tree"),
+    opens("landlock_create_ruleset"),
+    descriptor("unshare"),
 ];
 
 const _: () = assert!(size_of::<CallShape>() == 8);

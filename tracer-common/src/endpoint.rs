@@ -58,6 +58,8 @@ pub struct Endpoint {
     pub _pad: u16,
     /// Bits of [`route`].
     pub route: u32,
+    /// Name of the protocol on top of TCP (`tls`), if there is one (`icsk_ulp_ops`).
+    pub upper: [u8; 8],
     /// IPv4 in the first four bytes, or IPv6.
     pub local_address: [u8; 16],
     /// Likewise.
@@ -72,4 +74,4 @@ pub struct Endpoint {
     pub path: [u8; PATH_BYTES + NAME_BYTES],
 }
 
-const _: () = assert!(size_of::<Endpoint>() == 40 + 16 + 32 + 8 + PATH_BYTES + NAME_BYTES);
+const _: () = assert!(size_of::<Endpoint>() == 40 + 16 + 8 + 32 + 8 + PATH_BYTES + NAME_BYTES);

@@ -79,6 +79,8 @@ offsets! {
     inode_rdev = "inode" "i_rdev";
     sb_dev = "super_block" "s_dev";
     sb_magic = "super_block" "s_magic";
+    iter_type = "iov_iter" "iter_type";
+    message_iter_type = "msghdr" "msg_iter.iter_type";
     socket_sk = "socket" "sk";
     socket_type = "socket" "type";
     sk_family = "sock" "__sk_common.skc_family";
@@ -89,6 +91,9 @@ offsets! {
     sk_local6 = "sock" "__sk_common.skc_v6_rcv_saddr";
     sk_remote6 = "sock" "__sk_common.skc_v6_daddr";
     sk_protocol = "sock" "sk_protocol";
+    sk_zerocopy_key = "sock" "sk_zckey";
+    icsk_ulp = "inet_connection_sock" "icsk_ulp_ops";
+    ulp_name = "tcp_ulp_ops" "name";
     sk_dst = "sock" "sk_dst_cache";
     dst_dev = "dst_entry" "dev";
     netdev_flags = "net_device" "flags";
@@ -132,12 +137,21 @@ pub struct Config {
     pub sched_switch_arity: u32,
     /// 1: the kernel keeps I/O accounts per task.
     pub storage_accounts: u32,
+    /// A bit for each value of `enum iter_type` that stands for user memory.
+    pub user_iterators: u32,
 }
 
 impl Config {
     /// As the object file has it, before it is overridden.
-    pub const NONE: Self =
-        Self { own_tgid: 0, follow: 0, wake_bytes: 0, debug: 0, sched_switch_arity: 3, storage_accounts: 0 };
+    pub const NONE: Self = Self {
+        own_tgid: 0,
+        follow: 0,
+        wake_bytes: 0,
+        debug: 0,
+        sched_switch_arity: 3,
+        storage_accounts: 0,
+        user_iterators: 0,
+    };
 }
 
 /// What may change while programs run: one entry of an array map.

@@ -35,6 +35,13 @@ pub mod flag {
     pub const HEAD_KNOWN: u16 = 4;
     /// `tail` holds the last bytes of the payload.
     pub const TAIL_KNOWN: u16 = 8;
+    /// A send with MSG_ZEROCOPY: `zerocopy` holds the numbers that the socket gave to it (none if it did not heed the
+    /// flag).
+    pub const ZEROCOPY_SEND: u16 = 16;
+    /// A report on such sends: `zerocopy` holds their numbers.
+    pub const ZEROCOPY_DONE: u16 = 32;
+    /// And it says that they were copied.
+    pub const ZEROCOPY_COPIED: u16 = 64;
 }
 
 /// The head of every record.
@@ -120,6 +127,8 @@ pub struct OperationRecord {
     pub head: [u8; 8],
     /// Likewise the last eight bytes, with [`flag::TAIL_KNOWN`]: of payload in one buffer, if it has as many.
     pub tail: [u8; 8],
+    /// With [`flag::ZEROCOPY_SEND`] or [`flag::ZEROCOPY_DONE`]: which sends of the socket.
+    pub zerocopy: ZerocopyIds,
     /// What was counted inside the call; nothing with [`flag::NO_START`].
     pub counted: Counted,
 }
@@ -132,6 +141,16 @@ pub struct IoVec {
     pub base: u64,
     /// Bytes.
     pub length: u64,
+}
+
+/// Numbers that a socket gives to its sends with MSG_ZEROCOPY (`sk_zckey`). They wrap.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[repr(C)]
+pub struct ZerocopyIds {
+    /// The first one.
+    pub first: u32,
+    /// The one after the last.
+    pub end: u32,
 }
 
 /// An operation with the first iovecs of its vector.
@@ -152,8 +171,11 @@ pub struct DescriptorRecord {
     pub call: CallRecord,
     /// Its arguments, as passed.
     pub args: [u64; 6],
-    /// Serial of the endpoint of a mapped file, 0 else.
+    /// Serial of the endpoint of a mapped file, of the descriptor that the call made (the first of two), or whose
+    /// addresses it changed; 0 else.
     pub endpoint: u64,
+    /// Serial of the second descriptor that the call made, 0 else.
+    pub second_endpoint: u64,
     /// Descriptors that the call wrote to user memory (`pipe`, `socketpair`), -1 else.
     pub descriptors: [i32; 2],
 }
@@ -170,8 +192,8 @@ pub struct ThreadRecord {
     pub slot: u32,
     /// End: `exit_code` as `wait(2)` reports it.
     pub exit_code: u32,
-    /// Padding.
-    pub _pad: u32,
+    /// Start: 1 if the thread shares the descriptor table of the one that made it (CLONE_FILES), 0 if it has its own.
+    pub shares_descriptors: u32,
     /// `start_boottime`, ns.
     pub start_ns: u64,
     /// `comm`, as the kernel pads it.
@@ -180,7 +202,7 @@ pub struct ThreadRecord {
 
 const _: () = assert!(size_of::<Header>() == 24);
 const _: () = assert!(size_of::<CallRecord>() == 80);
-const _: () = assert!(size_of::<OperationRecord>() == 240);
-const _: () = assert!(size_of::<VectorRecord>() == 240 + 128);
-const _: () = assert!(size_of::<DescriptorRecord>() == 144);
+const _: () = assert!(size_of::<OperationRecord>() == 248);
+const _: () = assert!(size_of::<VectorRecord>() == 248 + 128);
+const _: () = assert!(size_of::<DescriptorRecord>() == 152);
 const _: () = assert!(size_of::<ThreadRecord>() == 64);

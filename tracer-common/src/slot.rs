@@ -139,6 +139,12 @@ pub struct ThreadSlot {
     pub messages: u64,
     /// their bytes: summed here, because a sum in memory has no range that the verifier would track.
     pub message_bytes: u64,
+    /// Of a send with MSG_ZEROCOPY: the number that the socket would give to it.
+    pub zerocopy_first: u32,
+    /// Padding.
+    pub _pad: u32,
+    /// Bytes that a socket took by reference, of which the function that sends them has not yet returned.
+    pub by_reference: u64,
     /// What was counted inside the current call, or inside the last one.
     pub counted: Counted,
     /// `comm`, as the kernel pads it.
@@ -149,7 +155,7 @@ const _: () = assert!(size_of::<Accounts>() == 80);
 const _: () = assert!(size_of::<MetFile>() == 40);
 const _: () = assert!(
     size_of::<ThreadSlot>()
-        == 16 + 16 + 64 + 16 + 8 + 3 * 80 + 16 + 16 + 4 * 8 + 3 * 8 + 16 + 24 + 2 * 40 + 32 + 64
+        == 16 + 16 + 64 + 16 + 8 + 3 * 80 + 16 + 16 + 4 * 8 + 3 * 8 + 16 + 24 + 2 * 40 + 32 + 8 + 8 + 64
 );
 
 /// Exact counters of one system call on one CPU.

@@ -9,7 +9,7 @@ use tracer_common::{
     call::{CallClass, CallShape, NONE},
     counted::Counted,
     limits::{CALL_OTHER, COMPAT_BASE, IOVECS},
-    record::{CallRecord, DescriptorRecord, OperationRecord, RecordKind, VectorRecord, flag},
+    record::{CallRecord, DescriptorRecord, OperationRecord, RecordKind, VectorRecord, ZerocopyIds, flag},
     slot::{CallCounters, SpillCounters, SpillKey, ThreadSlot, state},
 };
 
@@ -22,6 +22,7 @@ use crate::{
     maps::{CALL_COUNTERS, SHAPES, SPILL, lost},
     payload,
     threads::{self, slot_of},
+    zerocopy,
 };
 
 /// Largest errno (include/linux/err.h, `MAX_ERRNO`).
@@ -92,6 +93,7 @@ fn note_call(task: Task, slot: &mut ThreadSlot, registers: Registers, number: i6
     slot.sink = 0;
     slot.source_flags = 0;
     slot.sink_flags = 0;
+    slot.by_reference = 0;
     slot.counted = Counted::NONE;
     if slot.state & state::BEFORE_EXEC != 0 {
         return;
@@ -107,6 +109,7 @@ fn note_call(task: Task, slot: &mut ThreadSlot, registers: Registers, number: i6
         slot.sink = sink.serial;
         slot.sink_flags = sink.flags;
     }
+    zerocopy::note(task, slot, shape);
 }
 
 /// What a finished call came to.
@@ -118,6 +121,8 @@ struct Outcome {
     bytes: u64,
     flags: u16,
     shape: CallShape,
+    /// Descriptors that the call wrote to user memory, -1 else.
+    descriptors: [i32; 2],
 }
 
 #[inline(always)]
@@ -153,16 +158,23 @@ fn leave(task: Task, slot: &mut ThreadSlot, registers: Registers, result: i64) {
     slot.syscall_transitions += 1 + refused as u64;
     slot.calls += 1;
     let shape = shape_of(slot.call);
-    let outcome = Outcome {
+    let mut outcome = Outcome {
         now,
         duration_ns: now.wrapping_sub(slot.call_start_ns),
         result,
         bytes: bytes_moved(slot, shape, result),
         flags: flags(known_start),
         shape,
+        descriptors: [-1; 2],
     };
-    if shape.class == CallClass::READDRESSES {
+    if shape.class == CallClass::READDRESSES || shape.class == CallClass::RENEWS {
         identity::forget(task, argument(slot, 0));
+    }
+    if shape.class == CallClass::READDRESSES {
+        slot.source = identify(slot, argument(slot, 0));
+    }
+    if shape.class == CallClass::OPENS && result >= 0 {
+        identify_new(slot, &mut outcome);
     }
     if shape.class == CallClass::EXEC && result == 0 {
         slot.exec_read_chars += slot.latest.read_chars.wrapping_sub(slot.at_enter.read_chars);
@@ -170,6 +182,25 @@ fn leave(task: Task, slot: &mut ThreadSlot, registers: Registers, result: i64) {
     }
     let told = tell(slot, &outcome);
     count(slot, &outcome, told);
+}
+
+/// What the descriptors stand for that the call has made: said here, because one that is never read from or written to
+/// is met nowhere else.
+#[inline(always)]
+fn identify_new(slot: &mut ThreadSlot, outcome: &mut Outcome) {
+    if outcome.shape.buffer == NONE {
+        slot.source = identify(slot, outcome.result as u64);
+        return;
+    }
+    outcome.descriptors = payload::user(argument(slot, outcome.shape.buffer));
+    slot.source = identify(slot, outcome.descriptors[0] as u64);
+    slot.sink = identify(slot, outcome.descriptors[1] as u64);
+}
+
+/// A function of its own, so that the program holds the look-up once for all of these.
+#[inline(never)]
+fn identify(slot: &mut ThreadSlot, fd: u64) -> u64 {
+    identity::of_descriptor(Task::current(), fd, &mut slot.met_source).serial
 }
 
 #[inline(always)]
@@ -223,7 +254,7 @@ fn tell(slot: &ThreadSlot, outcome: &Outcome) -> bool {
     match outcome.shape.class {
         CallClass::BUFFER | CallClass::IN_KERNEL => tell_operation(slot, outcome),
         CallClass::VECTOR | CallClass::MESSAGE | CallClass::MESSAGES => tell_vector(slot, outcome),
-        CallClass::DESCRIPTOR | CallClass::READDRESSES => tell_descriptor(slot, outcome),
+        CallClass::DESCRIPTOR | CallClass::READDRESSES | CallClass::OPENS => tell_descriptor(slot, outcome),
         _ => tell_call(slot, outcome),
     }
 }
@@ -266,6 +297,8 @@ fn fill_operation(record: &mut OperationRecord, kind: RecordKind, slot: &ThreadS
     record.head = [0; 8];
     record.tail = [0; 8];
     record.counted = slot.counted;
+    record.zerocopy = ZerocopyIds { first: 0, end: 0 };
+    zerocopy::tell(record, slot, shape);
 }
 
 #[inline(always)]
@@ -351,7 +384,8 @@ fn tell_descriptor(slot: &ThreadSlot, outcome: &Outcome) -> bool {
     let [a, b, c, d, e, f, ..] = slot.args;
     record.args = [a, b, c, d, e, f];
     record.endpoint = slot.source;
-    record.descriptors = [-1; 2];
+    record.second_endpoint = slot.sink;
+    record.descriptors = outcome.descriptors;
     emit::submit(entry, outcome.now);
     true
 }

@@ -23,6 +23,8 @@ pub const S_IFBLK: u32 = 0o060_000;
 /// include/linux/socket.h
 const AF_INET: u16 = 2;
 const AF_INET6: u16 = 10;
+/// include/uapi/linux/in.h
+const IPPROTO_TCP: u16 = 6;
 /// include/uapi/linux/if.h
 pub const IFF_LOOPBACK: u32 = 8;
 
@@ -99,7 +101,7 @@ pub fn forget(task: Task, fd: u64) {
 
 /// `task->files->fdt->fd[fd]` (include/linux/fdtable.h, `files_lookup_fd_raw`).
 #[inline(always)]
-fn file_of(task: Task, fd: u32) -> u64 {
+pub fn file_of(task: Task, fd: u32) -> u64 {
     let (size, files) = task.descriptors();
     if fd >= size || files == 0 { 0 } else { probe(files + fd as u64 * 8, 0) }
 }
@@ -166,6 +168,7 @@ fn clear(endpoint: &mut Endpoint) {
     endpoint.remote_port = 0;
     endpoint._pad = 0;
     endpoint.route = 0;
+    endpoint.upper = [0; 8];
     endpoint.local_address = [0; 16];
     endpoint.remote_address = [0; 16];
     endpoint.path_bytes = 0;
@@ -201,6 +204,7 @@ fn describe_socket(socket: u64, endpoint: &mut Endpoint) {
         endpoint.local_port = probe(sk, offset!(sk_local_port));
         endpoint.remote_port = u16::from_be(probe(sk, offset!(sk_remote_port)));
         describe_route(sk, endpoint);
+        describe_upper(sk, endpoint);
     }
     if endpoint.family == AF_INET {
         let local: [u8; 4] = probe(sk, offset!(sk_local));
@@ -220,6 +224,15 @@ fn put_ipv4(into: &mut [u8; 16], address: [u8; 4]) {
     into[1] = b;
     into[2] = c;
     into[3] = d;
+}
+
+/// The protocol on top of TCP (include/net/inet_connection_sock.h).
+#[inline(always)]
+fn describe_upper(sk: u64, endpoint: &mut Endpoint) {
+    if endpoint.protocol == IPPROTO_TCP && offset!(icsk_ulp) != ABSENT && offset!(ulp_name) != ABSENT {
+        let operations: u64 = probe(sk, offset!(icsk_ulp));
+        endpoint.upper = probe(operations, offset!(ulp_name));
+    }
 }
 
 /// The device that the socket's cached route leaves by, once there is one.

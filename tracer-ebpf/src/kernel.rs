@@ -103,6 +103,12 @@ impl Task {
         self.member(offset!(task_status))
     }
 
+    /// `task->files`, as an address: tasks with the same one share their descriptors.
+    #[inline(always)]
+    pub fn files(self) -> u64 {
+        self.member(offset!(task_files))
+    }
+
     /// `task->files->fdt`: how many descriptors there are, and the address of the array of open files.
     #[inline(always)]
     pub fn descriptors(self) -> (u32, u64) {

@@ -10,6 +10,7 @@
 mod arch;
 mod block;
 mod calls;
+mod copies;
 mod emit;
 mod faults;
 #[path = "form/typed.rs"]
@@ -24,3 +25,4 @@ mod path;
 mod payload;
 mod sched;
 mod threads;
+mod zerocopy;

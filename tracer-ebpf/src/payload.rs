@@ -21,7 +21,7 @@ const COMPAT_MSG_LEN: u64 = 28;
 
 /// A value of the target's memory; zeros if it cannot be read (without a branch: see `kernel::probe`).
 #[inline(always)]
-fn user<T: Copy>(address: u64) -> T {
+pub fn user<T: Copy>(address: u64) -> T {
     let mut value = MaybeUninit::<T>::uninit();
     // SAFETY: the helper checks the address and always writes the whole value; T is made of integers.
     unsafe {

@@ -5,6 +5,7 @@
 mod arch;
 mod block;
 mod calls;
+mod copies;
 mod emit;
 mod faults;
 #[path = "form/raw.rs"]
@@ -19,3 +20,4 @@ mod path;
 mod payload;
 mod sched;
 mod threads;
+mod zerocopy;

@@ -86,10 +86,11 @@ pub fn sched_process_fork(ctx: Context) -> i32 {
     if let Some(slot) = slot_of(parent) {
         if thread || config!(follow) != 0 {
             let before_exec = slot.state & state::BEFORE_EXEC;
-            threads::begin(child, state::NEWBORN | before_exec, parent_tgid);
+            let shares = parent.files() == child.files();
+            threads::begin(child, state::NEWBORN | before_exec, parent_tgid, shares);
         }
     } else if !thread && spawner() == parent_tgid && parent_tgid != 0 {
-        threads::begin(child, state::NEWBORN | state::BEFORE_EXEC, parent_tgid);
+        threads::begin(child, state::NEWBORN | state::BEFORE_EXEC, parent_tgid, false);
     }
     0
 }

@@ -49,7 +49,7 @@ pub fn activate(task: Task, slot: &mut ThreadSlot) {
 /// Gives a task a slot in a `state` and tells user space. Counts a loss if there is none free. The accounts of a new
 /// task begin at zero (kernel/fork.c, `copy_process`), so its baseline does.
 #[inline(always)]
-pub fn begin(task: Task, kind: u32, parent: u32) {
+pub fn begin(task: Task, kind: u32, parent: u32, shares_descriptors: bool) {
     let Ok(Some(number)) = FREE_SLOTS.pop() else {
         lost(|losses| losses.untraced_threads += 1);
         return;
@@ -69,7 +69,7 @@ pub fn begin(task: Task, kind: u32, parent: u32) {
         lost(|losses| losses.untraced_threads += 1);
         return;
     }
-    tell(RecordKind::THREAD_START, task, slot, parent, number);
+    tell_with(RecordKind::THREAD_START, task, slot, parent, number, shares_descriptors);
 }
 
 /// Fields one by one: a whole default value would be built on the stack, which has no room for it.
@@ -120,6 +120,18 @@ fn clear_accounts(accounts: &mut Accounts) {
 /// Emits a thread record.
 #[inline(always)]
 pub fn tell(kind: RecordKind, task: Task, slot: &ThreadSlot, parent: u32, number: u32) {
+    tell_with(kind, task, slot, parent, number, false);
+}
+
+#[inline(always)]
+fn tell_with(
+    kind: RecordKind,
+    task: Task,
+    slot: &ThreadSlot,
+    parent: u32,
+    number: u32,
+    shares_descriptors: bool,
+) {
     let Some(mut record) = emit::reserve::<ThreadRecord>() else {
         lost(|losses| losses.lost_events += 1);
         return;
@@ -131,7 +143,7 @@ pub fn tell(kind: RecordKind, task: Task, slot: &ThreadSlot, parent: u32, number
     body.parent = parent;
     body.slot = number;
     body.exit_code = task.exit_code();
-    body._pad = 0;
+    body.shares_descriptors = shares_descriptors as u32;
     body.start_ns = slot.start_ns;
     body.comm = slot.comm;
     emit::submit(record, now);

@@ -40,6 +40,7 @@ Exit codes:
   1    an internal error      2  the command line      3  the process to trace      4  missing rights
   5    the kernel lacks something                      6  a file could not be written
   126  the command could not be executed             127  the command was not found
+  128 + n  signal n ended it before there was a result
 
 zc-trace needs root, or CAP_BPF and CAP_PERFMON (and CAP_SYS_PTRACE for processes of others).";
 

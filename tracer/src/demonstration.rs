@@ -10,14 +10,14 @@ use crate::{
     cli::{DemoArgs, WorkloadArgs},
     demo::{self, Method, Options, Traced, workload},
     error::{Failure, Fatal},
-    export::json::DocumentOutput,
+    export::{file::StandardStream, json::DocumentOutput, text::TextOutput},
     options,
     probe::Source,
     session,
+    signals::{self, Interrupted},
     view::{
         self,
         format::{bytes, escape_bytes},
-        style::Style,
     },
 };
 
@@ -33,14 +33,16 @@ pub fn run(args: &DemoArgs) -> anyhow::Result<u8> {
     check_space(options.size_bytes)?;
     let prepared = args.json.as_deref().map(DocumentOutput::prepare).transpose();
     let output = prepared.map_err(|error| session::cannot_write(&error))?;
+    let to_stderr = args.json.as_deref() == Some(Path::new("-"));
+    let stream = if to_stderr { StandardStream::Error } else { StandardStream::Output };
+    let mut text = TextOutput::prepare(stream).map_err(|error| session::cannot_write(&error))?;
     let document =
         demo::run(options, |method, command| trace(method, command, args.kernel.clone().source()))?;
-    let to_stderr = args.json.as_deref() == Some(Path::new("-"));
-    let style = if to_stderr { Style::for_stderr() } else { Style::for_stdout() };
-    session::write_text(&view::demo::demo(&document, style), to_stderr);
+    let shown = text.write(&view::demo::demo(&document, session::style(stream)));
     if let Some(output) = output {
         output.write(&document).map_err(|error| session::cannot_write(&error))?;
     }
+    shown.map_err(|error| session::cannot_write(&error))?;
     Ok(0)
 }
 
@@ -71,7 +73,12 @@ fn trace(method: Method, args: Vec<OsString>, source: Source) -> anyhow::Result<
     let program = std::env::current_exe()?;
     let command = std::iter::once(program.into_os_string()).chain(args).collect();
     let before = cpu_seconds_of_children();
-    let traced = session::trace_command(command, source)?;
+    let traced = session::trace_command(command, source);
+    if let Some(caught) = signals::caught() {
+        // What was traced is a torso, and what went wrong with it (the sender was killed) goes without saying.
+        return Err(Interrupted::new(caught, "the demonstration was complete").into());
+    }
+    let traced = traced?;
     Ok(Traced {
         document: traced.document,
         cpu_seconds: cpu_seconds_of_children() - before,

@@ -1,6 +1,6 @@
 //! `zc-trace doctor`: what this kernel offers, what is missing, and what would help.
 
-use std::fmt::Write;
+use std::{collections::BTreeMap, fmt::Write};
 
 use tracer_common::offsets::ABSENT;
 
@@ -15,8 +15,9 @@ use crate::{
 /// Looks at everything and describes it. The second value says why tracing does not work here, if so.
 pub fn examine(source: Source) -> (String, Result<(), Failure>) {
     let mut text = String::new();
-    describe_machine(&mut text, &source);
-    let works = describe_probe(&mut text, source);
+    let supported = describe_machine(&mut text, &source);
+    // Tried all the same: what there is helps whoever looks for the reason.
+    let works = supported.and(describe_probe(&mut text, source));
     let verdict =
         if works.is_ok() { "zc-trace works here." } else { "zc-trace does not work here: see above." };
     line(&mut text, format_args!("\n{verdict}"));
@@ -28,10 +29,11 @@ fn line(text: &mut String, what: std::fmt::Arguments<'_>) {
     let _ = writeln!(text, "{what}");
 }
 
-fn describe_machine(text: &mut String, source: &Source) {
+fn describe_machine(text: &mut String, source: &Source) -> Result<(), Failure> {
     let here = machine::describe();
     line(text, format_args!("kernel      {} ({}, {} CPUs)", here.kernel, here.arch, here.cpus));
-    if let Err(fatal) = machine::check() {
+    let supported = machine::check();
+    if let Err(fatal) = &supported {
         line(text, format_args!("            {fatal}"));
     }
     let capabilities = Capabilities::of_self();
@@ -50,6 +52,7 @@ fn describe_machine(text: &mut String, source: &Source) {
     if let Some(file) = &source.btf {
         line(text, format_args!("            from --btf: {}", file.display()));
     }
+    supported.map_err(|fatal| fatal.failure)
 }
 
 fn describe_probe(text: &mut String, source: Source) -> Result<(), Failure> {
@@ -107,29 +110,15 @@ fn describe_members(text: &mut String, probe: &Probe) {
 
 fn describe_evidence(text: &mut String, probe: &Probe) {
     line(text, format_args!("\nEvidence: how each number is known on this kernel"));
+    let mut improvements: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for (quantity, source) in evidence::sources(probe) {
         let word = evidence_word(source.evidence);
-        line(text, format_args!("  {quantity:<24} {word:<10} {}", source.source));
+        line(text, format_args!("  {quantity:<31} {word:<10} {}", source.source));
+        if let Some(better) = source.better {
+            improvements.entry(better).or_default().push(quantity);
+        }
     }
-    for better in better(probe) {
-        line(text, format_args!("\nBetter: {better}"));
+    for (better, quantities) in improvements {
+        line(text, format_args!("\nBetter with {better}:\n  {}", quantities.join(", ")));
     }
-}
-
-/// What would make which number better known.
-fn better(probe: &Probe) -> Vec<&'static str> {
-    let hooked = probe.sources();
-    let mut better = Vec::new();
-    if !hooked.block {
-        better.push(
-            "a kernel with the tracepoint block_bio_queue and types (BTF): DMA of disks would be measured request by \
-             request, also what is written after the call.",
-        );
-    }
-    if !hooked.network {
-        better
-            .push("a kernel with the tracepoint net_dev_start_xmit: DMA of network cards would be measured.");
-    }
-    better.push("copies are derived from return values, not measured.");
-    better
 }

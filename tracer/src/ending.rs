@@ -1,17 +1,14 @@
 //! The task that waits for what ends a trace: the command's end, the time given, or a signal.
 
 use std::{
-    io::IsTerminal,
     process::{Child, ExitStatus},
     time::Duration,
 };
 
 use rustix::process::{Pid, Signal, kill_process};
-use tokio::{
-    signal::unix::{SignalKind, signal},
-    sync::watch,
-    task::spawn_blocking,
-};
+use tokio::{sync::watch, task::spawn_blocking};
+
+use crate::signals::{Caught, Signals};
 
 /// How long a command may take to end after SIGTERM.
 const GRACE: Duration = Duration::from_secs(3);
@@ -22,7 +19,7 @@ pub(crate) struct Ending {
     pub(crate) child: Option<Child>,
     /// The time given.
     pub(crate) duration: Option<Duration>,
-    /// Signals that arrive from the moment on in which the target is traced.
+    /// What comes of signals.
     pub(crate) signals: Signals,
     /// Set to true to end the trace.
     pub(crate) stop: watch::Sender<bool>,
@@ -82,12 +79,11 @@ async fn end_of_command(
 ) -> anyhow::Result<ExitStatus> {
     let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
     let mut ended = spawn_blocking(move || child.wait());
-    let signal = tokio::select! {
+    let Caught { signal, by_terminal } = tokio::select! {
         status = &mut ended => return Ok(status??),
-        signal = signals.next() => signal,
-        () = sleep(duration) => Signal::TERM,
+        caught = signals.next() => caught,
+        () = sleep(duration) => Caught { signal: Signal::TERM, by_terminal: false },
     };
-    let by_terminal = signal == Signal::INT && std::io::stdin().is_terminal();
     if !by_terminal {
         send(pid, signal);
     }
@@ -100,51 +96,9 @@ async fn end_of_command(
     Ok(ended.await??)
 }
 
-/// Completes when that many signals have come from now on.
-///
-/// # Errors
-/// If the kernel refuses a handler.
-pub(crate) fn signals(count: u32) -> std::io::Result<impl Future<Output = ()>> {
-    let mut signals = Signals::catch()?;
-    Ok(async move {
-        for _ in 0..count {
-            signals.next().await;
-        }
-    })
-}
-
 /// The command may have ended meanwhile: that is what was wanted.
 fn send(pid: Option<Pid>, signal: Signal) {
     if let Some(pid) = pid {
         let _ = kill_process(pid, signal);
-    }
-}
-
-/// The signals that end a trace.
-pub(crate) struct Signals {
-    interrupt: tokio::signal::unix::Signal,
-    terminate: tokio::signal::unix::Signal,
-    hang_up: tokio::signal::unix::Signal,
-}
-
-impl Signals {
-    /// Begins to catch them.
-    ///
-    /// # Errors
-    /// If the kernel refuses a handler.
-    pub(crate) fn catch() -> std::io::Result<Self> {
-        Ok(Self {
-            interrupt: signal(SignalKind::interrupt())?,
-            terminate: signal(SignalKind::terminate())?,
-            hang_up: signal(SignalKind::hangup())?,
-        })
-    }
-
-    async fn next(&mut self) -> Signal {
-        tokio::select! {
-            _ = self.interrupt.recv() => Signal::INT,
-            _ = self.terminate.recv() => Signal::TERM,
-            _ = self.hang_up.recv() => Signal::HUP,
-        }
     }
 }

@@ -3,7 +3,7 @@
 use std::fs;
 
 use crate::{
-    error::{Failure, Fatal},
+    error::{Failure, Fatal, MORE_DESCRIPTORS},
     export::document::Machine,
     privileges,
     probe::LoadError,
@@ -11,6 +11,9 @@ use crate::{
 
 /// The oldest kernel that is supported: `bpf_task_pt_regs` came with it.
 const OLDEST: (u32, u32) = (5, 15);
+
+/// Where the kernel says whether it is locked down.
+const LOCKDOWN: &str = "/sys/kernel/security/lockdown";
 
 /// What the document says of this machine.
 pub fn describe() -> Machine {
@@ -23,28 +26,56 @@ pub fn describe() -> Machine {
     }
 }
 
+/// What decides whether a kernel can be traced on at all, read in one place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Facts {
+    /// As `uname -r` shows it.
+    release: String,
+    /// What `/sys/kernel/security/lockdown` says; empty if there is none.
+    lockdown: String,
+}
+
+impl Facts {
+    fn read() -> Self {
+        Self {
+            release: describe().kernel,
+            // Without securityfs, or without the lockdown module, nothing is locked down.
+            lockdown: fs::read_to_string(LOCKDOWN).unwrap_or_default(),
+        }
+    }
+
+    fn check(&self) -> Result<(), Fatal> {
+        let Self { release, lockdown } = self;
+        if version(release).is_some_and(|version| version < OLDEST) {
+            return Err(Fatal::new(
+                Failure::Kernel,
+                format!("this kernel ({release}) is older than 5.15, the oldest that zc-trace supports"),
+                "boot a newer kernel",
+            ));
+        }
+        if mode(lockdown) == Some("confidentiality") {
+            return Err(Fatal::new(
+                Failure::Kernel,
+                "the kernel is locked down for confidentiality and lets no program read its memory",
+                "boot without lockdown=confidentiality (see kernel_lockdown(7))",
+            ));
+        }
+        Ok(())
+    }
+}
+
 /// Checks what can be known before anything is loaded.
 ///
 /// # Errors
 /// If the kernel is too old or locked down.
 pub fn check() -> Result<(), Fatal> {
-    let release = describe().kernel;
-    if version(&release).is_some_and(|version| version < OLDEST) {
-        return Err(Fatal::new(
-            Failure::Kernel,
-            format!("this kernel ({release}) is older than 5.15, the oldest that zc-trace supports"),
-            "boot a newer kernel",
-        ));
-    }
-    let lockdown = fs::read_to_string("/sys/kernel/security/lockdown").unwrap_or_default();
-    if lockdown.contains("[confidentiality]") {
-        return Err(Fatal::new(
-            Failure::Kernel,
-            "the kernel is locked down for confidentiality and lets no program read its memory",
-            "boot without lockdown=confidentiality (see kernel_lockdown(7))",
-        ));
-    }
-    Ok(())
+    Facts::read().check()
+}
+
+/// The mode in brackets, as in `none integrity [confidentiality]` (security/lockdown/lockdown.c, `lockdown_read`).
+fn mode(lockdown: &str) -> Option<&str> {
+    let (_, rest) = lockdown.split_once('[')?;
+    rest.split_once(']').map(|(mode, _)| mode)
 }
 
 fn version(release: &str) -> Option<(u32, u32)> {
@@ -66,7 +97,8 @@ pub fn explain(error: &LoadError) -> Fatal {
              --btf_encode_detached=FILE makes from its vmlinux with debug information, or BTFHub keeps",
         ),
         LoadError::NotPermitted(_) => (Failure::Privileges, privileges::HINT),
-        LoadError::NoTracepoint(_) | LoadError::NoMember(..) => {
+        LoadError::TooFewDescriptors(_) => (Failure::Privileges, MORE_DESCRIPTORS),
+        LoadError::NoTracepoint(_) | LoadError::NoFunction(_) | LoadError::NoMember(..) => {
             (Failure::Kernel, "zc-trace doctor lists what this kernel has; a newer kernel may have it")
         }
         LoadError::Refused { .. } => {
@@ -81,7 +113,36 @@ pub fn explain(error: &LoadError) -> Fatal {
 
 #[cfg(test)]
 mod tests {
-    use super::version;
+    use super::*;
+
+    fn check(release: &str, lockdown: &str) -> Result<(), Fatal> {
+        Facts { release: release.to_owned(), lockdown: lockdown.to_owned() }.check()
+    }
+
+    #[test]
+    fn kernels_before_5_15_are_refused() {
+        for release in ["2.6.78-fc-v657", "4.19.0", "5.4.0-150-generic", "5.14.21-default", "5.9-rc1"] {
+            let fatal = check(release, "").unwrap_err();
+            assert_eq!(fatal.failure, Failure::Kernel);
+            assert!(fatal.what.contains(release), "{fatal}");
+        }
+        // One whose name says nothing is tried.
+        for release in ["5.15.0", "5.15", "6.1.0-18-cloud-amd64", "10.0", "next", ""] {
+            assert_eq!(check(release, "").map_err(|fatal| fatal.what), Ok(()), "{release}");
+        }
+    }
+
+    #[test]
+    fn only_confidentiality_keeps_programs_from_reading() {
+        let fatal = check("6.18.0", "none integrity [confidentiality]\n").unwrap_err();
+        assert_eq!(fatal.failure, Failure::Kernel);
+        assert!(fatal.hint.contains("lockdown=confidentiality"), "{fatal}");
+        for lockdown in
+            ["none [integrity] confidentiality\n", "[none] integrity confidentiality\n", "", "[", "]["]
+        {
+            assert_eq!(check("6.18.0", lockdown).map_err(|fatal| fatal.what), Ok(()), "{lockdown}");
+        }
+    }
 
     #[test]
     fn releases_of_distributions_are_read() {

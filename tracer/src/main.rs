@@ -7,8 +7,9 @@ use zc_trace::{
     cli::{Cli, Sub},
     demonstration, doctor,
     error::{self, Failure, Fatal},
+    export::file::StandardStream,
     options::Plan,
-    session,
+    session, signals,
 };
 
 fn main() -> ExitCode {
@@ -19,21 +20,23 @@ fn main() -> ExitCode {
     match run(cli) {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
+            let (text, code) = error::tell(&error);
             // Nobody may be there to read it.
-            let _ = writeln!(std::io::stderr(), "zc-trace: {error:#}");
-            error::exit_code(&error)
+            let _ = writeln!(std::io::stderr(), "zc-trace: {text}");
+            code
         }
     }
 }
 
 fn run(cli: Cli) -> anyhow::Result<u8> {
+    signals::survive_file_limits()?;
     match cli.subcommand {
         None => session::run(Plan::new(cli.trace)?),
         Some(Sub::Demo(args)) => demonstration::run(&args),
         Some(Sub::DemoWorkload(args)) => demonstration::run_workload(&args),
         Some(Sub::Doctor(args)) => {
             let (text, verdict) = doctor::examine(args.source());
-            let _ = std::io::stdout().lock().write_all(text.as_bytes());
+            session::show(&text, StandardStream::Output)?;
             Ok(verdict.map_or_else(|failure| failure as u8, |()| 0))
         }
     }

@@ -1,7 +1,7 @@
 //! The room in which the model lives: batches of events come in through a bounded channel; lines of text and of JSON go
 //! out. Nothing goes back to the probe.
 
-use std::{collections::HashMap, io::Write, time::Duration};
+use std::{collections::HashMap, time::Duration};
 
 use tokio::sync::mpsc::Receiver;
 
@@ -9,6 +9,7 @@ use crate::{
     export::{
         file::OutputError,
         ndjson::{Line, LineStream, OperationLine},
+        text::TextOutput,
     },
     model::{
         Model,
@@ -44,7 +45,7 @@ pub(crate) struct LiveLines {
     /// Makes them.
     pub(crate) live: Live,
     /// Takes them.
-    pub(crate) out: Box<dyn Write + Send>,
+    pub(crate) out: TextOutput,
     /// The totals at the last one.
     pub(crate) before: Totals,
     /// When that was.
@@ -57,7 +58,7 @@ pub(crate) struct Finished {
     pub(crate) model: Model,
     /// The stream, to be ended with the document.
     pub(crate) stream: Option<LineStream>,
-    /// What went wrong with it.
+    /// What went wrong with it, or with the live lines.
     pub(crate) failure: Option<OutputError>,
 }
 
@@ -125,9 +126,13 @@ impl Room {
         let text = lines.live.line(nanoseconds(elapsed), nanoseconds(interval), &lines.before, &now);
         lines.before = now;
         lines.at = elapsed;
-        // A reader that has gone away ends the lines, not the trace.
-        if write!(lines.out, "{text}").and_then(|()| lines.out.flush()).is_err() {
+        // What cannot be written ends the lines, not the trace.
+        let failure = lines.out.write(&text).err();
+        if failure.is_some() || lines.out.reader_is_gone() {
             self.live = None;
+        }
+        if let Some(error) = failure {
+            self.failure.get_or_insert(error);
         }
     }
 }

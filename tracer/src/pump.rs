@@ -8,7 +8,8 @@ use std::{
 use tokio::{
     io::unix::AsyncFd,
     sync::{mpsc::Sender, watch},
-    time::{MissedTickBehavior, interval_at},
+    task::spawn_blocking,
+    time::{MissedTickBehavior, interval_at, timeout},
 };
 
 use crate::{
@@ -25,6 +26,8 @@ const BATCH: usize = 4096;
 const POLL: Duration = Duration::from_millis(10);
 /// How often counters are read when no lines are shown.
 const COUNTERS: Duration = Duration::from_secs(1);
+/// How long reading what is open may take at the end.
+const LAST_LOOK: Duration = Duration::from_secs(2);
 /// After detaching, programs that are under way on other CPUs finish within this.
 const SETTLE: Duration = Duration::from_millis(5);
 
@@ -71,11 +74,13 @@ pub(crate) async fn run(
             () = tokio::time::sleep(POLL) => {}
         }
     }
+    let last_look = look_again(reader.get_mut(), &sender).await;
     let ended = Instant::now();
     probe.detach().map_err(|error| machine::explain(&error))?;
     tokio::time::sleep(SETTLE).await;
     let reader = reader.get_mut();
     while drain(reader, &sender).await > 0 {}
+    let _ = sender.send(Message::Events(last_look)).await;
     tick(reader, &sender, began).await;
     Ok(Pumped { ended })
 }
@@ -96,6 +101,24 @@ async fn drain(reader: &mut Reader, sender: &Sender<Message>) -> usize {
         let _ = sender.send(Message::Events(events)).await;
     }
     drained
+}
+
+/// What the processes that still live have open, read while tracing goes on: what changes meanwhile is then told by calls.
+/// Nothing if it takes too long.
+async fn look_again(reader: &mut Reader, sender: &Sender<Message>) -> Vec<Event> {
+    let processes = reader.living_processes();
+    let mut look = reader.look();
+    let mut looking = spawn_blocking(move || {
+        processes.into_iter().flat_map(|pid| look.at(pid, false)).collect::<Vec<Event>>()
+    });
+    let began = Instant::now();
+    while began.elapsed() < LAST_LOOK {
+        drain(reader, sender).await;
+        if let Ok(looked) = timeout(POLL, &mut looking).await {
+            return looked.unwrap_or_default();
+        }
+    }
+    Vec::new()
 }
 
 /// Whether the interval is over, without waiting for it.

@@ -10,22 +10,24 @@ use std::{
 use tokio::{sync::mpsc, task::spawn_blocking};
 
 use crate::{
-    ending::{self, Ending, Signals},
+    ending::{self, Ending},
     error::{Failure, Fatal},
     evidence,
     export::{
         document::{Document, SCHEMA_VERSION, Target, Tool},
-        file::OutputError,
+        file::{OutputError, StandardStream},
         json::DocumentOutput,
         ndjson::{LineStream, StreamHeader, StreamOutput},
+        text::TextOutput,
     },
     machine,
     model::{Model, ModelConfig, event::Event},
     model_room::{Finished, LiveLines, Message, Room},
     options::{Plan, Subject},
     privileges,
-    probe::{Options, Probe, Reader, Source},
+    probe::{Options, Probe, Reader, Source, hooks::Place},
     pump::{self, Pumped},
+    signals::{Interrupted, Signals},
     spawn, target,
     view::{live::Live, report, style::Style},
 };
@@ -77,14 +79,17 @@ impl Outputs {
 pub fn run(plan: Plan) -> anyhow::Result<u8> {
     // Text for people goes where the command's own output does not.
     let to_stderr = matches!(plan.subject, Subject::Command(_)) || Outputs::take_stdout(&plan);
+    let stream_of_text = if to_stderr { StandardStream::Error } else { StandardStream::Output };
     let outputs = Outputs::prepare(&plan)?;
-    let quiet = plan.quiet;
-    let (traced, stream, failure) = trace(plan, outputs.ndjson, to_stderr)?;
-    let style = if to_stderr { Style::for_stderr() } else { Style::for_stdout() };
-    if !quiet {
-        write_text(&report::report(&traced.document, style), to_stderr);
+    // Known before anything is traced, as with the files.
+    let text = (!plan.quiet).then(|| TextOutput::prepare(stream_of_text)).transpose();
+    let text = text.map_err(|error| cannot_write(&error))?;
+    let (traced, stream, mut failure) = trace(plan, outputs.ndjson, stream_of_text)?;
+    if let Some(mut text) = text
+        && let Err(error) = text.write(&report::report(&traced.document, style(stream_of_text)))
+    {
+        failure.get_or_insert(error);
     }
-    let mut failure = failure;
     if let Some(stream) = stream
         && let Err(error) = stream.finish(traced.document.clone())
     {
@@ -98,13 +103,21 @@ pub fn run(plan: Plan) -> anyhow::Result<u8> {
     failure.map_or(Ok(traced.exit_code), |error| Err(cannot_write(&error).into()))
 }
 
-pub(crate) fn write_text(text: &str, to_stderr: bool) {
-    // A reader that has gone away (head, less) is not an error.
-    let _ = if to_stderr {
-        io::stderr().lock().write_all(text.as_bytes())
-    } else {
-        io::stdout().lock().write_all(text.as_bytes())
-    };
+/// How text looks there.
+pub(crate) fn style(stream: StandardStream) -> Style {
+    match stream {
+        StandardStream::Output => Style::for_stdout(),
+        StandardStream::Error => Style::for_stderr(),
+    }
+}
+
+/// Writes text for people.
+///
+/// # Errors
+/// If it cannot be written, but for want of a reader.
+pub fn show(text: &str, stream: StandardStream) -> Result<(), Fatal> {
+    let shown = TextOutput::prepare(stream).and_then(|mut output| output.write(text));
+    shown.map_err(|error| cannot_write(&error))
 }
 
 /// Makes the trace of a command without showing anything, for the demonstration.
@@ -113,20 +126,20 @@ pub(crate) fn write_text(text: &str, to_stderr: bool) {
 /// As [`run`].
 pub fn trace_command(command: Vec<std::ffi::OsString>, source: Source) -> anyhow::Result<Traced> {
     let plan = Plan::quiet_command(command, source);
-    trace(plan, None, true).map(|(traced, ..)| traced)
+    trace(plan, None, StandardStream::Error).map(|(traced, ..)| traced)
 }
 
 type Outcome = (Traced, Option<LineStream>, Option<OutputError>);
 
-fn trace(plan: Plan, ndjson: Option<StreamOutput>, to_stderr: bool) -> anyhow::Result<Outcome> {
+fn trace(plan: Plan, ndjson: Option<StreamOutput>, text: StandardStream) -> anyhow::Result<Outcome> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let signals = Signals::catch()?;
     let outcome = runtime.block_on(async {
         // The first signal ends a trace, the second also kills a command; with one more there is no patience left.
         let patience = if matches!(plan.subject, Subject::Command(_)) { 3 } else { 2 };
-        let impatient = ending::signals(patience)?;
         tokio::select! {
-            outcome = trace_on_runtime(plan, ndjson, to_stderr) => outcome,
-            () = impatient => Err(stuck().into()),
+            outcome = trace_on_runtime(plan, ndjson, text, signals.clone()) => outcome,
+            () = signals.wait_for(patience) => Err(stuck().into()),
         }
     });
     // A thread may still wait for a reader that takes nothing.
@@ -137,11 +150,16 @@ fn trace(plan: Plan, ndjson: Option<StreamOutput>, to_stderr: bool) -> anyhow::R
 async fn trace_on_runtime(
     plan: Plan,
     ndjson: Option<StreamOutput>,
-    to_stderr: bool,
+    text: StandardStream,
+    signals: Signals,
 ) -> anyhow::Result<Outcome> {
+    let live = live_lines(&plan, text)?;
     let found = find_targets(&plan.subject)?;
     let (mut probe, mut reader) = bring_up(&plan)?;
-    let signals = Signals::catch()?;
+    if let Some(caught) = signals.pending() {
+        // Loading takes a while, in which nobody waits for signals.
+        return Err(Interrupted::new(caught, "tracing began").into());
+    }
     if plan.debug_ebpf {
         let diagnostics = probe.diagnostics().map_err(|error| machine::explain(&error))?;
         tokio::spawn(pump::diagnose(diagnostics));
@@ -159,6 +177,7 @@ async fn trace_on_runtime(
         target.args = command.iter().map(|arg| arg.to_string_lossy().into_owned()).collect();
     }
     let evidence = evidence::sources(&probe);
+    let sources = probe.sources();
     let mut document = Document {
         schema_version: SCHEMA_VERSION,
         tool: Tool::this(),
@@ -169,20 +188,19 @@ async fn trace_on_runtime(
         duration_ns: 0,
         snapshot: crate::model::snapshot::Snapshot::default(),
     };
-    let stream = ndjson
-        .map(|output| output.start(StreamHeader::of(&document)))
-        .transpose()
-        .map_err(|error| cannot_write(&error))?;
-    announce(&plan, &document.target, probe.missing().len());
+    let stream = match ndjson.map(|output| output.start(StreamHeader::of(&document))).transpose() {
+        Ok(stream) => stream,
+        Err(error) => {
+            spawn::abandon(child);
+            return Err(cannot_write(&error).into());
+        }
+    };
+    announce(&plan, &document.target, missing_tracepoints(&probe));
 
     let room = Room::new(
-        Model::new(ModelConfig {
-            sources: probe.sources(),
-            record_transfers: stream.is_some(),
-            ..ModelConfig::default()
-        }),
+        Model::new(ModelConfig { sources, record_transfers: stream.is_some(), ..ModelConfig::default() }),
         stream,
-        live_lines(&plan, to_stderr),
+        live,
     );
     let (sender, receiver) = mpsc::channel(WAITING_BATCHES);
     let room = spawn_blocking(move || room.run(receiver));
@@ -241,11 +259,18 @@ fn begin(
     first: &mut Vec<Event>,
 ) -> anyhow::Result<Option<Child>> {
     match &plan.subject {
-        Subject::Command(command) => spawn::spawn(probe, command).map(Some),
+        Subject::Command(command) => {
+            let inheritance = reader.look().inheritable();
+            let child = spawn::spawn(probe, command)?;
+            first.extend(inheritance.of_child(child.id()));
+            Ok(Some(child))
+        }
         Subject::Processes(pids) => {
             probe.trace_processes(pids).map_err(|error| machine::explain(&error))?;
+            let mut look = reader.look();
             for pid in pids {
                 first.extend(reader.mappings_of(*pid));
+                first.extend(look.at(*pid, true));
             }
             match found.iter().find(|found| !found.still_there()) {
                 Some(gone) => Err(gone.vanished().into()),
@@ -253,6 +278,11 @@ fn begin(
             }
         }
     }
+}
+
+/// Hooks without which a number is not known. Those on function exits only make numbers better known.
+fn missing_tracepoints(probe: &Probe) -> usize {
+    probe.missing().iter().filter(|(hook, _)| hook.place == Place::Tracepoint).count()
 }
 
 fn announce(plan: &Plan, target: &Target, missing: usize) {
@@ -266,19 +296,16 @@ fn announce(plan: &Plan, target: &Target, missing: usize) {
     let _ = writeln!(io::stderr(), "zc-trace: attached to {} ({comm}){note}; Ctrl-C ends", pids.join(", "));
 }
 
-fn live_lines(plan: &Plan, to_stderr: bool) -> Option<LiveLines> {
-    plan.interval?;
-    let (style, out): (Style, Box<dyn Write + Send>) = if to_stderr {
-        (Style::for_stderr(), Box::new(io::stderr()))
-    } else {
-        (Style::for_stdout(), Box::new(io::stdout()))
-    };
-    Some(LiveLines {
-        live: Live::new(style),
-        out,
+fn live_lines(plan: &Plan, stream: StandardStream) -> Result<Option<LiveLines>, Fatal> {
+    if plan.interval.is_none() {
+        return Ok(None);
+    }
+    Ok(Some(LiveLines {
+        live: Live::new(style(stream)),
+        out: TextOutput::prepare(stream).map_err(|error| cannot_write(&error))?,
         before: Model::new(ModelConfig::default()).totals(),
         at: Duration::ZERO,
-    })
+    }))
 }
 
 /// What the target turned out to be: a command's name is known only once it has been executed.

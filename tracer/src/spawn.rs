@@ -8,7 +8,8 @@ use std::{
 };
 
 use crate::{
-    error::{Failure, Fatal},
+    entry,
+    error::{self, Failure, Fatal},
     machine,
     probe::Probe,
 };
@@ -22,12 +23,27 @@ pub(crate) fn spawn(probe: &mut Probe, command: &[OsString]) -> anyhow::Result<C
         Fatal::new(Failure::Usage, "no command was given", "write it after --, such as zc-trace -- ls")
     })?;
     probe.trace_own_children(true).map_err(|error| machine::explain(&error))?;
-    let outcome = Command::new(program).args(args).spawn();
+    let mut command = Command::new(program);
+    command.args(args);
+    entry::give_on(&mut command);
+    let outcome = command.spawn();
     probe.trace_own_children(false).map_err(|error| machine::explain(&error))?;
     Ok(outcome.map_err(|error| cannot_start(program, &error))?)
 }
 
+/// Ends a command that has only just begun, because it cannot be traced after all.
+pub(crate) fn abandon(child: Option<Child>) {
+    if let Some(mut child) = child {
+        // If it has ended by itself, so much the better.
+        let _ = child.kill();
+        let _ = child.wait();
+    }
+}
+
 fn cannot_start(program: &OsString, error: &io::Error) -> Fatal {
+    if let Some(fatal) = error::too_few_descriptors(error) {
+        return fatal;
+    }
     let name = crate::view::format::escape_bytes(program.as_encoded_bytes());
     if error.kind() == io::ErrorKind::NotFound {
         let hint = "check the spelling, or give its path; built-ins of a shell need sh -c '...'";

@@ -8,7 +8,7 @@ use procfs::{
 };
 
 use crate::{
-    error::{Failure, Fatal},
+    error::{Failure, Fatal, too_few_descriptors},
     export::document::Target,
     privileges::{self, Capabilities},
 };
@@ -73,15 +73,24 @@ fn no_such(pid: u32) -> Fatal {
     )
 }
 
+fn out_of_sight(pid: u32, error: &ProcError) -> Fatal {
+    if let ProcError::Io(error, _) = error
+        && let Some(fatal) = too_few_descriptors(error)
+    {
+        return fatal;
+    }
+    target_error(
+        format!("process {pid} cannot be looked at: {error}"),
+        "check that /proc is mounted and shows other users' processes (hidepid)",
+    )
+}
+
 fn stat_of(pid: u32) -> Result<Stat, Fatal> {
     let number = i32::try_from(pid).ok().filter(|number| *number > 0).ok_or_else(|| no_such(pid))?;
     match Process::new(number).and_then(|process| process.stat()) {
         Ok(stat) => Ok(stat),
         Err(ProcError::NotFound(_)) => Err(no_such(pid)),
-        Err(error) => Err(target_error(
-            format!("process {pid} cannot be looked at: {error}"),
-            "check that /proc is mounted and shows other users' processes (hidepid)",
-        )),
+        Err(error) => Err(out_of_sight(pid, &error)),
     }
 }
 

@@ -34,7 +34,7 @@ pub extern "C" fn attach_threads(context: *const TaskIteration) -> i32 {
     if unsafe { TARGETS.get(tgid) }.is_none() || is_dead(task) {
         return 0;
     }
-    threads::begin(task, state::ATTACHED | state::MAYBE_IN_CALL | state::PENDING, tgid);
+    threads::begin(task, state::ATTACHED | state::MAYBE_IN_CALL | state::PENDING, tgid, false);
     0
 }
 

@@ -76,7 +76,7 @@ pub fn attach(task: Task) -> Option<u32> {
     // Claims the task first: an interrupt may come in between, and its hook must not give the same task a second slot.
     // The claim stays if there is no slot, so that the loss is counted once.
     THREAD_OF_TASK.insert(task.0 as u64, 0, NO_EXIST).ok()?;
-    threads::begin(task, state::ATTACHED | state::MAYBE_IN_CALL | state::PENDING, tgid);
+    threads::begin(task, state::ATTACHED | state::MAYBE_IN_CALL | state::PENDING, tgid, false);
     find(task)
 }
 

@@ -3,6 +3,7 @@
 //! already run. `form/raw.rs` has the same interface; nothing else differs between the two objects.
 
 mod iterator;
+mod returns;
 mod storage;
 
 use aya_ebpf::helpers::generated::{bpf_get_current_task_btf, bpf_task_pt_regs};

@@ -1,23 +1,28 @@
 //! The file that the demonstration sends.
 
 use std::{
-    fs::File,
+    fs::{self, File},
     io::{self, Write as _},
+    os::fd::AsRawFd as _,
     path::{Path, PathBuf},
 };
 
-use anyhow::{Context as _, ensure};
-use tempfile::TempDir;
+use anyhow::ensure;
+use rustix::io::{FdFlags, fcntl_setfd};
 
 use super::{checksum::Checksum, receiver::Received};
-use crate::view::format;
+use crate::{
+    error::{Failure, Fatal, too_few_descriptors},
+    signals,
+    view::format,
+};
 
 const BLOCK_BYTES: usize = 1 << 20;
 
-/// A file of pseudo-random bytes in a temporary directory; gone when this is dropped.
+/// A file of pseudo-random bytes without a name: it is gone with the last process that has it open, however that ends.
 #[derive(Debug)]
 pub struct Payload {
-    _folder: TempDir,
+    _file: File,
     path: PathBuf,
     bytes: u64,
     checksum: u64,
@@ -26,19 +31,19 @@ pub struct Payload {
 impl Payload {
     /// Makes a file of `bytes` bytes and waits until it is on the disk, so that no writeback falls into the traces. Its
     /// pages stay in the page cache.
+    ///
+    /// # Errors
+    /// If the folder for temporary files takes none, or none of that size.
     pub fn create(bytes: u64) -> anyhow::Result<Self> {
-        let folder = tempfile::Builder::new().prefix("zc-trace-demo.").tempdir();
-        let folder = folder.context("cannot make a temporary directory. Hint: set TMPDIR")?;
-        let path = folder.path().join("payload.bin");
-        let checksum = fill(&path, bytes).with_context(|| {
-            let (path, size) =
-                (format::escape_bytes(path.as_os_str().as_encoded_bytes()), format::bytes(bytes));
-            format!("cannot make a file of {size}, {path}. Hint: use a smaller --size, or set TMPDIR")
-        })?;
-        Ok(Self { _folder: folder, path, bytes, checksum })
+        let mut file = signals::deferred(nameless).map_err(|error| no_file(bytes, &error))?;
+        let checksum = fill(&mut file, bytes).map_err(|error| no_file(bytes, &error))?;
+        // The senders inherit it: they can open it by this path, and only they and this process.
+        fcntl_setfd(&file, FdFlags::empty())?;
+        let path = PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()));
+        Ok(Self { _file: file, path, bytes, checksum })
     }
 
-    /// Where it is.
+    /// Where this process and its children can open it.
     pub fn path(&self) -> &Path {
         &self.path
     }
@@ -54,8 +59,30 @@ impl Payload {
     }
 }
 
-fn fill(path: &Path, bytes: u64) -> io::Result<u64> {
-    let mut file = File::create_new(path)?;
+/// It had a name for a moment, by which traces call it: `O_TMPFILE` would leave them `#` and a number.
+fn nameless() -> io::Result<File> {
+    let folder = tempfile::Builder::new().prefix("zc-trace-demo.").tempdir()?.keep();
+    let path = folder.join("payload.bin");
+    let file = File::create_new(&path);
+    // By name, which takes no descriptor: there may be none left, and `TempDir` would need two.
+    let removed = if file.is_ok() { fs::remove_file(path) } else { Ok(()) };
+    removed.and(fs::remove_dir(folder)).and(file)
+}
+
+fn no_file(bytes: u64, error: &io::Error) -> Fatal {
+    if let Some(fatal) = too_few_descriptors(error) {
+        return fatal;
+    }
+    let folder = std::env::temp_dir();
+    let folder = format::escape_bytes(folder.as_os_str().as_encoded_bytes());
+    Fatal::new(
+        Failure::Output,
+        format!("the demo's file of {} cannot be made in {folder}: {error}", format::bytes(bytes)),
+        "give a smaller --size, or set TMPDIR to another folder",
+    )
+}
+
+fn fill(file: &mut File, bytes: u64) -> io::Result<u64> {
     let mut random = Random(0x9e37_79b9_7f4a_7c15);
     let mut checksum = Checksum::new();
     let mut block = vec![0; BLOCK_BYTES];
@@ -89,13 +116,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_file_has_its_size_no_holes_and_goes_with_its_owner() {
+    fn the_file_has_its_size_no_holes_no_name_and_goes_with_its_owner() {
         let payload = Payload::create(3_000_001).unwrap();
-        let content = std::fs::read(payload.path()).unwrap();
+        let content = fs::read(payload.path()).unwrap();
         assert_eq!(content.len(), 3_000_001);
         assert!(content.chunks(4096).all(|page| page.iter().any(|byte| *byte != 0)));
-        let path = payload.path().to_owned();
-        drop(payload);
-        assert!(!path.exists() && !path.parent().unwrap().exists());
+        let named = fs::read_link(payload.path()).unwrap();
+        assert!(named.to_string_lossy().ends_with("/payload.bin (deleted)"), "{}", named.display());
+        assert!(!named.parent().unwrap().exists(), "its folder is left");
+        let child = std::process::Command::new("cat").arg(payload.path()).output().unwrap();
+        assert!(child.stdout == content, "a child cannot read it");
     }
 }

@@ -89,6 +89,9 @@ pub struct EvidenceSource {
     pub source: String,
     /// How well that knows it.
     pub evidence: Evidence,
+    /// What would know it better.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub better: Option<String>,
 }
 
 /// The demonstration: the same file sent once by each method.

@@ -20,7 +20,7 @@ use std::{
 use rustix::event::{PollFd, PollFlags, poll};
 use tempfile::NamedTempFile;
 
-use crate::view::format::escape_bytes;
+use crate::{entry, error, view::format::escape_bytes};
 
 /// Lines are handed on when this many bytes have gathered.
 const BUFFER_BYTES: usize = 64 * 1024;
@@ -38,9 +38,20 @@ impl OutputError {
     fn new(path: &str, reason: io::Error) -> Self {
         Self { path: path.to_owned(), hint: hint(&reason), reason }
     }
+
+    /// An error about a standard stream.
+    pub(super) fn about(stream: StandardStream, reason: io::Error) -> Self {
+        Self::new(stream.name(), reason)
+    }
 }
 
 fn hint(reason: &io::Error) -> &'static str {
+    if error::is_too_few_descriptors(reason) {
+        return error::MORE_DESCRIPTORS;
+    }
+    if reason.raw_os_error() == Some(libc::EBADF) {
+        return "it is closed, or open for reading only; lead it to a file or to /dev/null";
+    }
     match reason.kind() {
         ErrorKind::NotFound => "make its directory first, or use - for standard output",
         ErrorKind::PermissionDenied => "choose a place that you may write to, or use - for standard output",
@@ -50,6 +61,7 @@ fn hint(reason: &io::Error) -> &'static str {
         ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
             "free some space or choose a place on another file system"
         }
+        ErrorKind::FileTooLarge => "raise the limit of file sizes (ulimit -f)",
         _ => "choose another file, or use - for standard output",
     }
 }
@@ -194,20 +206,52 @@ impl Drop for Created {
 
 fn display_name(path: &Path) -> String {
     match path.as_os_str().as_bytes() {
-        b"-" => "to standard output".to_owned(),
+        b"-" => StandardStream::Output.name().to_owned(),
         bytes => escape_bytes(bytes),
+    }
+}
+
+/// Where text goes that has no file of its own.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum StandardStream {
+    /// Standard output.
+    Output,
+    /// Standard error.
+    Error,
+}
+
+impl StandardStream {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Output => "to standard output",
+            Self::Error => "to standard error",
+        }
+    }
+
+    /// A descriptor of its own for it, without a buffer.
+    pub(super) fn open(self) -> io::Result<File> {
+        let (number, duplicate) = match self {
+            Self::Output => (libc::STDOUT_FILENO, io::stdout().as_fd().try_clone_to_owned()),
+            Self::Error => (libc::STDERR_FILENO, io::stderr().as_fd().try_clone_to_owned()),
+        };
+        if entry::closed(number) {
+            // Rust's runtime has put /dev/null there.
+            return Err(io::Error::from_raw_os_error(libc::EBADF));
+        }
+        duplicate.map(File::from)
     }
 }
 
 /// `-` and the names of streams that are open already: opening `/dev/stdout` anew would write over what a redirected
 /// standard output holds by now.
 fn standard_stream(path: &Path) -> Option<io::Result<Kind>> {
-    let duplicate = |stream: &dyn AsFd| stream.as_fd().try_clone_to_owned().map(File::from);
     match path.to_str()? {
         "-" | "/dev/stdout" | "/dev/fd/1" | "/proc/self/fd/1" => {
-            Some(io::stdout().flush().and_then(|()| duplicate(&io::stdout())).map(Kind::Stdout))
+            Some(StandardStream::Output.open().map(Kind::Stdout))
         }
-        "/dev/stderr" | "/dev/fd/2" | "/proc/self/fd/2" => Some(duplicate(&io::stderr()).map(Kind::Special)),
+        "/dev/stderr" | "/dev/fd/2" | "/proc/self/fd/2" => {
+            Some(StandardStream::Error.open().map(Kind::Special))
+        }
         path if path.starts_with("/dev/fd/") || path.starts_with("/proc/self/fd/") => {
             Some(OpenOptions::new().append(true).open(path).map(Kind::Special))
         }
@@ -302,7 +346,7 @@ fn caller(uid: Option<String>, gid: Option<String>) -> Option<(u32, u32)> {
 }
 
 /// Writes all of it, also to a descriptor that does not block; says how much was written in any case.
-fn write_everything(mut file: &File, bytes: &[u8]) -> (usize, io::Result<()>) {
+pub(super) fn write_everything(mut file: &File, bytes: &[u8]) -> (usize, io::Result<()>) {
     let mut written = 0;
     while written < bytes.len() {
         match file.write(&bytes[written..]) {

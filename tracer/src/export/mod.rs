@@ -1,4 +1,5 @@
-//! What zc-trace writes for other programs: the JSON document, the NDJSON stream, their schema and their files.
+//! What zc-trace writes: for other programs the JSON document, the NDJSON stream, their schema and their files; for people
+//! text on the standard streams.
 //!
 //! Reads snapshots and finished operations; knows nothing of events on the wire nor of how things are shown.
 
@@ -9,3 +10,4 @@ pub mod ndjson;
 #[cfg(test)]
 pub(crate) mod samples;
 pub mod schema;
+pub mod text;

@@ -50,7 +50,7 @@ pub(crate) fn empty() -> Document {
 }
 
 fn source(source: &str, evidence: Evidence) -> EvidenceSource {
-    EvidenceSource { source: source.to_owned(), evidence }
+    EvidenceSource { source: source.to_owned(), evidence, better: None }
 }
 
 /// A relay that was started by zc-trace and has ended.
@@ -67,6 +67,29 @@ pub(crate) fn busy() -> Document {
             CallStatistics { unfinished: 1, latency_ns: None, ..call("exit_group", 1, 0, 0, 0) },
         ],
         flows: vec![relay_flow(), cached_copy_flow(), log_flow(), silent_flow()],
+        descriptors: vec![
+            descriptor(4, file("/srv/copy.bin"), 0, 256 * MIB),
+            Descriptor { errors: 1, ..descriptor(3, file("/srv/www/big.bin"), 256 * MIB + 4_096, 0) },
+            Descriptor {
+                open: Some(false),
+                openings: 3,
+                close_on_exec: Some(true),
+                opened: DescriptorOrigin::Traced,
+                opened_ns: Some(5_000_000_000),
+                ..descriptor(4, file("/etc/relay.conf"), 2_048, 0)
+            },
+        ],
+        descriptor_summary: DescriptorSummary {
+            open: 5,
+            closed: 7,
+            all: DescriptorUse {
+                operations: 12_291,
+                errors: 1,
+                read_bytes: 256 * MIB + 6_144,
+                written_bytes: 256 * MIB,
+            },
+            ..DescriptorSummary::default()
+        },
         processes: vec![process(4242, None, Some(0)), process(4250, Some(4242), Some(137))],
         threads: Vec::new(),
         in_flight: InFlight::default(),
@@ -96,6 +119,7 @@ fn busy_totals() -> Totals {
         dma_bytes_at_least: 64 * MIB,
         copy_amplification: Some(1.994_174_757),
         copy_amplification_evidence: Evidence::Modelled,
+        copy_disagreements: 0,
         transitions: Transitions { syscall: 16_641, exception: 342, interrupt: 1_024 },
         context_switches: ContextSwitches { voluntary: 123, involuntary: 45 },
         page_faults: PageFaults { minor: 165, major: 6 },
@@ -129,6 +153,29 @@ fn call(name: &str, count: u64, errors: u64, bytes: u64, time_ns: u64) -> CallSt
             p99: time_ns / count * 5,
             max: time_ns / count * 90,
         }),
+    }
+}
+
+/// A descriptor that was open when tracing began.
+fn descriptor(fd: i32, endpoint: FlowEnd, read_bytes: u64, written_bytes: u64) -> Descriptor {
+    Descriptor {
+        pid: 4242,
+        tid: None,
+        shared_with: Vec::new(),
+        fd,
+        endpoint,
+        open_flags: Some(0o100_000),
+        close_on_exec: Some(false),
+        position_bytes: Some(0),
+        opened: DescriptorOrigin::BeforeAttach,
+        opened_ns: None,
+        open: Some(true),
+        openings: 1,
+        operations: 4_097,
+        errors: 0,
+        read_bytes,
+        written_bytes,
+        last_use_ns: Some(10_000_000_000),
     }
 }
 
@@ -167,7 +214,7 @@ fn user() -> FlowEnd {
 }
 
 fn step(from: Place, to: Place, mover: Option<Mover>, bytes: Option<u64>, evidence: Evidence) -> Copy {
-    Copy { from, to, mover, bytes, evidence, note: None }
+    Copy { from, to, mover, bytes, evidence, derived_bytes: None, note: None }
 }
 
 /// The classical relay.
@@ -195,6 +242,7 @@ pub(crate) fn relay_flow() -> Flow {
         preempted_ns: 4_000_001,
         folded_operations: 0,
         not_written_back_bytes: None,
+        zerocopy: None,
         copies: vec![
             step(Place::Device, Place::PageCache, Some(Mover::Dma), Some(64 * MIB), Evidence::Measured),
             step(Place::PageCache, Place::User, Some(Mover::Cpu), Some(256 * MIB), Evidence::Derived),
@@ -387,6 +435,7 @@ pub(crate) fn operation() -> Operation {
         flags: 0x4000,
         head: None,
         tail: None,
+        zerocopy: None,
         counted: None,
     }
 }

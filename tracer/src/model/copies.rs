@@ -13,6 +13,7 @@ use super::{
     traits::{Node, Protocol, Route, Storage, Traits},
 };
 
+mod counted;
 mod devices;
 mod in_kernel;
 #[cfg(test)]
@@ -83,6 +84,8 @@ pub(crate) struct Act {
     pub(crate) asked: Option<u64>,
     pub(crate) storage_read: Option<u64>,
     pub(crate) storage_written: Option<u64>,
+    /// Of a send with MSG_ZEROCOPY: whether the socket heeded the flag.
+    pub(crate) pinned: Option<bool>,
     /// What was counted inside it, if its beginning was seen.
     pub(crate) counted: Option<Counted>,
     /// Which hooks count.
@@ -162,6 +165,7 @@ impl Act {
             | CallKind::Exec
             | CallKind::Exit => {}
         }
+        self.settle(&mut parts);
         parts
     }
 
@@ -251,13 +255,14 @@ impl Act {
                 if !peeks {
                     self.wire_in(parts, source);
                 }
-                let note = peeks.then_some(Note::Peeked);
+                let encrypted = source.traits.protocol == Protocol::Tls;
+                let note = if peeks { Some(Note::Peeked) } else { encrypted.then_some(Note::Encrypted) };
                 if self.received() > 0 {
                     let step = Step {
                         from: Place::Socket,
                         to: user,
                         mover: Some(Mover::Cpu),
-                        evidence: Derived,
+                        evidence: if encrypted { Modelled } else { Derived },
                         note,
                     };
                     parts.push(step, self.received());
@@ -325,10 +330,17 @@ impl Act {
         // Without SO_ZEROCOPY support the flag is ignored (net/ipv4/tcp.c, tcp_sendmsg_locked; af_unix has none).
         let zerocopy = self.kind == CallKind::Send
             && asks_zerocopy(self.flags)
+            && self.pinned != Some(false)
             && matches!(protocol, Protocol::Tcp | Protocol::Ip);
+        let note = (self.pinned == Some(false)).then_some(Note::ZerocopyNotSet);
         match (zerocopy, route) {
+            _ if protocol == Protocol::Tls => {
+                // net/tls/tls_sw.c, tls_sw_sendmsg_locked: from user memory into records of its own, encrypted.
+                self.put(parts, user, socket, Mover::Cpu, Modelled, Some(Note::Encrypted));
+                self.wire_out(parts, socket, self.sink);
+            }
             (false, _) => {
-                self.put(parts, user, socket, Mover::Cpu, Derived, None);
+                self.put(parts, user, socket, Mover::Cpu, Derived, note);
                 self.wire_out(parts, socket, self.sink);
             }
             // net/core/skbuff.c, skb_orphan_frags_rx: whoever receives on this machine makes it copy.

@@ -219,6 +219,6 @@ impl Devices {
 /// Adds a step, if anything was moved.
 fn put(tally: &mut Tally, step: Step, bytes: u64) {
     if bytes > 0 {
-        tally.put(&Part { step, amount: bytes });
+        tally.put(&Part { step, amount: bytes, expected: bytes });
     }
 }

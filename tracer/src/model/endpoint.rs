@@ -95,7 +95,7 @@ pub struct Socket {
     pub family: String,
     /// `stream`, `datagram`, `seqpacket`, `raw` …
     pub socket_type: String,
-    /// `tcp`, `udp` …, or a number.
+    /// `tcp`, `udp` …, or a number; with a protocol on top of TCP both: `tcp+tls`.
     pub protocol: String,
     /// Local address, for IP.
     pub local: Option<SocketAddr>,

@@ -166,6 +166,8 @@ impl From<&Endpoint> for FlowEnd {
 fn describe(end: &mut FlowEnd, endpoint: &Endpoint) {
     let path = endpoint.path.as_deref();
     match &endpoint.socket {
+        // Only /proc has the path of a unix socket.
+        Some(socket) if socket.family == "unix" && path.is_none() && end.address.is_some() => {}
         Some(socket) => end.address = Some(address(socket, path)),
         None if path.is_some() => end.path = path.map(str::to_owned),
         None => {}

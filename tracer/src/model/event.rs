@@ -74,6 +74,10 @@ pub enum Event {
         /// Monotonic time, ns.
         time_ns: u64,
     },
+    /// A finished call changed what descriptors stand for.
+    Descriptors(DescriptorEvent),
+    /// What `/proc/PID/fd` said at one moment.
+    DescriptorsSeen(DescriptorsSeen),
     /// Operations whose detail found no room, folded by call and endpoints. Each event adds to what came before.
     Folded(Folded),
     /// What devices moved since the last time, that no operation tells of.
@@ -113,9 +117,32 @@ pub struct Operation {
     /// The last eight bytes of the payload, at the end of its only buffer. `None` if there are not as many, if there are
     /// several buffers, or if they could not be read.
     pub tail: Option<[u8; 8]>,
+    /// What has to do with MSG_ZEROCOPY.
+    pub zerocopy: Option<Zerocopy>,
     /// What hooks on the copying functions counted inside the call, as far as there are such: see
     /// [`Sources`](super::sources::Sources). `None` if the call was in flight when tracing began.
     pub counted: Option<Counted>,
+}
+
+/// What an operation has to do with MSG_ZEROCOPY. Sockets number such sends; the numbers wrap.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Zerocopy {
+    /// A send that asked for it got the numbers from `first` to before `end`; none if the socket did not heed the flag.
+    Sent {
+        /// The first number.
+        first: u32,
+        /// The one after the last.
+        end: u32,
+    },
+    /// A report from the error queue: the kernel is done with these sends.
+    Done {
+        /// The first number.
+        first: u32,
+        /// The one after the last.
+        end: u32,
+        /// Whether it copied them after all.
+        copied: bool,
+    },
 }
 
 /// A descriptor's side of an operation.
@@ -173,6 +200,103 @@ pub struct Mapping {
     pub offset: u64,
 }
 
+/// A finished call that changed what descriptors stand for.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct DescriptorEvent {
+    /// The process.
+    pub pid: Pid,
+    /// The thread.
+    pub tid: Tid,
+    /// Monotonic time of the call's begin, ns; of its end if that is not known.
+    pub began_ns: u64,
+    /// Monotonic time of its end, ns.
+    pub time_ns: u64,
+    /// What it did.
+    pub change: DescriptorChange,
+}
+
+/// What a call did to a table of descriptors.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum DescriptorChange {
+    /// It made new descriptors: one, or two (`pipe`, `socketpair`).
+    Opened {
+        /// Their numbers, and the open files behind them (`Serial(0)` if that could not be found out).
+        made: [Option<(i32, Serial)>; 2],
+        /// Whether they are closed by `execve`; `None` if not known.
+        close_on_exec: Option<bool>,
+    },
+    /// It made one descriptor stand for what another does (`dup`, `fcntl(F_DUPFD)`).
+    Duplicated {
+        /// The one that was there.
+        from: i32,
+        /// The one that was made or replaced.
+        to: i32,
+        /// Whether the new one is closed by `execve`.
+        close_on_exec: bool,
+    },
+    /// It closed all descriptors from the first to the last.
+    Closed {
+        /// The first.
+        first: u32,
+        /// The last.
+        last: u32,
+        /// Whether the caller got a table of its own first (`CLOSE_RANGE_UNSHARE`).
+        unshared: bool,
+    },
+    /// It said for all descriptors from the first to the last whether they are closed by `execve`.
+    CloseOnExec {
+        /// The first.
+        first: u32,
+        /// The last.
+        last: u32,
+        /// Whether they are.
+        close_on_exec: bool,
+        /// Whether the caller got a table of its own first (`CLOSE_RANGE_UNSHARE`).
+        unshared: bool,
+    },
+    /// It gave the caller a table of its own (`unshare(CLONE_FILES)`).
+    Unshared,
+    /// It changed the addresses of a socket (`connect`, `bind`): the open file has a new serial.
+    Readdressed {
+        /// The socket.
+        fd: i32,
+        /// Its serial from now on.
+        serial: Serial,
+    },
+}
+
+/// What `/proc/PID/fd` said at one moment.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct DescriptorsSeen {
+    /// The process.
+    pub pid: Pid,
+    /// Monotonic time at which the reading began, ns: what had happened by then is in it.
+    pub time_ns: u64,
+    /// Whether these are the descriptors that were open when tracing began.
+    pub at_begin: bool,
+    /// Whether these are all.
+    pub complete: bool,
+    /// They, by number.
+    pub descriptors: Vec<DescriptorSeen>,
+}
+
+/// One of them.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct DescriptorSeen {
+    /// Its number.
+    pub fd: i32,
+    /// What it stands for.
+    pub serial: Serial,
+    /// Whether device and inode are known, so that it can be told whether it is the same as another.
+    pub identified: bool,
+    /// `f_flags` (`O_*`), without `O_CLOEXEC`; `None` if not known.
+    pub flags: Option<u32>,
+    /// Whether it is closed by `execve`; `None` if not known.
+    pub close_on_exec: Option<bool>,
+    /// Position in the file, bytes; `None` if not known.
+    pub position_bytes: Option<u64>,
+}
+
 /// A thread that is traced from now on.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct ThreadStarted {
@@ -184,6 +308,8 @@ pub struct ThreadStarted {
     pub parent: Pid,
     /// Whether it ran before tracing began.
     pub attached: bool,
+    /// Whether it shares the descriptor table of the thread that made it. Not known, and false, of one that ran before.
+    pub shares_descriptors: bool,
     /// Monotonic time, ns.
     pub time_ns: u64,
     /// `comm`.

@@ -11,6 +11,7 @@ use super::{
     method::Method,
     part::{Note, Part, Step},
     snapshot::{self, Mover},
+    zerocopy::Sends,
 };
 
 /// What calls cost. Sums saturate; only nonsense gets there.
@@ -100,7 +101,32 @@ pub(crate) struct Tally {
     pub(crate) stats: Stats,
     /// Bytes made dirty that were not seen to be written.
     pub(crate) dirty: u128,
-    parts: Vec<(Step, u128)>,
+    /// Sends with MSG_ZEROCOPY.
+    pub(crate) zerocopy: Sends,
+    parts: Vec<(Step, Amount)>,
+}
+
+/// How many bytes a step moved, and how many the copy table expected.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(crate) struct Amount {
+    pub(crate) bytes: u128,
+    pub(crate) expected: u128,
+}
+
+impl Amount {
+    fn of(part: &Part) -> Self {
+        Self { bytes: part.amount.into(), expected: part.expected.into() }
+    }
+
+    fn add(&mut self, other: Self) {
+        self.bytes = self.bytes.saturating_add(other.bytes);
+        self.expected = self.expected.saturating_add(other.expected);
+    }
+
+    fn subtract(&mut self, other: Self) {
+        self.bytes = self.bytes.saturating_sub(other.bytes);
+        self.expected = self.expected.saturating_sub(other.expected);
+    }
 }
 
 impl Tally {
@@ -113,12 +139,12 @@ impl Tally {
 
     /// Adds a part.
     pub(crate) fn put(&mut self, part: &Part) {
-        self.put_wide(part.step, part.amount.into());
+        self.put_wide(part.step, Amount::of(part));
     }
 
-    fn put_wide(&mut self, step: Step, amount: u128) {
+    fn put_wide(&mut self, step: Step, amount: Amount) {
         match self.parts.iter_mut().find(|(known, _)| *known == step) {
-            Some((_, sum)) => *sum = sum.saturating_add(amount),
+            Some((_, sum)) => sum.add(amount),
             None => self.parts.push((step, amount)),
         }
     }
@@ -126,8 +152,15 @@ impl Tally {
     /// Takes out what was put in.
     pub(crate) fn remove(&mut self, part: &Part) {
         if let Some((_, sum)) = self.parts.iter_mut().find(|(known, _)| *known == part.step) {
-            *sum = sum.saturating_sub(part.amount.into());
+            sum.subtract(Amount::of(part));
         }
+    }
+
+    /// Takes out what turned out to be otherwise, and with its last byte the step itself.
+    pub(crate) fn retract(&mut self, part: &Part) {
+        self.remove(part);
+        let nothing = Amount::default();
+        self.parts.retain(|(step, amount)| *step != part.step || *amount != nothing);
     }
 
     /// Adds all of another.
@@ -137,6 +170,7 @@ impl Tally {
         self.payload = self.payload.saturating_add(other.payload);
         self.stats.add(&other.stats);
         self.dirty = self.dirty.saturating_add(other.dirty);
+        self.zerocopy.add(&other.zerocopy);
         other.parts.iter().for_each(|&(step, amount)| self.put_wide(step, amount));
     }
 
@@ -153,19 +187,20 @@ impl Tally {
     }
 
     /// The parts that say something: a part of 0 bytes does only beside payload, an unknown one never.
-    fn telling(&self) -> impl Iterator<Item = &(Step, u128)> {
-        self.parts.iter().filter(|(step, amount)| *amount > 0 || (step.is_known() && self.payload > 0))
+    fn telling(&self) -> impl Iterator<Item = &(Step, Amount)> {
+        let any = |amount: &Amount| amount.bytes > 0 || amount.expected > 0;
+        self.parts.iter().filter(move |(step, amount)| any(amount) || (step.is_known() && self.payload > 0))
     }
 
     fn moved_anything(&self) -> bool {
-        self.payload > 0 || self.parts.iter().any(|(_, amount)| *amount > 0)
+        self.payload > 0 || self.parts.iter().any(|(_, amount)| amount.bytes > 0)
     }
 
     fn sum(&self, mover: Mover, claims: impl Fn(Option<Mover>) -> bool) -> Sum {
         let relevant = || self.telling().filter(|(step, _)| claims(step.mover));
         let known = relevant()
             .filter(|(step, _)| step.is_known() && step.mover == Some(mover))
-            .fold(0u128, |sum, (_, amount)| sum.saturating_add(*amount));
+            .fold(0u128, |sum, (_, amount)| sum.saturating_add(amount.bytes));
         let complete = relevant().all(|(step, _)| step.is_known());
         Sum {
             at_least: narrow(known),
@@ -189,7 +224,10 @@ impl Tally {
     pub(crate) fn copies(&self) -> Vec<snapshot::Copy> {
         let mut parts: Vec<_> = self.telling().copied().collect();
         parts.sort_by_key(|(step, _)| (rank(step), *step));
-        parts.into_iter().map(|(step, amount)| step.with_bytes(narrow(amount))).collect()
+        parts
+            .into_iter()
+            .map(|(step, amount)| step.with_bytes(narrow(amount.bytes), narrow(amount.expected)))
+            .collect()
     }
 
     /// CPU-copied bytes ÷ payload bytes.
@@ -202,7 +240,7 @@ impl Tally {
 #[cfg(test)]
 impl Tally {
     /// All parts, for tests that add them up.
-    pub(crate) fn parts(&self) -> impl Iterator<Item = (Step, u128)> {
+    pub(crate) fn parts(&self) -> impl Iterator<Item = (Step, Amount)> {
         self.parts.iter().copied()
     }
 }
@@ -303,6 +341,12 @@ impl Flows {
     }
 }
 
+fn zerocopy(counts: &Sends) -> snapshot::Zerocopy {
+    let Sends { sends, copied, by_reference } = *counts;
+    let reported = copied.saturating_add(by_reference);
+    snapshot::Zerocopy { sends, copied, by_reference, not_reported: sends.saturating_sub(reported) }
+}
+
 fn shown(key: FlowKey, tally: &Tally, endpoints: &Endpoints) -> snapshot::Flow {
     const MIB: f64 = 1_048_576.0;
     let Stats {
@@ -341,6 +385,7 @@ fn shown(key: FlowKey, tally: &Tally, endpoints: &Endpoints) -> snapshot::Flow {
         preempted_ns,
         folded_operations: tally.folded,
         not_written_back_bytes: tally.not_written_back(),
+        zerocopy: (tally.zerocopy.sends > 0).then(|| zerocopy(&tally.zerocopy)),
         copies: tally.copies(),
         evidence: cpu.evidence,
     }
@@ -351,7 +396,11 @@ mod tests {
     use super::*;
 
     fn part(mover: Option<Mover>, evidence: Evidence, amount: u64) -> Part {
-        Part { step: Step { from: Place::User, to: Place::Socket, mover, evidence, note: None }, amount }
+        Part {
+            step: Step { from: Place::User, to: Place::Socket, mover, evidence, note: None },
+            amount,
+            expected: amount,
+        }
     }
 
     #[test]

@@ -13,17 +13,18 @@ use super::{
     device_io::Devices,
     endpoint::Place,
     endpoints::{EndpointId, Endpoints},
-    event::{CallKind, DeviceIo, Folded, Operation, Pid},
+    event::{CallKind, DeviceIo, Folded, Operation, Pid, Zerocopy},
     finished::Finished,
     flow::{FlowId, FlowKey, Flows, Stats, Tally},
     method::{Delivery, Method, Origin},
-    part::{Parts, proportion},
+    part::{Part, Parts, proportion},
     path::{End, Path, Way},
     pipes::{Pipes, Resting},
     proof::{Claim, Sample},
     provenance::{Memories, Provenance},
     sent::Sender,
     sources::Sources,
+    zerocopy::{Sends, Waiting},
 };
 
 /// How much is remembered at most.
@@ -98,8 +99,11 @@ pub(crate) struct Join {
     /// Whether any read was joined to a write.
     pub(crate) joined: bool,
     pub(crate) devices: Devices,
+    /// Operations for which a hook counted other copies than the copy table derives.
+    pub(crate) disagreements: u64,
     deposits: Deposits,
     pipes: Pipes,
+    zerocopy: Waiting,
     /// Of the operation under way; the first `shared` are in use, the rest is kept for its memory.
     shares: Vec<Share>,
     shared: usize,
@@ -118,8 +122,10 @@ impl Join {
             sources,
             joined: false,
             devices: Devices::new(limits.endpoints),
+            disagreements: 0,
             deposits: Deposits::new(),
             pipes: Pipes::new(limits.pipes),
+            zerocopy: Waiting::default(),
             shares: Vec::new(),
             shared: 0,
             segments: Vec::new(),
@@ -140,6 +146,10 @@ impl Join {
             asked: operation.asked_bytes,
             storage_read: operation.storage_read_bytes,
             storage_written: operation.storage_written_bytes,
+            pinned: match operation.zerocopy {
+                Some(Zerocopy::Sent { first, end }) => Some(first != end),
+                _ => None,
+            },
             counted: operation.counted,
             sources: self.sources,
         };
@@ -158,6 +168,33 @@ impl Join {
             Way::FromMemory(delivery) => self.deliver(operation, &moved, delivery),
             Way::InKernel(method) => self.pass(operation, &moved, method),
         }
+        if let Some(Zerocopy::Done { first, end, copied }) = operation.zerocopy {
+            self.reported(path.source.id, first, end, copied);
+        }
+    }
+
+    /// The kernel is done with sends of a socket: what was modelled of them is known now.
+    fn reported(&mut self, socket: EndpointId, first: u32, end: u32, copied: bool) {
+        let (flows, overall) = (&mut self.flows, &mut self.overall);
+        self.zerocopy.done(socket, first, end, copied, |sent| {
+            let (copied, of) = sent.verdict();
+            for (number, (flow, part)) in sent.parts.iter().enumerate() {
+                let Some(tally) = flows.tally(*flow) else { continue };
+                let sends = Sends {
+                    copied: u64::from(number == 0 && copied > 0),
+                    by_reference: u64::from(number == 0 && copied == 0),
+                    sends: 0,
+                };
+                for tally in [tally, &mut *overall] {
+                    tally.zerocopy.add(&sends);
+                    tally.retract(part);
+                    part.judged(copied, of)
+                        .iter()
+                        .filter(|part| part.amount > 0)
+                        .for_each(|part| tally.put(part));
+                }
+            }
+        });
     }
 
     /// Books operations that were folded in the kernel: by their endpoints, joined to nothing.
@@ -176,6 +213,7 @@ impl Join {
             asked: None,
             storage_read: folded.storage_read_bytes,
             storage_written: folded.storage_written_bytes,
+            pinned: None,
             counted: Some(folded.counted),
             sources: self.sources,
         };
@@ -229,6 +267,10 @@ impl Join {
 
     fn count_overall(&mut self, moved: &Moved, transfers: u64) {
         book(&mut self.overall, moved, transfers);
+        let disagrees = |part: &Part| part.step.is_counted() && part.amount != part.expected;
+        if moved.parts.iter().any(disagrees) {
+            self.disagreements = self.disagreements.saturating_add(1);
+        }
     }
 
     fn open(&mut self, pid: Pid, source: EndpointId, sink: EndpointId, method: Method) -> FlowId {
@@ -463,9 +505,19 @@ impl Join {
         let mut left = moved.payload;
         let mut dirty = moved.late.dirty;
         let sink = moved.path.sink;
+        let numbers = match operation.zerocopy {
+            Some(Zerocopy::Sent { first, end }) if first != end && left > 0 => Some((first, end)),
+            _ => None,
+        };
+        let mut waiting = Vec::new();
         for (number, share) in shares.iter_mut().enumerate() {
             let tally = &mut share.tally;
-            parts.take(share.bytes, left, |part| tally.put(&part));
+            parts.take(share.bytes, left, |part| {
+                tally.put(&part);
+                if numbers.is_some() && (part.step.from, part.step.to) == (Place::User, Place::Socket) {
+                    waiting.push((share.flow, part));
+                }
+            });
             let its_dirty = if share.bytes >= left { dirty } else { proportion(dirty, share.bytes, left) };
             dirty -= its_dirty;
             left = left.saturating_sub(share.bytes);
@@ -473,6 +525,7 @@ impl Join {
             tally.transfers = u64::from(share.bytes > 0);
             if main == Some(number) {
                 tally.stats.add(&moved.stats);
+                tally.zerocopy.sends = u64::from(numbers.is_some());
             }
             if let Some(flow) = self.flows.tally(share.flow) {
                 flow.add(tally);
@@ -489,6 +542,10 @@ impl Join {
         let Late { flushed, ended_ns, .. } = moved.late;
         self.devices.flush(&mut self.flows, &mut self.overall, sink, flushed, ended_ns);
         self.shared = 0;
+        if let Some((first, end)) = numbers {
+            self.overall.zerocopy.sends = self.overall.zerocopy.sends.saturating_add(1);
+            self.zerocopy.sent(moved.path.sink.id, first, end, waiting);
+        }
     }
 }
 

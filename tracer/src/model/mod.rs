@@ -13,6 +13,7 @@ mod calls;
 mod copies;
 mod deferred;
 mod deposit;
+mod descriptors;
 mod device_io;
 mod endpoints;
 mod finished;
@@ -30,6 +31,7 @@ mod sent;
 mod state;
 mod threads;
 mod traits;
+mod zerocopy;
 
 #[cfg(test)]
 mod properties;

@@ -55,6 +55,16 @@ pub(crate) enum Note {
     MaybeReflinked,
     /// vmsplice out of a pipe.
     VmspliceCopies,
+    /// TLS in the kernel.
+    Encrypted,
+    /// What should have been passed by reference was copied.
+    FellBack,
+    /// MSG_ZEROCOPY of which the kernel reported that it copied.
+    ReportedCopied,
+    /// MSG_ZEROCOPY of which it reported that it did not.
+    ReportedByReference,
+    /// MSG_ZEROCOPY on a socket without SO_ZEROCOPY.
+    ZerocopyNotSet,
 }
 
 impl Note {
@@ -97,6 +107,11 @@ impl Note {
             Self::SpecialFile => "as its driver is expected to do",
             Self::MaybeReflinked => "this file system may share the extents instead of copying",
             Self::VmspliceCopies => "vmsplice out of a pipe copies",
+            Self::Encrypted => "kTLS: the CPU encrypts or decrypts on the way, unless the card does it",
+            Self::FellBack => "should have been passed by reference, but was copied",
+            Self::ReportedCopied => "MSG_ZEROCOPY: the kernel reports that it copied after all",
+            Self::ReportedByReference => "MSG_ZEROCOPY: the kernel reports that it did not copy",
+            Self::ZerocopyNotSet => "MSG_ZEROCOPY: copied at once, as without SO_ZEROCOPY",
         }
     }
 }
@@ -119,14 +134,20 @@ impl Step {
         self.evidence != Evidence::Unknown
     }
 
-    /// As people see it, with that many bytes.
-    pub(crate) fn with_bytes(self, bytes: u64) -> Copy {
+    /// Whether a hook counted the bytes of a copy that the copy table tells as well.
+    pub(crate) fn is_counted(self) -> bool {
+        self.evidence == Evidence::Measured && matches!(self.mover, Some(Mover::Cpu | Mover::None))
+    }
+
+    /// As people see it, with that many bytes, and those that the copy table expected.
+    pub(crate) fn with_bytes(self, bytes: u64, expected: u64) -> Copy {
         Copy {
             from: self.from,
             to: self.to,
             mover: self.mover,
             bytes: self.is_known().then_some(bytes),
             evidence: self.evidence,
+            derived_bytes: self.is_counted().then_some(expected),
             note: self.note.map(|note| note.text().to_owned()),
         }
     }
@@ -139,9 +160,29 @@ pub(crate) struct Part {
     /// Bytes moved; where that is not known, the payload bytes for which it is not, so that an unknown part can be
     /// divided and add up like a known one.
     pub(crate) amount: u64,
+    /// What the copy table makes of the return value: the same, unless a hook counted otherwise.
+    pub(crate) expected: u64,
 }
 
-/// The most parts that one operation has: fetch, bounce, pass on directly, copy the rest, write back.
+impl Part {
+    /// Of a send with MSG_ZEROCOPY, now that of its `of` messages `copied` were reported as copied after all. The report
+    /// says so of a message as a whole, and so of all its bytes.
+    pub(super) fn judged(&self, copied: u32, of: u32) -> [Self; 2] {
+        let by_cpu = proportion(self.amount, copied.into(), u64::from(of.max(copied)) + u64::from(of == 0));
+        let part = |mover, note, amount| {
+            let evidence = Evidence::Derived;
+            let step = Step { mover: Some(mover), evidence, note: Some(note), ..self.step };
+            Self { step, amount, expected: amount }
+        };
+        let by_cpu = if copied == of { self.amount } else { by_cpu };
+        [
+            part(Mover::Cpu, Note::ReportedCopied, by_cpu),
+            part(Mover::None, Note::ReportedByReference, self.amount - by_cpu),
+        ]
+    }
+}
+
+/// The most parts that one operation has: fetch, bounce, pass on directly, copy, copy after all, write back.
 const PARTS: usize = 6;
 
 /// The parts of one operation, in the order in which the bytes pass. No allocation: there is one per operation.
@@ -153,11 +194,21 @@ pub(crate) struct Parts {
 impl Parts {
     /// Adds one. The table never makes more than there is room for; its tests go through all of it.
     pub(crate) fn push(&mut self, step: Step, amount: u64) {
+        self.push_part(Part { step, amount, expected: amount });
+    }
+
+    /// Adds one of which the amounts differ.
+    pub(super) fn push_part(&mut self, part: Part) {
         let room = self.parts.iter_mut().find(|part| part.is_none());
         debug_assert!(room.is_some(), "an operation has at most {PARTS} parts");
         if let Some(room) = room {
-            *room = Some(Part { step, amount });
+            *room = Some(part);
         }
+    }
+
+    /// The parts, to be settled by what was counted.
+    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Part> {
+        self.parts.iter_mut().flatten()
     }
 
     /// The parts.
@@ -169,9 +220,11 @@ impl Parts {
     /// all that is left takes every amount whole, so nothing is lost to rounding.
     pub(crate) fn take(&mut self, bytes: u64, of: u64, mut take: impl FnMut(Part)) {
         for part in self.parts.iter_mut().flatten() {
-            let share = if bytes >= of { part.amount } else { proportion(part.amount, bytes, of) };
-            part.amount -= share;
-            take(Part { step: part.step, amount: share });
+            let share = |amount| if bytes >= of { amount } else { proportion(amount, bytes, of) };
+            let (amount, expected) = (share(part.amount), share(part.expected));
+            part.amount -= amount;
+            part.expected -= expected;
+            take(Part { step: part.step, amount, expected });
         }
     }
 }
@@ -215,7 +268,7 @@ mod tests {
     #[test]
     fn an_unknown_part_shows_no_bytes() {
         let unknown = Step { evidence: Evidence::Unknown, note: Some(Note::UnknownEndpoint), ..STEP };
-        assert_eq!(unknown.with_bytes(5).bytes, None);
-        assert_eq!(STEP.with_bytes(5).bytes, Some(5));
+        assert_eq!(unknown.with_bytes(5, 5).bytes, None);
+        assert_eq!(STEP.with_bytes(5, 5).bytes, Some(5));
     }
 }

@@ -11,12 +11,13 @@ use super::{
     Model, ModelConfig,
     endpoint::{Endpoint, EndpointKey, EndpointKind},
     event::{
-        Call, CallKind, CallName, CallTotals, Counted, Counters, DeviceIo, DeviceIoOf, Event, Folded, Losses,
-        Mapping, Operation, Serial, Side, ThreadStarted, ThreadTotals,
+        Call, CallKind, CallName, CallTotals, Counted, Counters, DescriptorChange, DescriptorEvent,
+        DescriptorSeen, DescriptorsSeen, DeviceIo, DeviceIoOf, Event, Folded, Losses, Mapping, Operation,
+        Serial, Side, ThreadStarted, ThreadTotals, Zerocopy,
     },
     method::is_operation,
     part::Step,
-    snapshot::Snapshot,
+    snapshot::{DescriptorUse, Snapshot},
     sources::Sources,
     testing,
 };
@@ -62,8 +63,61 @@ fn name() -> impl Strategy<Value = CallName> {
 
 fn side() -> impl Strategy<Value = Option<Side>> {
     let flags = prop_oneof![Just(0u32), Just(1), Just(0o40_000), any::<u32>()];
-    prop::option::weighted(0.8, (0u64..12, flags))
-        .prop_map(|side| side.map(|(serial, flags)| Side { fd: 0, serial: Serial(serial), flags }))
+    prop::option::weighted(0.8, (descriptor(), 0u64..12, flags))
+        .prop_map(|side| side.map(|(fd, serial, flags)| Side { fd, serial: Serial(serial), flags }))
+}
+
+fn descriptor() -> impl Strategy<Value = i32> {
+    prop_oneof![8 => 0i32..6, 1 => any::<i32>()]
+}
+
+fn change() -> impl Strategy<Value = DescriptorChange> {
+    let made = || prop::option::of((descriptor(), (0u64..12).prop_map(Serial)));
+    let edge = || {
+        (descriptor(), any::<bool>()).prop_map(|(fd, all)| if all { u32::MAX } else { fd.cast_unsigned() })
+    };
+    prop_oneof![
+        4 => (made(), made(), prop::option::of(any::<bool>()))
+            .prop_map(|(one, other, close_on_exec)| DescriptorChange::Opened { made: [one, other], close_on_exec }),
+        2 => (descriptor(), descriptor(), any::<bool>())
+            .prop_map(|(from, to, close_on_exec)| DescriptorChange::Duplicated { from, to, close_on_exec }),
+        3 => (edge(), edge(), any::<bool>())
+            .prop_map(|(first, last, unshared)| DescriptorChange::Closed { first, last, unshared }),
+        1 => (edge(), edge(), any::<bool>(), any::<bool>()).prop_map(|(first, last, close_on_exec, unshared)| {
+            DescriptorChange::CloseOnExec { first, last, close_on_exec, unshared }
+        }),
+        1 => Just(DescriptorChange::Unshared),
+        1 => (descriptor(), 0u64..12)
+            .prop_map(|(fd, serial)| DescriptorChange::Readdressed { fd, serial: Serial(serial) }),
+    ]
+}
+
+fn changed() -> impl Strategy<Value = DescriptorEvent> {
+    (pid(), 1u32..6, number(), number(), change()).prop_map(|(pid, tid, began_ns, time_ns, change)| {
+        DescriptorEvent { pid, tid, began_ns, time_ns, change }
+    })
+}
+
+fn seen() -> impl Strategy<Value = DescriptorsSeen> {
+    let descriptor = (descriptor(), 0u64..12, any::<bool>(), prop::option::of(any::<bool>())).prop_map(
+        |(fd, serial, identified, close_on_exec)| DescriptorSeen {
+            fd,
+            serial: Serial(serial),
+            identified,
+            flags: None,
+            close_on_exec,
+            position_bytes: None,
+        },
+    );
+    (pid(), number(), any::<bool>(), any::<bool>(), prop::collection::vec(descriptor, 0..5)).prop_map(
+        |(pid, time_ns, at_begin, complete, descriptors)| DescriptorsSeen {
+            pid,
+            time_ns,
+            at_begin,
+            complete,
+            descriptors,
+        },
+    )
 }
 
 fn endpoint() -> impl Strategy<Value = Endpoint> {
@@ -146,14 +200,20 @@ fn operation() -> impl Strategy<Value = Operation> {
                     flags,
                     head: bytes.is_multiple_of(3).then(|| bytes.to_le_bytes()),
                     tail: bytes.is_multiple_of(5).then(|| bytes.to_be_bytes()),
-                    counted: bytes.is_multiple_of(2).then(|| counted(bytes, storage_read_bytes.unwrap_or(7))),
+                    zerocopy: zerocopy(bytes, flags),
+                    counted: bytes.is_multiple_of(2).then(|| Counted {
+                        to_user: bytes,
+                        from_user: bytes.rotate_left(7),
+                        to_pipe: bytes / 3,
+                        to_file: bytes,
+                        to_socket: bytes / 2,
+                        device_read: bytes.rotate_right(3),
+                        device_written: bytes,
+                        device_metadata: 4096,
+                    }),
                 }
             },
         )
-}
-
-fn counted(some: u64, more: u64) -> Counted {
-    Counted { device_read: more, device_written: some, device_metadata: more, ..Counted::NONE }
 }
 
 fn device_io() -> impl Strategy<Value = DeviceIo> {
@@ -170,6 +230,17 @@ fn device_io() -> impl Strategy<Value = DeviceIo> {
         read_bytes,
         written_bytes,
     })
+}
+
+fn zerocopy(bytes: u64, flags: u32) -> Option<Zerocopy> {
+    let first = flags % 8;
+    match bytes % 5 {
+        0 => Some(Zerocopy::Sent { first, end: first }),
+        1 => Some(Zerocopy::Sent { first, end: first + 3 }),
+        2 => Some(Zerocopy::Done { first, end: first + 2, copied: flags > 100 }),
+        3 => Some(Zerocopy::Done { first, end: flags, copied: false }),
+        _ => None,
+    }
 }
 
 fn folded() -> impl Strategy<Value = Folded> {
@@ -237,14 +308,16 @@ fn event() -> impl Strategy<Value = Event> {
         }),
         1 => (pid(), range()).prop_map(|(pid, range)| Event::Unmapped { pid, range }),
         1 => (pid(), range(), range()).prop_map(|(pid, from, to)| Event::Remapped { pid, from, to }),
-        1 => (pid(), 1u32..6, pid(), any::<bool>()).prop_map(|(pid, tid, parent, attached)| {
+        1 => (pid(), 1u32..6, pid(), any::<bool>(), any::<bool>()).prop_map(|(pid, tid, parent, attached, shares_descriptors)| {
             let comm = String::new();
-            Event::ThreadStarted(ThreadStarted { pid, tid, parent, attached, time_ns: 0, comm })
+            Event::ThreadStarted(ThreadStarted { pid, tid, parent, attached, shares_descriptors, time_ns: 0, comm })
         }),
         1 => (pid(), 1u32..6, any::<u32>()).prop_map(|(pid, tid, exit_code)| {
             Event::ThreadEnded { pid, tid, time_ns: 0, exit_code }
         }),
         1 => pid().prop_map(|pid| Event::Executed { pid, comm: "new".to_owned(), time_ns: 0 }),
+        5 => changed().prop_map(Event::Descriptors),
+        1 => seen().prop_map(Event::DescriptorsSeen),
         1 => folded().prop_map(Event::Folded),
         3 => device_io().prop_map(Event::DeviceIo),
         1 => counters().prop_map(|counters| Event::Counters(Box::new(counters))),
@@ -254,7 +327,7 @@ fn event() -> impl Strategy<Value = Event> {
 /// A model with so little room that every limit is reached.
 fn small() -> Model {
     Model::new(ModelConfig {
-        sources: Sources { block: true, network: true, ..Sources::NONE },
+        sources: Sources::ALL,
         record_transfers: true,
         most_waiting_transfers: 4,
         most_flows: 6,
@@ -262,6 +335,8 @@ fn small() -> Model {
         most_pieces_per_process: 3,
         most_processes: 2,
         most_pipes: 2,
+        most_descriptors: 5,
+        most_closed_descriptors: 3,
     })
 }
 
@@ -275,10 +350,10 @@ fn check_sums(model: &Model, events: &[Event]) {
         dirty += tally.dirty;
         operations += tally.stats.operations;
         transitions += tally.stats.transitions;
-        tally.parts().for_each(|(step, amount)| *parts.entry(step).or_default() += amount);
+        tally.parts().for_each(|(step, amount)| *parts.entry(step).or_default() += amount.bytes);
     }
     assert_eq!((payload, dirty), (join.overall.payload, join.overall.dirty));
-    assert_eq!(parts, join.overall.parts().collect());
+    assert_eq!(parts, join.overall.parts().map(|(step, amount)| (step, amount.bytes)).collect());
     let (mut made, mut switched) = (0u64, 0u64);
     for event in events {
         match event {
@@ -294,6 +369,52 @@ fn check_sums(model: &Model, events: &[Event]) {
         }
     }
     assert_eq!((operations, transitions), (made, switched));
+}
+
+/// Each operation is booked once at each of its descriptors, wherever these have gone meanwhile.
+fn check_descriptors(snapshot: &Snapshot, events: &[Event]) {
+    let mut made = DescriptorUse::default();
+    let mut book = |kind, [source, sink]: [Option<Side>; 2], [operations, errors, bytes]: [u64; 3]| {
+        let reads = |pipe: Side| pipe.flags & 3 == 0;
+        let (source, sink) = match (kind, sink.or(source)) {
+            (CallKind::Vmsplice, pipe) => {
+                (pipe.filter(|pipe| reads(*pipe)), pipe.filter(|pipe| !reads(*pipe)))
+            }
+            _ => (source, sink),
+        };
+        let ends = u64::from(source.is_some()) + u64::from(sink.is_some());
+        made.operations = made.operations.saturating_add(operations * ends);
+        made.errors = made.errors.saturating_add(errors * ends);
+        made.read_bytes = made.read_bytes.saturating_add(if source.is_some() { bytes } else { 0 });
+        made.written_bytes = made.written_bytes.saturating_add(if sink.is_some() { bytes } else { 0 });
+    };
+    for event in events {
+        match event {
+            Event::Operation(operation) if is_operation(operation.kind) => {
+                let failed = u64::from((-4095..0).contains(&operation.call.result));
+                book(operation.kind, [operation.source, operation.sink], [1, failed, operation.bytes]);
+            }
+            Event::Folded(folded) if is_operation(folded.kind) => {
+                book(folded.kind, [folded.source, folded.sink], [folded.operations, 0, folded.bytes]);
+            }
+            _ => {}
+        }
+    }
+    let summary = snapshot.descriptor_summary;
+    assert_eq!(summary.all, made);
+    let listed = snapshot
+        .descriptors
+        .iter()
+        .map(|known| [known.operations, known.errors, known.read_bytes, known.written_bytes]);
+    let rest = [summary.not_listed_use, summary.without_descriptor]
+        .map(|sums| [sums.operations, sums.errors, sums.read_bytes, sums.written_bytes]);
+    let sums = listed.chain(rest).fold([0u64; 4], |mut sums, more| {
+        sums.iter_mut().zip(more).for_each(|(sum, more)| *sum = sum.saturating_add(more));
+        sums
+    });
+    assert_eq!(sums, [made.operations, made.errors, made.read_bytes, made.written_bytes]);
+    let open = snapshot.descriptors.iter().filter(|known| known.open != Some(false)).count();
+    assert_eq!(open as u64, summary.open, "no more than are listed");
 }
 
 /// The document agrees with itself, and every sum carries what its parts say.
@@ -524,6 +645,7 @@ proptest! {
             model.apply(events.clone());
             check_sums(&model, &events);
             check_document(&model.snapshot());
+            check_descriptors(&model.snapshot(), &events);
             prop_assert!(model.take_transfers().len() <= 4);
         }
     }

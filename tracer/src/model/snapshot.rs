@@ -19,6 +19,10 @@ pub struct Snapshot {
     pub calls: Vec<CallStatistics>,
     /// Transfers between the same two endpoints by the same method, most CPU-copied bytes first.
     pub flows: Vec<Flow>,
+    /// What each descriptor stood for and what went through it, busiest first; at most 1,000.
+    pub descriptors: Vec<Descriptor>,
+    /// Sums over all descriptors, also those that are not listed.
+    pub descriptor_summary: DescriptorSummary,
     /// Per process, by pid.
     pub processes: Vec<Process>,
     /// Per thread, by pid and tid.
@@ -83,6 +87,8 @@ pub struct Totals {
     pub context_switches: ContextSwitches,
     /// Page faults, in user and in kernel mode, as the kernel accounts them.
     pub page_faults: PageFaults,
+    /// Operations for which a hook counted other copies than the copy table derives from the return value.
+    pub copy_disagreements: u64,
     /// Detail that was lost; the totals are exact all the same.
     pub losses: Losses,
     /// The kernel's own accounts of the traced threads beside what zc-trace counted.
@@ -262,10 +268,115 @@ pub struct Flow {
     /// Bytes of its sink that it made dirty (whole pages) and that had not been written to the device when tracing ended:
     /// at most, because they may have been deleted or cut off since. Null where nothing is written back, or that cannot be followed.
     pub not_written_back_bytes: Option<u64>,
+    /// What its sends with MSG_ZEROCOPY came to, if there were any.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub zerocopy: Option<Zerocopy>,
     /// Each copy and move, in the order in which the bytes pass.
     pub copies: Vec<Copy>,
     /// The weakest evidence among `copies` moved by the CPU.
     pub evidence: Evidence,
+}
+
+/// Sends with MSG_ZEROCOPY, by what the kernel reported on the socket's error queue.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Zerocopy {
+    /// Sends that the socket did not copy at once.
+    pub sends: u64,
+    /// Of these, reported as copied after all.
+    pub copied: u64,
+    /// Reported as not copied.
+    pub by_reference: u64,
+    /// Not reported yet, or the program has not taken the report.
+    pub not_reported: u64,
+}
+
+/// A number that stood for an endpoint in a process's table of descriptors.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Descriptor {
+    /// Process.
+    pub pid: u32,
+    /// The thread, where it has a table of its own (`unshare(CLONE_FILES)`); null for the process's table.
+    pub tid: Option<u32>,
+    /// Other processes that share the table (CLONE_FILES), as far as that was seen: of processes that ran before tracing
+    /// began it is not known.
+    pub shared_with: Vec<u32>,
+    /// The number.
+    pub fd: i32,
+    /// What it stood for.
+    pub endpoint: FlowEnd,
+    /// The open file's flags (`O_*`), as the kernel numbers them; null if not known yet.
+    pub open_flags: Option<u32>,
+    /// Whether `execve` closes it; null if not known.
+    pub close_on_exec: Option<bool>,
+    /// Position in the file when `/proc/PID/fdinfo` was last read (when tracing began or ended); null if it was not.
+    pub position_bytes: Option<u64>,
+    /// How it came to be.
+    pub opened: DescriptorOrigin,
+    /// Monotonic time since when it stands for this, ns; null if that was not traced.
+    pub opened_ns: Option<u64>,
+    /// Whether it still does; null if that is not known (an exec, and `close_on_exec` not known).
+    pub open: Option<bool>,
+    /// How many times the number was opened for this endpoint; closed ones are added up.
+    pub openings: u64,
+    /// Operations through it; one from a descriptor to a descriptor counts at both.
+    pub operations: u64,
+    /// Of these, how many failed.
+    pub errors: u64,
+    /// Bytes that came from it.
+    pub read_bytes: u64,
+    /// Bytes that went to it.
+    pub written_bytes: u64,
+    /// Monotonic time of the end of the last operation, ns; null if there was none.
+    pub last_use_ns: Option<u64>,
+}
+
+/// How a descriptor came to be.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Ord, PartialOrd, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum DescriptorOrigin {
+    /// It was open when tracing began: `/proc/PID/fd` had it, or the command inherited it.
+    BeforeAttach,
+    /// By a traced call, or by a traced fork of a table that had it.
+    Traced,
+    /// By a way that is not followed (passed through a socket, made by `ioctl` or `bpf`, or the record was lost): an
+    /// operation went through it, or `/proc/PID/fd` had it in the end.
+    NotSeen,
+}
+
+/// What went through descriptors.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct DescriptorUse {
+    /// Operations; one from a descriptor to a descriptor counts at both.
+    pub operations: u64,
+    /// Of these, how many failed.
+    pub errors: u64,
+    /// Bytes that came from them.
+    pub read_bytes: u64,
+    /// Bytes that went to them.
+    pub written_bytes: u64,
+}
+
+/// All descriptors together. What went through those that are listed, through those that are not, and through none makes
+/// up `all`.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct DescriptorSummary {
+    /// Descriptors that are open.
+    pub open: u64,
+    /// How many times one was closed, or its process ended.
+    pub closed: u64,
+    /// What went through all of them.
+    pub all: DescriptorUse,
+    /// Descriptors that are not listed.
+    pub not_listed: u64,
+    /// What went through those.
+    pub not_listed_use: DescriptorUse,
+    /// Operations of which the descriptor is not known (folded in the kernel), or that had none (EBADF).
+    pub without_descriptor: DescriptorUse,
+    /// How many times the table was found wrong, by an operation or by `/proc/PID/fd` in the end, and put right:
+    /// descriptors come and go by ways that are not followed, and records may be lost.
+    pub corrected: u64,
+    /// How many times a descriptor found no room.
+    pub not_followed: u64,
 }
 
 /// Who moves the bytes.
@@ -293,6 +404,10 @@ pub struct Copy {
     pub bytes: Option<u64>,
     /// How that is known.
     pub evidence: Evidence,
+    /// Beside a copy that a hook counted: what follows from the return values by the copy table. Where it differs from
+    /// `bytes`, the table or the hook is wrong, or the kernel did what return values do not tell.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub derived_bytes: Option<u64>,
     /// Why, where it is not plain.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub note: Option<String>,

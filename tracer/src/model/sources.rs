@@ -32,6 +32,23 @@ pub struct Sources {
 }
 
 impl Sources {
+    /// Every hook counts.
+    pub const ALL: Self = Self {
+        file_read: true,
+        tmpfs_read: true,
+        file_write: true,
+        iomap_write: true,
+        socket_receive: true,
+        tcp_send: true,
+        udp_send: true,
+        unix_send: true,
+        pipe_read: true,
+        pipe_write: true,
+        splice_copy: true,
+        block: true,
+        network: true,
+    };
+
     /// No hook counts.
     pub const NONE: Self = Self {
         file_read: false,

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 
 use super::{
     calls::{self, Calls},
+    descriptors::{self, Descriptors},
     event::{Call, CallKind, Counters, Event, Losses, Operation, Tid},
     evidence::Evidence,
     finished::Finished,
@@ -34,6 +35,10 @@ pub struct ModelConfig {
     pub most_processes: usize,
     /// Most pipes whose content is remembered.
     pub most_pipes: usize,
+    /// Most open descriptors that are followed.
+    pub most_descriptors: usize,
+    /// Most closed ones that are told apart; the rest is added up.
+    pub most_closed_descriptors: usize,
 }
 
 impl Default for ModelConfig {
@@ -48,6 +53,8 @@ impl Default for ModelConfig {
             most_pieces_per_process: 4096,
             most_processes: 4096,
             most_pipes: 4096,
+            most_descriptors: 262_144,
+            most_closed_descriptors: 8192,
         }
     }
 }
@@ -63,6 +70,7 @@ pub struct Model {
     sees_requests: bool,
     calls: Calls,
     threads: Threads,
+    descriptors: Descriptors,
     losses: Losses,
     /// Mode switches by calls, as the stream has them; the counters know better.
     seen_transitions: u64,
@@ -89,6 +97,12 @@ impl Model {
             sees_requests: config.sources.block,
             calls: Calls::default(),
             threads: Threads::default(),
+            descriptors: Descriptors::new(descriptors::Limits {
+                open: config.most_descriptors,
+                closed: config.most_closed_descriptors,
+                // A table without descriptors takes little.
+                tables: config.most_descriptors,
+            }),
             losses: Losses::default(),
             seen_transitions: 0,
             storage_read_bytes: 0,
@@ -122,23 +136,35 @@ impl Model {
                 if thread.attached {
                     self.fresh.insert(thread.tid);
                 }
+                self.descriptors.started(&thread);
                 self.threads.started(thread);
             }
-            Event::ThreadEnded { pid, tid, exit_code, time_ns: _ } => {
+            Event::ThreadEnded { pid, tid, exit_code, time_ns } => {
                 self.fresh.remove(&tid);
-                if self.threads.ended(pid, tid, exit_code) {
+                let last = self.threads.ended(pid, tid, exit_code);
+                if last {
                     self.join.memories.forget(pid);
                 }
+                self.descriptors.ended(pid, tid, last, time_ns);
             }
-            Event::Executed { pid, comm, time_ns: _ } => {
+            Event::Executed { pid, comm, time_ns } => {
                 self.join.memories.forget(pid);
+                self.descriptors.executed(pid, time_ns);
                 self.threads.executed(pid, comm);
             }
             Event::Folded(folded) => {
                 self.fetched(folded.storage_read_bytes);
                 self.join.folded(&folded);
+                if is_operation(folded.kind) {
+                    self.descriptors.folded(&folded);
+                }
             }
             Event::DeviceIo(io) => self.join.device_io(&io),
+            Event::Descriptors(event) => {
+                let alone = self.threads.is_alone(event.pid);
+                self.descriptors.changed(&event, alone, &mut self.join.endpoints);
+            }
+            Event::DescriptorsSeen(seen) => self.descriptors.seen(&seen, &mut self.join.endpoints),
             Event::Counters(counters) => {
                 let Counters { calls, threads, losses, time_ns: _ } = *counters;
                 self.calls.replace(calls);
@@ -153,6 +179,7 @@ impl Model {
         if is_operation(operation.kind) {
             self.fetched(operation.storage_read_bytes);
             self.join.operation(operation);
+            self.descriptors.operation(operation, &mut self.join.endpoints);
         }
     }
 
@@ -178,8 +205,11 @@ impl Model {
 
     /// Everything that is known now.
     pub fn snapshot(&self) -> Snapshot {
+        let (descriptors, descriptor_summary) = self.descriptors.snapshot(&self.join.endpoints);
         Snapshot {
             totals: self.totals(),
+            descriptors,
+            descriptor_summary,
             calls: self.calls.snapshot(),
             flows: self.join.flows.snapshot(&self.join.endpoints),
             processes: self.threads.processes(),
@@ -273,6 +303,7 @@ impl Model {
             transitions: threads.map_or(stream, |threads| threads.transitions),
             context_switches: threads.map(|threads| threads.switches).unwrap_or_default(),
             page_faults: threads.map(|threads| threads.faults).unwrap_or_default(),
+            copy_disagreements: self.join.disagreements,
             losses: losses(self.losses, calls.untraced_submissions),
             kernel_accounts: accounts,
         }

@@ -123,6 +123,7 @@ pub(crate) fn operation(kind: CallKind, source: u64, sink: u64, bytes: u64) -> O
         flags: 0,
         head: None,
         tail: None,
+        zerocopy: None,
         counted: None,
     }
 }

@@ -77,6 +77,11 @@ impl Threads {
         last
     }
 
+    /// Whether a process has no more than one thread, as far as is known.
+    pub(crate) fn is_alone(&self, pid: Pid) -> bool {
+        self.lives.get(&pid).is_none_or(|life| life.alive.len() <= 1)
+    }
+
     /// A process executes another program.
     pub(crate) fn executed(&mut self, pid: Pid, comm: String) {
         self.lives.entry(pid).or_default().comm = comm;
@@ -238,7 +243,15 @@ mod tests {
     use crate::model::event::Accounts;
 
     fn start(pid: Pid, tid: Tid, parent: Pid) -> ThreadStarted {
-        ThreadStarted { pid, tid, parent, attached: false, time_ns: 0, comm: format!("c{tid}") }
+        ThreadStarted {
+            pid,
+            tid,
+            parent,
+            attached: false,
+            shares_descriptors: false,
+            time_ns: 0,
+            comm: format!("c{tid}"),
+        }
     }
 
     #[test]

@@ -61,6 +61,8 @@ pub(crate) enum Route {
 pub(crate) enum Protocol {
     /// TCP.
     Tcp,
+    /// TCP with TLS in the kernel.
+    Tls,
     /// AF_UNIX, any type.
     Unix,
     /// Another protocol over IP.
@@ -157,6 +159,9 @@ fn protocol(socket: &Socket) -> Protocol {
     match (socket.family.as_str(), socket.protocol.as_str()) {
         ("unix", _) => Protocol::Unix,
         ("inet" | "inet6", "tcp") => Protocol::Tcp,
+        ("inet" | "inet6", "tcp+tls") => Protocol::Tls,
+        // What another protocol makes of its bytes on top of TCP (MPTCP, SMC …) is its own affair.
+        ("inet" | "inet6", tcp) if tcp.starts_with("tcp+") => Protocol::Other,
         ("inet" | "inet6", _) => Protocol::Ip,
         _ => Protocol::Other,
     }

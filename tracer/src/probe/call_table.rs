@@ -57,6 +57,12 @@ impl CallTable {
         Some(self.entries.get(index as usize)?.shape?.kind)
     }
 
+    /// Whether it returns new descriptors.
+    pub fn opens(&self, index: u32) -> bool {
+        let entry = self.entries.get(index as usize);
+        entry.is_some_and(|entry| entry.shape().class == CallClass::OPENS)
+    }
+
     /// The shape at every index, to fill the kernel side's table with.
     pub fn shapes(&self) -> impl Iterator<Item = (u32, CallShape)> + '_ {
         (0..).zip(&self.entries).map(|(index, entry)| (index, entry.shape()))

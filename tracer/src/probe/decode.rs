@@ -6,12 +6,13 @@ use tracer_common::{
     call::CallKind,
     limits::IOVECS,
     record::{
-        CallRecord, DescriptorRecord, Header, OperationRecord, RecordKind, ThreadRecord, VectorRecord, flag,
+        CallRecord, DescriptorRecord, Header, OperationRecord, RecordKind, ThreadRecord, VectorRecord,
+        ZerocopyIds, flag,
     },
 };
 
-use super::call_table::CallTable;
-use crate::model::event::{Call, Event, Mapping, Operation, Serial, Side, ThreadStarted};
+use super::{call_table::CallTable, descriptor_calls};
+use crate::model::event::{Call, Event, Mapping, Operation, Serial, Side, ThreadStarted, Zerocopy};
 
 /// A record, as far as the reader itself has to act on it.
 #[expect(
@@ -19,7 +20,7 @@ use crate::model::event::{Call, Event, Mapping, Operation, Serial, Side, ThreadS
     reason = "lives for one record; boxing it would allocate for every call"
 )]
 pub(super) enum Decoded {
-    /// A finished call, with the event on mappings that may follow from it.
+    /// A finished call, with the event on mappings or descriptors that may follow from it.
     Call(Event, Option<Event>),
     /// A thread was born, ended or executed a program.
     Thread(RecordKind, ThreadRecord),
@@ -59,7 +60,9 @@ fn decode_known(bytes: &[u8], table: &CallTable) -> Option<Decoded> {
         RecordKind::VECTOR => Decoded::Call(Event::Operation(vector_operation(&read(bytes)?, table)?), None),
         RecordKind::DESCRIPTOR => {
             let record: DescriptorRecord = read(bytes)?;
-            Decoded::Call(Event::Call(call(&record.call, table)), mapping(&record, table))
+            let follows = mapping(&record, table)
+                .or_else(|| descriptor_calls::change(&record, table).map(Event::Descriptors));
+            Decoded::Call(Event::Call(call(&record.call, table)), follows)
         }
         kind @ (RecordKind::THREAD_START | RecordKind::THREAD_END | RecordKind::EXEC) => {
             Decoded::Thread(kind, read(bytes)?)
@@ -134,8 +137,19 @@ fn operation(record: &OperationRecord, table: &CallTable) -> Option<Operation> {
         flags: record.call_flags,
         head: (record.call.header.flags & flag::HEAD_KNOWN != 0).then_some(record.head),
         tail: (record.call.header.flags & flag::TAIL_KNOWN != 0).then_some(record.tail),
+        zerocopy: zerocopy(record),
         counted: (record.call.header.flags & flag::NO_START == 0).then_some(record.counted),
     })
+}
+
+fn zerocopy(record: &OperationRecord) -> Option<Zerocopy> {
+    let has = |bit| record.call.header.flags & bit != 0;
+    let ZerocopyIds { first, end } = record.zerocopy;
+    if has(flag::ZEROCOPY_DONE) {
+        Some(Zerocopy::Done { first, end, copied: has(flag::ZEROCOPY_COPIED) })
+    } else {
+        has(flag::ZEROCOPY_SEND).then_some(Zerocopy::Sent { first, end })
+    }
 }
 
 pub(super) fn side(fd: i32, serial: u64, flags: u32) -> Option<Side> {
@@ -202,6 +216,7 @@ pub(super) fn started(record: &ThreadRecord, attached: bool) -> Event {
         tid: record.header.tid,
         parent: record.parent,
         attached,
+        shares_descriptors: record.shares_descriptors != 0,
         time_ns: record.header.time_ns,
         comm: comm(&record.comm),
     })
@@ -274,6 +289,7 @@ mod tests {
             call,
             args: [0, 0x2000, 3, 0x22, u64::MAX, 0],
             endpoint: 0,
+            second_endpoint: 0,
             descriptors: [-1; 2],
         };
         let Decoded::Call(_, Some(event)) = decode(&bytes_of(&record), &CallTable::native()) else {

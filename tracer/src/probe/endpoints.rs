@@ -136,6 +136,26 @@ impl Describer {
     }
 }
 
+/// A file system as `/proc/PID/mountinfo` calls it: our name for it, and what an inode of that mode is there. The same as
+/// what the kernel side's findings come to, so that both mean the same endpoint.
+pub(super) fn by_mount_type(
+    mount_type: &str,
+    mode: u32,
+    special_device: u32,
+) -> (Option<&'static str>, EndpointKind) {
+    let name = match mount_type {
+        "ext2" | "ext3" => "ext4",
+        "devtmpfs" => "tmpfs",
+        "nfs4" => "nfs",
+        "cifs" | "smb3" => "smb2",
+        fuse if fuse.starts_with("fuse") => "fuse",
+        other => other,
+    };
+    let file_system = FILE_SYSTEMS.iter().find(|(_, known, _)| *known == name);
+    let nature = file_system.map(|(.., nature)| *nature);
+    (file_system.map(|(_, name, _)| *name), kind_of(mode, special_device, nature))
+}
+
 /// An endpoint of which nothing could be found out.
 pub fn unknown() -> Endpoint {
     Endpoint {
@@ -172,7 +192,12 @@ fn network_dma(found: &wire::Endpoint) -> Option<bool> {
 }
 
 fn kind(found: &wire::Endpoint, nature: Option<Nature>) -> EndpointKind {
-    match found.mode & S_IFMT {
+    kind_of(found.mode, found.special_device, nature)
+}
+
+/// What an inode is, by `i_mode`, `i_rdev` (in the kernel's encoding) and what its file system is like.
+fn kind_of(mode: u32, special_device: u32, nature: Option<Nature>) -> EndpointKind {
+    match mode & S_IFMT {
         S_IFREG if nature == Some(Nature::Pseudo) => EndpointKind::PseudoFile,
         S_IFREG if nature == Some(Nature::Anonymous) => EndpointKind::Anonymous,
         S_IFREG => EndpointKind::File,
@@ -180,7 +205,7 @@ fn kind(found: &wire::Endpoint, nature: Option<Nature>) -> EndpointKind {
         S_IFSOCK => EndpointKind::Socket,
         S_IFIFO => EndpointKind::Pipe,
         S_IFBLK => EndpointKind::BlockDevice,
-        S_IFCHR if is_terminal(found.special_device) => EndpointKind::Terminal,
+        S_IFCHR if is_terminal(special_device) => EndpointKind::Terminal,
         S_IFCHR => EndpointKind::CharDevice,
         // Anonymous inodes have no type (fs/anon_inodes.c) before Linux 6.17, which made them regular files.
         0 => EndpointKind::Anonymous,
@@ -289,10 +314,16 @@ fn type_name(socket_type: u16) -> String {
     }
 }
 
+/// The name of the protocol on top of TCP.
+fn upper(name: &[u8; 8]) -> Option<String> {
+    let end = name.iter().position(|byte| *byte == 0).unwrap_or(name.len());
+    (end > 0).then(|| String::from_utf8_lossy(&name[..end]).into_owned())
+}
+
 /// include/uapi/linux/in.h; only internet sockets have these.
 fn protocol_name(found: &wire::Endpoint) -> String {
     match (found.family, found.protocol) {
-        (2 | 10, 6) => "tcp".into(),
+        (2 | 10, 6) => upper(&found.upper).map_or_else(|| "tcp".into(), |upper| format!("tcp+{upper}")),
         (2 | 10, 17) => "udp".into(),
         (2 | 10, 1 | 58) => "icmp".into(),
         (2 | 10, 132) => "sctp".into(),

@@ -1,10 +1,14 @@
 //! Why the kernel side did not come up.
 
-use std::{fs, io, path::PathBuf};
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
 
-use aya::programs::ProgramError;
+use aya::{maps::MapError, programs::ProgramError};
 
 use super::offsets::VMLINUX;
+use crate::{error, view::format::escape_bytes};
 
 /// Why the kernel side did not come up.
 #[derive(Debug, thiserror::Error)]
@@ -13,7 +17,7 @@ pub enum LoadError {
     #[error("this kernel does not publish its types ({VMLINUX}: {0})")]
     NoBtf(String),
     /// The file with types that was given cannot be used.
-    #[error("{} holds no types of a kernel: {why}", path.display())]
+    #[error("{} holds no types of a kernel: {why}", shown(path))]
     NoTypes {
         /// The file.
         path: PathBuf,
@@ -21,14 +25,20 @@ pub enum LoadError {
         why: String,
     },
     /// The types that were given lead elsewhere than the kernel says.
-    #[error("the types in {} are not those of the kernel that runs", .0.display())]
+    #[error("the types in {} are not those of the kernel that runs", shown(.0))]
     OtherTypes(PathBuf),
     /// No right to load programs.
     #[error("the kernel refused to load programs: {0}")]
     NotPermitted(io::Error),
+    /// The process may not have more descriptors: programs, maps and links take one each.
+    #[error("zc-trace may not open as many files as it needs: {0}")]
+    TooFewDescriptors(io::Error),
     /// A needed tracepoint does not exist.
     #[error("this kernel has no tracepoint {0}")]
     NoTracepoint(&'static str),
+    /// A function that a hook wants to see return does not exist, or this form has no such hooks.
+    #[error("this kernel has no function {0} that can be hooked")]
+    NoFunction(&'static str),
     /// A structure member that everything rests on does not exist.
     #[error("this kernel's types have no {0}.{1}")]
     NoMember(&'static str, &'static str),
@@ -53,33 +63,67 @@ pub enum LoadError {
     Other(String),
 }
 
-fn log_note(log: &Option<PathBuf>) -> String {
-    log.as_ref().map_or_else(String::new, |path| format!("; its log is in {}", path.display()))
+fn shown(path: &Path) -> String {
+    escape_bytes(path.as_os_str().as_encoded_bytes())
 }
 
-pub(super) fn other(error: impl std::fmt::Display) -> LoadError {
-    LoadError::Other(error.to_string())
+fn log_note(log: &Option<PathBuf>) -> String {
+    log.as_ref().map_or_else(String::new, |path| format!("; its log is in {}", shown(path)))
+}
+
+pub(super) fn other(error: impl std::error::Error + 'static) -> LoadError {
+    too_few_descriptors(&error).unwrap_or_else(|| LoadError::Other(error.to_string()))
+}
+
+pub(super) fn no_btf(error: impl std::error::Error + 'static) -> LoadError {
+    too_few_descriptors(&error).unwrap_or_else(|| LoadError::NoBtf(chain(&error)))
 }
 
 pub(super) fn from_aya(error: aya::EbpfError) -> LoadError {
+    if let Some(too_few) = too_few_descriptors(&error) {
+        return too_few;
+    }
     match io_error(&error) {
         Some(io) if io.kind() == io::ErrorKind::PermissionDenied => {
-            LoadError::NotPermitted(io::Error::from_raw_os_error(io.raw_os_error().unwrap_or(libc::EPERM)))
+            LoadError::NotPermitted(again(io, libc::EPERM))
         }
         _ => LoadError::Other(chain(&error)),
     }
+}
+
+fn too_few_descriptors(error: &(dyn std::error::Error + 'static)) -> Option<LoadError> {
+    let io = io_error(error).filter(|io| error::is_too_few_descriptors(io))?;
+    Some(LoadError::TooFewDescriptors(again(io, libc::EMFILE)))
+}
+
+/// The error cannot be taken out of what contains it.
+fn again(error: &io::Error, else_number: i32) -> io::Error {
+    io::Error::from_raw_os_error(error.raw_os_error().unwrap_or(else_number))
 }
 
 /// The system call's error at the bottom of a chain.
 fn io_error<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a io::Error> {
     let mut source = Some(error);
     while let Some(cause) = source {
-        if let Some(io) = cause.downcast_ref() {
+        if let Some(io) = itself_or_wrapped(cause) {
             return Some(io);
         }
         source = cause.source();
     }
     None
+}
+
+/// A transparent variant of aya's errors stands for the error in it, and names what is behind that as its source.
+fn itself_or_wrapped<'a>(cause: &'a (dyn std::error::Error + 'static)) -> Option<&'a io::Error> {
+    match cause.downcast_ref::<ProgramError>() {
+        Some(ProgramError::IOError(io)) => return Some(io),
+        Some(ProgramError::MapError(map)) => return itself_or_wrapped(map),
+        _ => {}
+    }
+    match cause.downcast_ref::<MapError>() {
+        Some(MapError::IoError(io)) => Some(io),
+        _ => cause.downcast_ref(),
+    }
 }
 
 fn chain(error: &dyn std::error::Error) -> String {
@@ -93,20 +137,29 @@ fn chain(error: &dyn std::error::Error) -> String {
 }
 
 pub(super) fn refused(program: &'static str, error: ProgramError) -> LoadError {
+    if let Some(too_few) = too_few_descriptors(&error) {
+        return too_few;
+    }
     match error {
         ProgramError::LoadError { io_error, verifier_log } => {
-            let log = verifier_log.to_string();
-            if io_error.kind() == io::ErrorKind::PermissionDenied && log.is_empty() {
-                LoadError::NotPermitted(io_error)
-            } else {
-                LoadError::Refused { program, log: keep_log(program, &format!("{io_error}\n{log}")) }
-            }
+            not_loaded(program, io_error, &verifier_log.to_string())
         }
         other => LoadError::NotAttached { program, why: other.to_string() },
     }
 }
 
+/// Without a word of the verifier it was not the verifier.
+fn not_loaded(program: &'static str, error: io::Error, log: &str) -> LoadError {
+    if error.kind() == io::ErrorKind::PermissionDenied && log.is_empty() {
+        return LoadError::NotPermitted(error);
+    }
+    LoadError::Refused { program, log: keep_log(program, &format!("{error}\n{log}")) }
+}
+
 pub(super) fn not_attached(program: &'static str, error: &ProgramError) -> LoadError {
+    if let Some(too_few) = too_few_descriptors(error) {
+        return too_few;
+    }
     // bpf(2) says so of a raw tracepoint that does not exist (kernel/bpf/syscall.c, `bpf_raw_tp_link_attach`).
     match io_error(error) {
         Some(io) if io.kind() == io::ErrorKind::NotFound => LoadError::NoTracepoint(program),
@@ -121,7 +174,42 @@ fn keep_log(program: &str, log: &str) -> Option<PathBuf> {
         .suffix(".log")
         .tempfile()
         .ok()?;
-    let (_, path) = file.keep().ok()?;
-    fs::write(&path, log).ok()?;
-    Some(path)
+    // Nothing is left if it cannot be written.
+    fs::write(file.path(), log).ok()?;
+    file.keep().ok().map(|(_, path)| path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn errno(number: i32) -> io::Error {
+        io::Error::from_raw_os_error(number)
+    }
+
+    #[test]
+    fn a_refusal_names_the_file_with_the_log() {
+        let error = not_loaded("sys_exit", errno(libc::EACCES), "R0 invalid mem access");
+        let text = error.to_string();
+        let LoadError::Refused { program: "sys_exit", log: Some(path) } = error else { panic!("{text}") };
+        assert!(text.ends_with(&format!("; its log is in {}", path.display())), "{text}");
+        let log = fs::read_to_string(&path).unwrap();
+        fs::remove_file(path).unwrap();
+        assert!(log.starts_with("Permission denied") && log.ends_with("\nR0 invalid mem access"), "{log}");
+    }
+
+    #[test]
+    fn without_a_word_of_the_verifier_it_is_a_matter_of_rights() {
+        assert!(matches!(not_loaded("sys_exit", errno(libc::EPERM), ""), LoadError::NotPermitted(_)));
+    }
+
+    #[test]
+    fn too_few_descriptors_are_found_at_the_bottom_of_any_error() {
+        let create = |number| MapError::CreateError { name: "RING".to_owned(), io_error: errno(number) };
+        let too_few = from_aya(aya::EbpfError::MapError(create(libc::EMFILE)));
+        assert!(matches!(too_few, LoadError::TooFewDescriptors(_)), "{too_few}");
+        let program = refused("sys_exit", ProgramError::IOError(errno(libc::EMFILE)));
+        assert!(matches!(program, LoadError::TooFewDescriptors(_)), "{program}");
+        assert!(matches!(other(create(libc::ENOMEM)), LoadError::Other(_)));
+    }
 }

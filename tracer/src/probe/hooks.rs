@@ -1,19 +1,30 @@
-//! Every hook: one line each. A program is named as the tracepoint that it hooks.
+//! Every hook: one line each. A program is named as the tracepoint that it hooks, or as the function.
 
 /// Whether zc-trace can do without it.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Need {
     /// Without it nothing can be traced.
     Required,
-    /// Without it a number is `unknown`, the rest goes on.
+    /// Without it a number is `unknown`, or less well known; the rest goes on.
     Optional,
+}
+
+/// Where in the kernel a program hooks in.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Place {
+    /// A tracepoint.
+    Tracepoint,
+    /// Where a function returns (fexit), under the first of these names that the kernel has. Only in the typed form.
+    Return(&'static [&'static str]),
 }
 
 /// One hook.
 #[derive(Clone, Copy, Debug)]
 pub struct Hook {
-    /// The typed tracepoint, and the program's name.
+    /// The program's name: that of the tracepoint, or of the function.
     pub name: &'static str,
+    /// Where it hooks in.
+    pub place: Place,
     /// Whether it is needed.
     pub need: Need,
     /// What it gives.
@@ -21,11 +32,15 @@ pub struct Hook {
 }
 
 const fn required(name: &'static str, gives: &'static str) -> Hook {
-    Hook { name, need: Need::Required, gives }
+    Hook { name, place: Place::Tracepoint, need: Need::Required, gives }
 }
 
 const fn optional(name: &'static str, gives: &'static str) -> Hook {
-    Hook { name, need: Need::Optional, gives }
+    Hook { name, place: Place::Tracepoint, need: Need::Optional, gives }
+}
+
+const fn returns(name: &'static str, functions: &'static [&'static str], gives: &'static str) -> Hook {
+    Hook { name, place: Place::Return(functions), need: Need::Optional, gives }
 }
 
 /// In the order in which they are attached: births first, so that no thread slips through; calls last.
@@ -43,6 +58,22 @@ pub const HOOKS: &[Hook] = &[
     optional("block_bio_queue", "DMA of block devices, also late"),
     optional("net_dev_start_xmit", "DMA of network cards: packets sent"),
     optional("net_dev_xmit", "packets that a network card refused"),
+    optional("skb_copy_datagram_iovec", "copies from sockets"),
+    returns("filemap_read", &["filemap_read"], "copies from the page cache"),
+    returns("shmem_file_read_iter", &["shmem_file_read_iter"], "copies from tmpfs"),
+    returns("generic_perform_write", &["generic_perform_write"], "copies into the page cache"),
+    returns("iomap_file_buffered_write", &["iomap_file_buffered_write"], "copies into the page cache of XFS"),
+    // Before the function that they tell of.
+    returns("skb_zerocopy_iter_stream", &["skb_zerocopy_iter_stream"], "MSG_ZEROCOPY: what was not copied"),
+    // Up to Linux 6.4 pages go to TCP by another way, which copies nothing.
+    returns("skb_splice_from_iter", &["skb_splice_from_iter"], "sendfile to TCP: what was not copied"),
+    returns("tcp_sendmsg_locked", &["tcp_sendmsg_locked"], "copies into TCP sockets"),
+    returns("ip_generic_getfrag", &["ip_generic_getfrag"], "copies into UDP sockets"),
+    returns("skb_copy_datagram_from_iter", &["skb_copy_datagram_from_iter"], "copies into unix sockets"),
+    returns("pipe_read", &["anon_pipe_read", "pipe_read"], "copies from pipes"),
+    returns("pipe_write", &["anon_pipe_write", "pipe_write"], "copies into pipes"),
+    // Up to Linux 6.4 there is another, generic_file_splice_read, which copies nothing.
+    returns("copy_splice_read", &["copy_splice_read"], "splices that copy after all"),
     required("sys_exit", "operations, counts and bytes by call"),
     required("sys_enter", "durations, and calls in flight"),
 ];

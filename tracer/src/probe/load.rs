@@ -17,9 +17,9 @@ use super::{
     call_table::CallTable,
     device_io,
     diagnostics::Diagnostics,
-    error::{LoadError, from_aya, other, refused},
+    error::{LoadError, from_aya, no_btf, other, refused},
     form::{Form, Source},
-    hooks::{ATTACH_THREADS, CHECK_OFFSETS, HOOKS, Hook, Need},
+    hooks::{ATTACH_THREADS, CHECK_OFFSETS, HOOKS, Hook, Need, Place},
     offsets::Types,
     programs::{self, Link},
     reader::Reader,
@@ -66,11 +66,15 @@ impl Probe {
                     probe.not_typed = first_error.map(|error: LoadError| error.to_string());
                     return Ok(probe);
                 }
-                Err(error @ (LoadError::NotPermitted(_) | LoadError::NoMember(..))) => return Err(error),
+                Err(
+                    error @ (LoadError::NotPermitted(_)
+                    | LoadError::NoMember(..)
+                    | LoadError::TooFewDescriptors(_)),
+                ) => return Err(error),
                 Err(error) => _ = first_error.get_or_insert(error),
             }
         }
-        Err(first_error.unwrap_or_else(|| other("there is no form to load")))
+        Err(first_error.unwrap_or_else(|| LoadError::Other("there is no form to load".to_owned())))
     }
 
     /// Loads every program in that form, with what `adjust` makes of the members and settings that were found. A test
@@ -94,10 +98,11 @@ impl Probe {
             debug: u32::from(options.debug),
             sched_switch_arity: types.tracepoint_arity("sched_switch").unwrap_or(3),
             storage_accounts: u32::from(has_storage_accounts(&offsets)),
+            user_iterators: types.user_iterators(),
         };
         adjust(&mut offsets, &mut config);
         let btf = match form {
-            Form::Typed => Some(Btf::from_sys_fs().map_err(|error| LoadError::NoBtf(error.to_string()))?),
+            Form::Typed => Some(Btf::from_sys_fs().map_err(no_btf)?),
             Form::Raw => None,
         };
         let ebpf = EbpfLoader::new()
@@ -139,12 +144,7 @@ impl Probe {
 
     fn load_programs(&mut self, types: &Types, btf: Option<&Btf>) -> Result<(), LoadError> {
         for hook in HOOKS {
-            // Whether a raw tracepoint exists, attaching to it tells.
-            let outcome = if self.form == Form::Raw || types.has_tracepoint(hook.name) {
-                programs::load(&mut self.ebpf, hook.name, btf)
-            } else {
-                Err(LoadError::NoTracepoint(hook.name))
-            };
+            let outcome = self.load_program(hook, types, btf);
             self.settle(hook, outcome)?;
         }
         match btf {
@@ -156,6 +156,22 @@ impl Probe {
         }
     }
 
+    fn load_program(&mut self, hook: &Hook, types: &Types, btf: Option<&Btf>) -> Result<(), LoadError> {
+        match (hook.place, btf) {
+            (Place::Return(functions), Some(btf)) => {
+                let function = functions.iter().find(|function| types.has_function(function));
+                let function = function.ok_or(LoadError::NoFunction(hook.name))?;
+                programs::load_return(&mut self.ebpf, hook.name, function, btf)
+            }
+            (Place::Return(_), None) => Err(LoadError::NoFunction(hook.name)),
+            // Whether a raw tracepoint exists, attaching to it tells.
+            (Place::Tracepoint, _) if self.form == Form::Raw || types.has_tracepoint(hook.name) => {
+                programs::load(&mut self.ebpf, hook.name, btf)
+            }
+            (Place::Tracepoint, _) => Err(LoadError::NoTracepoint(hook.name)),
+        }
+    }
+
     /// Without an optional hook it goes on.
     fn settle<T>(
         &mut self,
@@ -164,7 +180,8 @@ impl Probe {
     ) -> Result<Option<T>, LoadError> {
         match (outcome, hook.need) {
             (Ok(done), _) => Ok(Some(done)),
-            (Err(error), Need::Required) => Err(error),
+            // What it lacks then, the kernel does not lack.
+            (Err(error @ LoadError::TooFewDescriptors(_)), _) | (Err(error), Need::Required) => Err(error),
             (Err(error), Need::Optional) => {
                 self.missing.push((hook, error.to_string()));
                 Ok(None)
@@ -184,7 +201,10 @@ impl Probe {
             if self.missing.iter().any(|(missing, _)| missing.name == hook.name) {
                 continue;
             }
-            let outcome = programs::attach(&mut self.ebpf, hook.name, hook.name, self.form);
+            let outcome = match hook.place {
+                Place::Tracepoint => programs::attach(&mut self.ebpf, hook.name, hook.name, self.form),
+                Place::Return(_) => programs::attach_return(&mut self.ebpf, hook.name),
+            };
             if let Some(link) = self.settle(hook, outcome)? {
                 self.links.push((hook.name, link));
             }
@@ -202,7 +222,7 @@ impl Probe {
         let found: Array<_, Check> = self.map("CHECK")?;
         let check = found.get(&0, 0).map_err(other)?;
         if check.ran == 0 {
-            return Err(other("the hook on sys_enter does not run"));
+            return Err(LoadError::Other("the hook on sys_enter does not run".to_owned()));
         }
         self.control.registers_at = u32::try_from(check.registers_at).unwrap_or(0);
         if check.fits == 0 || self.control.registers_at == 0 {
@@ -321,19 +341,39 @@ impl Probe {
         self.not_typed.as_deref()
     }
 
+    /// What hooks count on this kernel.
+    pub fn sources(&self) -> Sources {
+        let counts = |name: &str| self.links.iter().any(|(attached, _)| *attached == name);
+        // Without knowing iterators apart, what is copied to user memory is not known from what is not.
+        let returns = |name: &str| counts(name) && self.config.user_iterators != 0;
+        Sources {
+            file_read: returns("filemap_read"),
+            tmpfs_read: returns("shmem_file_read_iter"),
+            file_write: returns("generic_perform_write"),
+            iomap_write: returns("iomap_file_buffered_write"),
+            socket_receive: counts("skb_copy_datagram_iovec"),
+            tcp_send: returns("tcp_sendmsg_locked")
+                && counts("skb_zerocopy_iter_stream")
+                && self.knows_spliced(),
+            udp_send: counts("ip_generic_getfrag"),
+            unix_send: returns("skb_copy_datagram_from_iter"),
+            pipe_read: returns("pipe_read"),
+            pipe_write: returns("pipe_write"),
+            splice_copy: counts("copy_splice_read"),
+            block: counts("block_bio_queue") && device_io::members_found(&self.offsets),
+            network: counts("net_dev_start_xmit") && device_io::socket_members_found(&self.offsets),
+        }
+    }
+
+    /// Whether it is told what TCP takes by reference: on kernels where that passes through `tcp_sendmsg_locked` at all.
+    fn knows_spliced(&self) -> bool {
+        let missing = self.missing.iter().find(|(hook, _)| hook.name == "skb_splice_from_iter");
+        missing.is_none_or(|(_, why)| *why == LoadError::NoFunction("skb_splice_from_iter").to_string())
+    }
+
     /// Whether the kernel keeps I/O accounts per task.
     pub fn storage_accounts(&self) -> bool {
         self.config.storage_accounts != 0
-    }
-
-    /// Which hooks count copies and DMA.
-    pub fn sources(&self) -> Sources {
-        let hooked = |name| self.missing.iter().all(|(missing, _)| missing.name != name);
-        Sources {
-            block: hooked("block_bio_queue") && device_io::members_found(&self.offsets),
-            network: hooked("net_dev_start_xmit") && device_io::socket_members_found(&self.offsets),
-            ..Sources::NONE
-        }
     }
 
     /// The members that were found.

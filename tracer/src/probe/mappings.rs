@@ -13,6 +13,11 @@ pub(super) fn is_own(serial: Serial) -> bool {
     serial.0 & OWN != 0
 }
 
+/// A serial of user space's own.
+pub(super) fn own(number: u64) -> Serial {
+    Serial(OWN | number)
+}
+
 /// The events that tell the model what is mapped already. A process that has vanished has none.
 pub fn of_process(pid: u32, describer: &mut Describer, next: &mut u64) -> Vec<Event> {
     let maps = i32::try_from(pid).ok().and_then(|pid| Process::new(pid).ok()?.maps().ok());

@@ -4,6 +4,8 @@
 pub mod call_table;
 mod counters;
 mod decode;
+mod descriptor_calls;
+pub mod descriptors;
 mod device_io;
 mod diagnostics;
 pub mod endpoints;
@@ -16,6 +18,7 @@ pub mod offsets;
 mod programs;
 mod reader;
 mod serials;
+mod sockets;
 
 pub use diagnostics::Diagnostics;
 pub use error::LoadError;

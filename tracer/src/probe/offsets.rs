@@ -5,7 +5,7 @@ use std::{collections::HashMap, path::Path};
 use btf_rs::{Btf, BtfType, Type};
 pub use tracer_common::offsets::{ABSENT, Config, Offsets};
 
-use super::error::LoadError;
+use super::error::{LoadError, no_btf};
 
 /// Where the kernel publishes its types.
 pub const VMLINUX: &str = "/sys/kernel/btf/vmlinux";
@@ -23,7 +23,7 @@ impl Types {
             Some(file) => {
                 Self::of_file(file).map_err(|why| LoadError::NoTypes { path: file.to_owned(), why })
             }
-            None => Btf::from_file(VMLINUX).map(Self).map_err(|error| LoadError::NoBtf(error.to_string())),
+            None => Btf::from_file(VMLINUX).map(Self).map_err(no_btf),
         }
     }
 
@@ -94,6 +94,30 @@ impl Types {
             }
         }
         None
+    }
+
+    /// The value of an enumerator.
+    pub fn enumerator(&self, enumeration: &str, name: &str) -> Option<u32> {
+        let types = self.0.resolve_types_by_name(enumeration).ok()?;
+        let found = types.into_iter().find_map(|found| match found {
+            Type::Enum(found) => Some(found),
+            _ => None,
+        })?;
+        let named = |member: &&btf_rs::EnumMember| self.0.resolve_name(*member).is_ok_and(|own| own == name);
+        found.members.iter().find(named).map(btf_rs::EnumMember::val)
+    }
+
+    /// Whether the kernel has a function of that name that programs may know the type of.
+    pub fn has_function(&self, name: &str) -> bool {
+        let types = self.0.resolve_types_by_name(name).unwrap_or_default();
+        types.iter().any(|found| matches!(found, Type::Func(_)))
+    }
+
+    /// A bit for each kind of iterator over user memory (include/linux/uio.h).
+    pub fn user_iterators(&self) -> u32 {
+        let kinds = ["ITER_IOVEC", "ITER_UBUF"].into_iter();
+        let values = kinds.filter_map(|name| self.enumerator("iter_type", name));
+        values.filter(|value| *value < u32::BITS).fold(0, |bits, value| bits | 1 << value)
     }
 
     /// Strips const, volatile and typedef.

@@ -3,8 +3,8 @@
 use aya::{
     Btf, Ebpf,
     programs::{
-        BtfTracePoint, ProgramError, RawTracePoint, raw_trace_point::RawTracePointLinkId,
-        tp_btf::BtfTracePointLinkId,
+        BtfTracePoint, FExit, ProgramError, RawTracePoint, fexit::FExitLinkId,
+        raw_trace_point::RawTracePointLinkId, tp_btf::BtfTracePointLinkId,
     },
 };
 
@@ -17,6 +17,7 @@ use super::{
 pub(super) enum Link {
     Typed(BtfTracePointLinkId),
     Raw(RawTracePointLinkId),
+    Return(FExitLinkId),
 }
 
 /// Loads it: typed if there are types to check it against.
@@ -26,6 +27,22 @@ pub(super) fn load(ebpf: &mut Ebpf, name: &'static str, btf: Option<&Btf>) -> Re
         None => named::<RawTracePoint>(ebpf, name)?.load(),
     };
     outcome.map_err(|error| refused(name, error))
+}
+
+/// Loads it for the return of a function.
+pub(super) fn load_return(
+    ebpf: &mut Ebpf,
+    name: &'static str,
+    function: &'static str,
+    btf: &Btf,
+) -> Result<(), LoadError> {
+    named::<FExit>(ebpf, name)?.load(function, btf).map_err(|error| refused(name, error))
+}
+
+/// Attaches it there. A function may be one that cannot be traced though its type is known: only this tells.
+pub(super) fn attach_return(ebpf: &mut Ebpf, name: &'static str) -> Result<Link, LoadError> {
+    let outcome = named::<FExit>(ebpf, name)?.attach().map(Link::Return);
+    outcome.map_err(|error| not_attached(name, &error))
 }
 
 /// Attaches it to a tracepoint; a typed one knows its own.
@@ -46,6 +63,7 @@ pub(super) fn attach(
 pub(super) fn detach(ebpf: &mut Ebpf, name: &'static str, link: Link) -> Result<(), LoadError> {
     let outcome = match link {
         Link::Typed(link) => named::<BtfTracePoint>(ebpf, name)?.detach(link),
+        Link::Return(link) => named::<FExit>(ebpf, name)?.detach(link),
         Link::Raw(link) => named::<RawTracePoint>(ebpf, name)?.detach(link),
     };
     outcome.map_err(other)

@@ -18,6 +18,8 @@ use super::{
     call_table::CallTable,
     counters,
     decode::{self, Decoded},
+    descriptor_calls,
+    descriptors::Look,
     device_io::DeviceCounters,
     endpoints::{self, Describer},
     error::{LoadError, other},
@@ -105,6 +107,23 @@ impl Reader {
     /// Files that a process had mapped before tracing began.
     pub fn mappings_of(&mut self, pid: u32) -> Vec<Event> {
         mappings::of_process(pid, &mut self.describer, &mut self.own_serials)
+    }
+
+    /// Whoever looks at `/proc/PID/fd` next: the serials that it gives out are its own.
+    pub fn look(&mut self) -> Look {
+        /// More than one look finds.
+        const SERIALS: u64 = 1 << 32;
+        self.own_serials += SERIALS;
+        Look::new(self.own_serials)
+    }
+
+    /// Processes with a traced thread that lives.
+    pub fn living_processes(&self) -> BTreeSet<u32> {
+        let slots = self.live.iter().filter_map(|number| self.slots.get(number, 0).ok());
+        slots
+            .filter(|slot| slot.state & (state::LIVE | state::DEAD) == state::LIVE)
+            .map(|slot| slot.tgid)
+            .collect()
     }
 
     /// Whether there were traced threads and all of them have ended, as far as is known.
@@ -226,6 +245,7 @@ impl Reader {
             Event::DeviceIo(DeviceIo {
                 of: DeviceIoOf::File(serial) | DeviceIoOf::Socket(serial), ..
             }) => [Some(*serial), None],
+            Event::Descriptors(event) => descriptor_calls::serials(event),
             _ => return,
         };
         for found in sides.into_iter().flatten() {

@@ -1,6 +1,7 @@
 //! The final report: what was traced, the totals, the flows, the system calls, and what is missing.
 
 mod calls;
+mod descriptors;
 mod flows;
 mod gaps;
 mod header;
@@ -18,6 +19,7 @@ pub fn report(document: &Document, style: Style) -> String {
     header::write(&mut page, document);
     flows::write(&mut page, &document.snapshot.flows);
     calls::write(&mut page, &document.snapshot.calls);
+    descriptors::write(&mut page, &document.snapshot);
     calls::write_processes(&mut page, &document.snapshot.processes);
     gaps::write_losses(&mut page, &document.snapshot.totals.losses);
     gaps::write_in_flight(&mut page, &document.snapshot.in_flight);

@@ -43,6 +43,11 @@ impl Act {
                 let evidence = if certain { Derived } else { Modelled };
                 self.put(parts, source.place(), Place::Pipe, Mover::None, evidence, None);
             }
+            EndpointKind::Socket if sink.traits.protocol == Protocol::Tls => {
+                // net/tls/tls_sw.c: takes references, and encrypts into pages of its own.
+                self.put(parts, source.place(), Place::Socket, Mover::Cpu, Modelled, Some(Note::Encrypted));
+                self.wire_out(parts, Place::Socket, sink);
+            }
             EndpointKind::Socket => {
                 // MSG_SPLICE_PAGES or sendpage. TCP and AF_UNIX take references; others may copy.
                 let certain = matches!(sink.traits.protocol, Protocol::Tcp | Protocol::Unix);

@@ -58,6 +58,7 @@ fn act(kind: CallKind, source: Party, sink: Party) -> Act {
         asked: Some(N),
         storage_read: Some(0),
         storage_written: Some(0),
+        pinned: None,
         counted: None,
         sources: Sources::NONE,
     }
@@ -83,7 +84,7 @@ fn rows(act: Act) -> Vec<Row> {
     act.parts()
         .iter()
         .map(|part| {
-            let copy = part.step.with_bytes(part.amount);
+            let copy = part.step.with_bytes(part.amount, part.expected);
             (copy.from, copy.to, copy.mover, copy.bytes, copy.evidence)
         })
         .collect()
@@ -309,6 +310,18 @@ fn pipes() {
 }
 
 #[test]
+fn tls_in_the_kernel_copies_whatever_the_call() {
+    let tls = party(&testing::socket(9, "inet", "tcp+tls", Some(true), Some(false)), 0);
+    let out = [(User, Socket, CPU, Some(N), Modelled)];
+    check(sending(tls, 0), &out);
+    check(sending(tls, MSG_ZEROCOPY), &out);
+    check(receiving(tls, 0), &[(Socket, User, CPU, Some(N), Modelled)]);
+    let fetched = (Device, PageCache, DMA, Some(0), Measured);
+    let encrypted = (PageCache, Socket, CPU, Some(N), Modelled);
+    check(act(CallKind::Sendfile, disk(), tls), &[fetched, encrypted]);
+}
+
+#[test]
 fn sendfile_to_a_socket_copies_nothing() {
     let cold = Act { storage_read: Some(N), ..act(CallKind::Sendfile, disk(), loopback()) };
     let fetched = (Device, PageCache, DMA, Some(N), Measured);
@@ -423,7 +436,9 @@ fn all_of_the_table_is_sane() {
             parties.push(party(&testing::file(9, file_system, dma), 0));
             parties.push(direct(parties[parties.len() - 1]));
         }
-        for (family, protocol) in [("inet", "tcp"), ("inet", "udp"), ("unix", "0"), ("packet", "3")] {
+        for (family, protocol) in
+            [("inet", "tcp"), ("inet", "udp"), ("unix", "0"), ("packet", "3"), ("inet", "tcp+tls")]
+        {
             for loopback in [None, Some(true), Some(false)] {
                 parties.push(party(&testing::socket(9, family, protocol, loopback, dma), 0));
             }

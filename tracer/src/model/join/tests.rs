@@ -5,6 +5,8 @@ use crate::model::{
     Model, ModelConfig,
     endpoint::EndpointKind,
     event::{Call, CallName, Event, Serial, Side, ThreadStarted},
+    evidence::Evidence,
+    snapshot::Snapshot,
     testing::{
         FILE, OTHER_FILE, OTHER_PIPE, OTHER_SOCKET, PID, PIPE, SOCKET, after, flow, loopback, mapped, model,
         operation, payloads, read, write,
@@ -29,7 +31,7 @@ fn the_classical_relay() {
         (4 * CHUNKS, 2 * CHUNKS, CHUNKS)
     );
     assert_eq!(relayed.dma_bytes, Some(0));
-    assert_eq!(relayed.evidence, crate::model::evidence::Evidence::Derived);
+    assert_eq!(relayed.evidence, Evidence::Derived);
     assert_eq!((relayed.time_ns, relayed.on_cpu_ns), (2 * CHUNKS * 1000, 2 * CHUNKS * 600));
     assert_eq!(relayed.source.path.as_deref(), Some("/file1"));
     assert_eq!(relayed.sink.address.as_deref(), Some("tcp"));
@@ -184,6 +186,7 @@ fn the_child_of_a_fork_sends_what_its_parent_read() {
         tid: child,
         parent: PID,
         attached: false,
+        shares_descriptors: false,
         time_ns: 0,
         comm: String::new(),
     };
@@ -272,6 +275,36 @@ fn process_vm_readv_overwrites_what_was_read() {
 }
 
 #[test]
+fn the_kernels_report_on_a_zerocopy_send() {
+    let send = |first| Operation {
+        kind: CallKind::Send,
+        flags: 0x400_0000,
+        zerocopy: Some(Zerocopy::Sent { first, end: first + 1 }),
+        ..write(SOCKET, 0..100)
+    };
+    let report = |first, end, copied| Operation {
+        kind: CallKind::Receive,
+        bytes: 0,
+        zerocopy: Some(Zerocopy::Done { first, end, copied }),
+        ..read(SOCKET, 0..0)
+    };
+    let counts = |snapshot: &Snapshot| {
+        let zerocopy = flow(snapshot, "send(MSG_ZEROCOPY)").zerocopy;
+        zerocopy.map(|counts| (counts.sends, counts.copied, counts.by_reference, counts.not_reported))
+    };
+    let snapshot = after([send(0), send(1), send(2), report(0, 2, true)]);
+    assert_eq!(counts(&snapshot), Some((3, 2, 0, 1)));
+    assert_eq!(snapshot.totals.cpu_copied_bytes, Some(300), "the third as the table has it: over loopback");
+    let snapshot = after([send(0), send(1), report(0, 1, false), report(1, 2, false)]);
+    assert_eq!(counts(&snapshot), Some((2, 0, 2, 0)));
+    let flow = flow(&snapshot, "send(MSG_ZEROCOPY)");
+    assert_eq!((flow.cpu_copied_bytes, flow.evidence), (Some(0), Evidence::Derived));
+    let ignored = Operation { zerocopy: Some(Zerocopy::Sent { first: 5, end: 5 }), ..send(5) };
+    let snapshot = after([ignored, report(0, 9, false)]);
+    assert_eq!((counts(&snapshot), snapshot.totals.cpu_copied_bytes), (None, Some(100)));
+}
+
+#[test]
 fn folded_operations_are_in_flows_but_not_joined() {
     let mut model = model();
     let folded = Folded {
@@ -313,6 +346,7 @@ fn a_call_in_flight_at_the_attach_returned_once() {
         tid: late.call.tid,
         parent: late.call.pid,
         attached: true,
+        shares_descriptors: false,
         time_ns: 0,
         comm: String::new(),
     };

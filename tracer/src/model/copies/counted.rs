@@ -1,0 +1,235 @@
+//! What hooks on the copying functions counted takes the place of what the copy table derived, wherever there is such a
+//! hook. The derived figure stays beside it: where the two differ, the table or the hook is wrong, or the kernel did
+//! something that the return value does not tell.
+
+use super::{
+    Act, CallKind, Counted, EndpointKind, Measured, Mover, Note, Parts, Place, Protocol, Storage,
+    asks_zerocopy,
+};
+use crate::model::part::{Part, Step};
+
+impl Act {
+    /// Puts the counted figures in.
+    pub(super) fn settle(&self, parts: &mut Parts) {
+        let Some(counted) = self.counted else { return };
+        let mut fell_back = None;
+        for part in parts.iter_mut() {
+            match (part.step.from, part.step.to, part.step.mover) {
+                (Place::PageCache | Place::Socket | Place::Pipe, Place::User, Some(Mover::Cpu)) => {
+                    replace(part, self.copied_to_user(&counted, part.expected));
+                }
+                (Place::User, Place::Socket, _) if self.is_zerocopy() => self.settle_zerocopy(part, &counted),
+                (Place::User, Place::PageCache | Place::Socket | Place::Pipe, Some(Mover::Cpu)) => {
+                    replace(part, self.copied_from_user(&counted));
+                }
+                (_, Place::Socket | Place::Pipe, Some(Mover::Cpu))
+                    if part.step.note == Some(Note::CopyingSplice) =>
+                {
+                    replace(part, self.sources.splice_copy.then_some(counted.to_pipe));
+                }
+                (Place::PageCache | Place::Socket | Place::Pipe, Place::PageCache, Some(Mover::Cpu)) => {
+                    replace(part, self.copied_to_file(counted.to_file));
+                }
+                (_, Place::Socket, Some(Mover::None))
+                    if self.sources.tcp_send && self.sink.traits.protocol == Protocol::Tcp =>
+                {
+                    fell_back = self.split_by_reference(part, counted.to_socket);
+                }
+                (Place::PageCache, Place::Pipe, Some(Mover::None)) if self.sources.splice_copy => {
+                    fell_back = self.split_by_reference(part, counted.to_pipe);
+                }
+                _ => {}
+            }
+        }
+        if let Some(part) = fell_back {
+            parts.push_part(part);
+        }
+    }
+
+    /// Into user memory: by the hook that stands on the way from such a source.
+    fn copied_to_user(&self, counted: &Counted, expected: u64) -> Option<u64> {
+        let Counted { to_user, .. } = *counted;
+        let traits = self.source.traits;
+        let stands = match (traits.kind, traits.storage, traits.protocol) {
+            (EndpointKind::File, Storage::Memory, _) => self.sources.tmpfs_read,
+            (EndpointKind::File | EndpointKind::BlockDevice, Storage::Block, _) => self.sources.file_read,
+            // Some have read paths of their own (DAX, passthrough, network file systems).
+            (EndpointKind::File, ..) => self.sources.file_read && to_user > 0,
+            (EndpointKind::Socket, _, Protocol::Tcp | Protocol::Unix) => self.sources.socket_receive,
+            // Where the kernel verifies a checksum while it copies, it goes round the hook (net/core/datagram.c,
+            // `skb_copy_and_csum_datagram_msg`).
+            (EndpointKind::Socket, ..) => self.sources.socket_receive && to_user >= expected,
+            (EndpointKind::Pipe, ..) => self.sources.pipe_read && self.kind == CallKind::Read,
+            _ => false,
+        };
+        stands.then_some(to_user)
+    }
+
+    fn copied_from_user(&self, counted: &Counted) -> Option<u64> {
+        let Counted { from_user, .. } = *counted;
+        let traits = self.sink.traits;
+        let stands = match (traits.kind, traits.protocol) {
+            (EndpointKind::File | EndpointKind::BlockDevice, _) => return self.copied_to_file(from_user),
+            (EndpointKind::Socket, Protocol::Tcp) => self.sources.tcp_send,
+            (EndpointKind::Socket, Protocol::Unix) => self.sources.unix_send,
+            (EndpointKind::Socket, Protocol::Ip) => self.sources.udp_send && from_user > 0,
+            (EndpointKind::Pipe, _) => self.sources.pipe_write && self.kind == CallKind::Write,
+            _ => false,
+        };
+        stands.then_some(from_user)
+    }
+
+    /// Into the page cache, of which `counted` bytes were seen.
+    fn copied_to_file(&self, counted: u64) -> Option<u64> {
+        let stands = match self.sink.traits.storage {
+            Storage::Memory | Storage::Block => self.sources.file_write,
+            // Some have write paths of their own (btrfs, network file systems).
+            Storage::Reflinking | Storage::Remote => {
+                (self.sources.file_write || self.sources.iomap_write) && counted > 0
+            }
+        };
+        stands.then_some(counted)
+    }
+
+    fn is_zerocopy(&self) -> bool {
+        self.kind == CallKind::Send && asks_zerocopy(self.flags)
+    }
+
+    /// MSG_ZEROCOPY: what was copied at once was not asked for by SO_ZEROCOPY, or could not be pinned. That nothing was
+    /// does not tell whether it is copied later.
+    fn settle_zerocopy(&self, part: &mut Part, counted: &Counted) {
+        let stands = self.sink.traits.protocol == Protocol::Tcp && self.sources.tcp_send;
+        if stands && counted.from_user >= self.bytes {
+            part.step = Step { mover: Some(Mover::Cpu), note: Some(Note::ZerocopyNotSet), ..part.step };
+            replace(part, Some(counted.from_user));
+        }
+    }
+
+    /// What should have been taken by reference: less what was copied after all.
+    fn split_by_reference(&self, part: &mut Part, copied: u64) -> Option<Part> {
+        if !matches!(self.kind, CallKind::Sendfile | CallKind::Splice) {
+            return None;
+        }
+        let copied = copied.min(part.amount);
+        part.step.evidence = Measured;
+        part.amount -= copied;
+        let step = Step { mover: Some(Mover::Cpu), note: Some(Note::FellBack), ..part.step };
+        (copied > 0).then_some(Part { step, amount: copied, expected: 0 })
+    }
+}
+
+/// The counted figure, if there is one.
+fn replace(part: &mut Part, counted: Option<u64>) {
+    if let Some(counted) = counted {
+        part.amount = counted;
+        part.step.evidence = Measured;
+        if part.step.note == Some(Note::NotDirect) {
+            // Of what no device moved, the table cannot tell what was copied from holes that were filled.
+            part.expected = counted;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Evidence, Party, Sources, Traits};
+    use super::*;
+    use crate::model::testing;
+
+    const N: u64 = 65_536;
+
+    fn file() -> Party {
+        Party { traits: Traits::of(&testing::file(1, "ext4", Some(true))), flags: 0 }
+    }
+
+    fn tcp() -> Party {
+        Party { traits: Traits::of(&testing::loopback(2)), flags: 0 }
+    }
+
+    fn act(kind: CallKind, source: Party, sink: Party, counted: Counted) -> Act {
+        let counted = Some(counted);
+        let asked = Some(N);
+        Act {
+            kind,
+            source,
+            sink,
+            flags: 0,
+            bytes: N,
+            asked,
+            storage_read: Some(0),
+            storage_written: Some(0),
+            pinned: None,
+            counted,
+            sources: Sources::ALL,
+        }
+    }
+
+    /// From, to, mover, bytes, expected by the table, evidence.
+    fn cpu_rows(act: Act) -> Vec<(Place, Place, Option<Mover>, u64, u64, Evidence)> {
+        let parts = act.parts();
+        let rows = parts.iter().filter(|part| part.step.mover != Some(Mover::Dma));
+        rows.map(|part| {
+            let Step { from, to, mover, evidence, .. } = part.step;
+            (from, to, mover, part.amount, part.expected, evidence)
+        })
+        .collect()
+    }
+
+    #[test]
+    fn a_counted_copy_is_measured() {
+        let counted = Counted { to_user: N, ..Counted::NONE };
+        let rows = cpu_rows(act(CallKind::Read, file(), Party::USER, counted));
+        assert_eq!(rows, [(Place::PageCache, Place::User, Some(Mover::Cpu), N, N, Measured)]);
+    }
+
+    #[test]
+    fn without_a_hook_it_stays_derived() {
+        let counted = Counted { to_user: N, ..Counted::NONE };
+        let act = Act { sources: Sources::NONE, ..act(CallKind::Read, file(), Party::USER, counted) };
+        assert_eq!(cpu_rows(act)[0].5, Evidence::Derived);
+        let in_flight = Act { counted: None, sources: Sources::ALL, ..act };
+        assert_eq!(cpu_rows(in_flight)[0].5, Evidence::Derived);
+    }
+
+    #[test]
+    fn both_figures_stay_where_they_differ() {
+        let counted = Counted { from_user: N - 100, ..Counted::NONE };
+        let rows = cpu_rows(act(CallKind::Write, Party::USER, tcp(), counted));
+        assert_eq!(rows, [(Place::User, Place::Socket, Some(Mover::Cpu), N - 100, N, Measured)]);
+    }
+
+    #[test]
+    fn a_sendfile_that_copied_after_all() {
+        let none = cpu_rows(act(CallKind::Sendfile, file(), tcp(), Counted::NONE));
+        assert_eq!(none, [(Place::PageCache, Place::Socket, Some(Mover::None), N, N, Measured)]);
+        let counted = Counted { to_socket: 1000, ..Counted::NONE };
+        let rows = cpu_rows(act(CallKind::Sendfile, file(), tcp(), counted));
+        let cpu = (Place::PageCache, Place::Socket, Some(Mover::Cpu), 1000, 0, Measured);
+        assert_eq!(rows, [(Place::PageCache, Place::Socket, Some(Mover::None), N - 1000, N, Measured), cpu]);
+    }
+
+    #[test]
+    fn zerocopy_without_the_socket_option() {
+        let flags = super::super::MSG_ZEROCOPY;
+        let counted = Counted { from_user: N, ..Counted::NONE };
+        let at_once = Act { flags, ..act(CallKind::Send, Party::USER, tcp(), counted) };
+        assert_eq!(cpu_rows(at_once), [(Place::User, Place::Socket, Some(Mover::Cpu), N, N, Measured)]);
+        let pinned = Act { counted: Some(Counted::NONE), ..at_once };
+        assert_eq!(cpu_rows(pinned)[0].5, Evidence::Modelled, "what happens later is not seen here");
+    }
+
+    #[test]
+    fn copies_between_files() {
+        let counted = Counted { to_file: N, ..Counted::NONE };
+        let rows = cpu_rows(act(CallKind::CopyFileRange, file(), file(), counted));
+        assert_eq!(rows, [(Place::PageCache, Place::PageCache, Some(Mover::Cpu), N, N, Measured)]);
+    }
+
+    #[test]
+    fn a_hook_that_a_path_goes_round_counts_nothing() {
+        let udp = testing::socket(3, "inet", "udp", Some(true), Some(false));
+        let udp = Party { traits: Traits::of(&udp), flags: 0 };
+        let rows = cpu_rows(act(CallKind::Receive, udp, Party::USER, Counted::NONE));
+        assert_eq!(rows, [(Place::Socket, Place::User, Some(Mover::Cpu), N, N, Evidence::Derived)]);
+    }
+}
