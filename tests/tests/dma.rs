@@ -125,7 +125,8 @@ fn synced(name: &str, options: &[&str]) -> Outcome {
                 flow.copies.iter().find(deferred).and_then(|copy| copy.note.clone()).unwrap_or_default();
             comparison.holds("it is named deferred", note.contains("deferred"));
             let accounted = document.number("totals.kernel_accounts.write_bytes")?;
-            comparison.equal("write_bytes in /proc/PID/io", pages, accounted);
+            // A new file may make a page of its folder dirty, too.
+            comparison.between("write_bytes in /proc/PID/io", pages, accounted, pages + 4 * PAGE);
         }
         comparison.finish()
     })

@@ -15,6 +15,8 @@ impl DeviceKind {
     pub const METADATA: Self = Self(2);
     /// Packets of the socket with [`DeviceKey::serial`], headers included, that a network card fetched.
     pub const NETWORK: Self = Self(3);
+    /// Bytes that the CPU copied between a device's buffer and the memory that was meant, of the whole machine.
+    pub const BOUNCED: Self = Self(4);
 }
 
 /// What bytes are added up by.

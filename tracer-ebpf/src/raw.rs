@@ -4,6 +4,7 @@
 
 mod arch;
 mod block;
+mod bounce;
 mod calls;
 mod copies;
 mod emit;

@@ -119,6 +119,12 @@ impl Rows {
             table.to_owned()
         };
         self.put("dma_bytes.network_received", table, Modelled);
+        self.put_if(
+            "swiotlb_bounced_bytes",
+            &format!("{hooks}:swiotlb_bounced, of the whole machine"),
+            sources.bounces,
+            Measured,
+        );
         let all = format!("{block}; {sent}; of what is received: {table}");
         self.put_if("dma_bytes", &all, sources.block || accounts, Modelled);
     }

@@ -116,6 +116,7 @@ fn busy_totals() -> Totals {
         dma_metadata_bytes: Some(0),
         not_written_back_bytes: None,
         written_back_for_others_bytes: Some(0),
+        swiotlb_bounced_bytes: Some(0),
         dma_bytes_at_least: 64 * MIB,
         copy_amplification: Some(1.994_174_757),
         copy_amplification_evidence: Evidence::Modelled,

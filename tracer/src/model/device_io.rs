@@ -56,6 +56,8 @@ pub(crate) struct Devices {
     others: Moved,
     /// What file systems keep for themselves.
     metadata: Moved,
+    /// What went through bounce buffers, on the whole machine.
+    bounced: u64,
 }
 
 impl Devices {
@@ -68,6 +70,7 @@ impl Devices {
             fetched: HashMap::new(),
             others,
             metadata,
+            bounced: 0,
         }
     }
 
@@ -82,6 +85,11 @@ impl Devices {
     /// What file systems and memory management moved for themselves in the target's context.
     pub(crate) fn metadata(&self) -> Moved {
         self.metadata
+    }
+
+    /// Bytes that the CPU copied through bounce buffers, on the whole machine.
+    pub(crate) fn bounced(&self) -> u64 {
+        self.bounced
     }
 
     /// Bytes written to files that the target used, of which it is not known that a flow of it made them dirty.
@@ -169,6 +177,7 @@ impl Devices {
                     }
                 });
             }
+            DeviceIoOf::Bounced => self.bounced = self.bounced.saturating_add(written_bytes),
             DeviceIoOf::OtherFile { dma } => {
                 self.others.add(read_bytes, dma);
                 self.others.add(written_bytes, dma);

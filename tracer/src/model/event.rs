@@ -369,6 +369,8 @@ pub enum DeviceIoOf {
     File(Serial),
     /// Packets that a network card fetched from a socket, headers included; sent by whomever.
     Socket(Serial),
+    /// Bytes that the CPU copied through bounce buffers, for whomever on this machine; `written_bytes` counts both ways.
+    Bounced,
     /// Contents of another file, moved on behalf of a traced thread: programs and libraries that are paged in.
     OtherFile {
         /// Whether the device does DMA; `None` if not known.

@@ -25,6 +25,8 @@ pub(crate) enum Note {
     DeferredDeviceNotKnown,
     /// The same, on a disk without DMA.
     DeferredDriverCopies,
+    /// Fetched although the call did not ask for it.
+    ReadAhead,
     /// Fetched for the file outside of the flow's calls.
     FetchedApart,
     /// Packets that a network card fetched.
@@ -88,6 +90,7 @@ impl Note {
             Self::DeferredDriverCopies => {
                 "deferred: written back after the call; this disk's driver copies by CPU: no DMA"
             }
+            Self::ReadAhead => "read ahead: more than the call had asked for, at least so much",
             Self::FetchedApart => {
                 "fetched outside of the flow's calls: by page faults or read-ahead of the file"
             }
@@ -182,8 +185,8 @@ impl Part {
     }
 }
 
-/// The most parts that one operation has: fetch, bounce, pass on directly, copy, copy after all, write back.
-const PARTS: usize = 6;
+/// The most parts that one operation has: fetch, read ahead, bounce, pass on directly, copy, copy after all, write back.
+const PARTS: usize = 7;
 
 /// The parts of one operation, in the order in which the bytes pass. No allocation: there is one per operation.
 #[derive(Clone, Copy, Debug, Default)]

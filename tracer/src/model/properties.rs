@@ -221,6 +221,7 @@ fn device_io() -> impl Strategy<Value = DeviceIo> {
     let of = prop_oneof![
         4 => (0u64..12).prop_map(|serial| DeviceIoOf::File(Serial(serial))),
         4 => (0u64..12).prop_map(|serial| DeviceIoOf::Socket(Serial(serial))),
+        1 => Just(DeviceIoOf::Bounced),
         1 => dma().prop_map(|dma| DeviceIoOf::OtherFile { dma }),
         1 => dma().prop_map(|dma| DeviceIoOf::Metadata { dma }),
     ];

@@ -77,6 +77,10 @@ pub struct Totals {
     /// Bytes written to files that the target used, beyond what calls of its own had made dirty: by mapped memory, by
     /// other processes, or from before. Not in `dma_bytes`. Null where requests to block devices are not traced.
     pub written_back_for_others_bytes: Option<u64>,
+    /// Bytes that the CPU copied between the buffers that devices can reach and the memory that was meant (swiotlb), on the
+    /// whole machine while tracing lasted: for whom is not known, so they are in no other number. Null where that is not
+    /// traced.
+    pub swiotlb_bounced_bytes: Option<u64>,
     /// CPU-copied bytes ÷ payload bytes; null without payload or if the copies are not known.
     pub copy_amplification: Option<f64>,
     /// How `copy_amplification` is known: the weaker evidence of the two.

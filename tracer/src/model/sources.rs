@@ -29,6 +29,8 @@ pub struct Sources {
     pub block: bool,
     /// Packets that network cards fetch, by socket: `net_dev_start_xmit`.
     pub network: bool,
+    /// DMA through bounce buffers: `swiotlb_bounced`.
+    pub bounces: bool,
 }
 
 impl Sources {
@@ -47,6 +49,7 @@ impl Sources {
         splice_copy: true,
         block: true,
         network: true,
+        bounces: true,
     };
 
     /// No hook counts.
@@ -64,5 +67,6 @@ impl Sources {
         splice_copy: false,
         block: false,
         network: false,
+        bounces: false,
     };
 }

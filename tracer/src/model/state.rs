@@ -68,6 +68,8 @@ pub struct Model {
     join: Join,
     /// Whether requests to block devices are traced.
     sees_requests: bool,
+    /// Whether DMA through bounce buffers is.
+    sees_bounces: bool,
     calls: Calls,
     threads: Threads,
     descriptors: Descriptors,
@@ -95,6 +97,7 @@ impl Model {
         Self {
             join: Join::new(limits, config.sources, Finished::new(waiting)),
             sees_requests: config.sources.block,
+            sees_bounces: config.sources.bounces,
             calls: Calls::default(),
             threads: Threads::default(),
             descriptors: Descriptors::new(descriptors::Limits {
@@ -297,6 +300,7 @@ impl Model {
             dma_bytes_outside_operations: apart.outside,
             dma_metadata_bytes: apart.metadata,
             not_written_back_bytes: self.sees_requests.then(|| overall.not_written_back()).flatten(),
+            swiotlb_bounced_bytes: self.sees_bounces.then(|| self.join.devices.bounced()),
             written_back_for_others_bytes: self.sees_requests.then(|| self.join.devices.unclaimed()),
             copy_amplification: overall.amplification().filter(|_| cpu.bytes.is_some() && !unjoined),
             copy_amplification_evidence: cpu.evidence.max(payload_evidence),

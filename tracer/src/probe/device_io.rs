@@ -94,6 +94,7 @@ fn belongs_to(key: DeviceKey, describer: &mut Describer) -> Option<DeviceIoOf> {
     match DeviceKind(key.kind) {
         DeviceKind::FILE => Some(DeviceIoOf::File(Serial(key.serial))),
         DeviceKind::NETWORK => Some(DeviceIoOf::Socket(Serial(key.serial))),
+        DeviceKind::BOUNCED => Some(DeviceIoOf::Bounced),
         DeviceKind::OTHER_FILE => Some(DeviceIoOf::OtherFile { dma: describer.storage_dma(key.device) }),
         DeviceKind::METADATA => Some(DeviceIoOf::Metadata { dma: describer.storage_dma(key.device) }),
         // Of a newer kernel side.

@@ -58,6 +58,7 @@ pub const HOOKS: &[Hook] = &[
     optional("block_bio_queue", "DMA of block devices, also late"),
     optional("net_dev_start_xmit", "DMA of network cards: packets sent"),
     optional("net_dev_xmit", "packets that a network card refused"),
+    optional("swiotlb_bounced", "DMA through bounce buffers"),
     optional("skb_copy_datagram_iovec", "copies from sockets"),
     returns("filemap_read", &["filemap_read"], "copies from the page cache"),
     returns("shmem_file_read_iter", &["shmem_file_read_iter"], "copies from tmpfs"),

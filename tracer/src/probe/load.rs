@@ -361,6 +361,7 @@ impl Probe {
             pipe_write: returns("pipe_write"),
             splice_copy: counts("copy_splice_read"),
             block: counts("block_bio_queue") && device_io::members_found(&self.offsets),
+            bounces: counts("swiotlb_bounced"),
             network: counts("net_dev_start_xmit") && device_io::socket_members_found(&self.offsets),
         }
     }

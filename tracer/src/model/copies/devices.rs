@@ -4,6 +4,9 @@ use super::{Act, Mover, Note, Parts, Party, Place, Step, Storage, Traits};
 use super::{Derived, Measured, Modelled, Unknown};
 use crate::model::evidence::Evidence;
 
+/// The smallest page. Where pages or blocks are larger, what is fetched to fill them is more than was asked for as well.
+const PAGE: u64 = 4096;
+
 /// Who moves bytes between a block device and memory, and how it is known that many were.
 fn mover(dma: Option<bool>) -> (Mover, Evidence, Option<Note>) {
     match dma {
@@ -97,8 +100,12 @@ impl Act {
                 self.unknown(parts, Place::Device, Place::PageCache, Some(Mover::Dma), Note::NotAccounted);
             }
             (_, Some(true), Some(bytes)) | (_, None, Some(bytes @ 0)) => {
-                if self.bytes > 0 || bytes > 0 {
-                    parts.push(step(Mover::Dma, Measured, None), bytes);
+                let ahead = self.read_ahead(bytes);
+                if self.bytes > 0 || bytes > ahead {
+                    parts.push(step(Mover::Dma, Measured, None), bytes - ahead);
+                }
+                if ahead > 0 {
+                    parts.push(step(Mover::Dma, Measured, Some(Note::ReadAhead)), ahead);
                 }
             }
             (_, Some(false), Some(bytes)) => {
@@ -110,6 +117,19 @@ impl Act {
             (_, _, None) => {
                 self.unknown(parts, Place::Device, Place::PageCache, Some(Mover::Dma), Note::NotAccounted);
             }
+        }
+    }
+
+    /// Of bytes that it had fetched into the page cache, those that it cannot have asked for: more than the pages hold that
+    /// a range of that length can touch. Where in the file the range lies is not known, so it is the least there is.
+    fn read_ahead(&self, fetched: u64) -> u64 {
+        match self.asked {
+            // The account has metadata in it, too.
+            Some(asked) if self.sees_requests() => {
+                let most = asked.max(self.bytes).saturating_add(2 * (PAGE - 1)) / PAGE * PAGE;
+                fetched.saturating_sub(most)
+            }
+            _ => 0,
         }
     }
 

@@ -170,7 +170,21 @@ fn what_requests_tell_goes_before_the_accounts() {
     let copy = (PageCache, User, CPU, Some(N), Derived);
     let read = |source, read| counting(Act { storage_read: Some(4096), ..reading(source) }, read, 0);
     check(read(disk(), 0), &[(Device, PageCache, DMA, Some(0), Measured), copy]);
-    check(read(disk(), 131_072), &[(Device, PageCache, DMA, Some(131_072), Measured), copy]);
+    check(read(disk(), N), &[(Device, PageCache, DMA, Some(N), Measured), copy]);
+    // A range of N bytes that begins and ends within pages touches one more than N bytes fill.
+    let (touched, ahead) = (N + 4096, 131_072 - N - 4096);
+    check(
+        read(disk(), 131_072),
+        &[
+            (Device, PageCache, DMA, Some(touched), Measured),
+            (Device, PageCache, DMA, Some(ahead), Measured),
+            copy,
+        ],
+    );
+    check(
+        Act { asked: None, ..read(disk(), 131_072) },
+        &[(Device, PageCache, DMA, Some(131_072), Measured), copy],
+    );
     check(read(direct(disk()), N), &[(Device, User, DMA, Some(N), Measured)]);
     // The last block of the file is read whole.
     check(read(direct(disk()), N + 512), &[(Device, User, DMA, Some(N + 512), Measured)]);
