@@ -1,6 +1,6 @@
 //! Runs zc-trace as a user would and compares what it says with the kernel's own accounts.
 //!
-//! Three parts: the *harness* (scenario, process, gate, tracer, document), the *referees* that know the truth without
+//! Three parts: the *harness* (scenario, process, gate, tracer, document, figures), the *referees* that know the truth without
 //! zc-trace (accounts from `/proc`, a strace log) and what the *workloads* in `src/bin` share (call, workload). A
 //! workload performs its calls, checks each result, and prints on its last line what a tracer must have seen.
 
@@ -9,6 +9,7 @@ pub mod bpf;
 pub mod call;
 pub mod comparison;
 pub mod document;
+pub mod figures;
 pub mod gate;
 pub mod namesake;
 pub mod process;

@@ -1,7 +1,7 @@
 //! Processes that a scenario starts: each ends with it, and is only ever signalled through its own pidfd.
 
 use std::{
-    io,
+    env, io,
     os::{
         fd::{AsFd, OwnedFd},
         unix::process::ExitStatusExt,
@@ -23,8 +23,15 @@ use crate::accounts::Accounts;
 /// How long one step of a scenario may take; a whole scenario has a limit of its own.
 pub const STEP: Duration = Duration::from_secs(30);
 
+/// How much longer than usual everything may take: `$ZC_TRACE_TEST_PATIENCE`, where an emulated machine is slow.
+pub fn patience() -> u32 {
+    let named = env::var("ZC_TRACE_TEST_PATIENCE").ok();
+    named.and_then(|text| text.parse().ok()).filter(|patience| *patience > 0).unwrap_or(1)
+}
+
 /// Asks again and again until the condition holds; an error of the condition ends the wait.
 pub fn wait_until(limit: Duration, what: &str, mut condition: impl FnMut() -> Result<bool>) -> Result<()> {
+    let limit = limit * patience();
     let start = Instant::now();
     while !condition().with_context(|| format!("waiting for {what}"))? {
         if start.elapsed() > limit {
@@ -107,6 +114,7 @@ impl Process {
 
     /// Waits until it has ended and leaves it a zombie.
     pub fn wait_for_end(&self, limit: Duration) -> Result<()> {
+        let limit = limit * patience();
         if !self.ended_within(limit)? {
             bail!("process {} did not end within {limit:?}", self.pid());
         }

@@ -18,9 +18,9 @@ use std::{
 use anyhow::{Context, Result, bail, ensure};
 use tempfile::TempDir;
 
-use crate::process::{Process, STEP, Started, shell_code};
+use crate::process::{Process, STEP, Started, patience, shell_code};
 
-/// How long a scenario may take.
+/// How long a scenario may take, where nothing asks for more patience.
 const LIMIT: Duration = Duration::from_secs(90);
 
 /// Tracing is measured against accounts that other scenarios would disturb: one at a time.
@@ -99,7 +99,7 @@ impl Scenario {
         let result = thread::scope(|scope| {
             let expired = &expired;
             scope.spawn(move || {
-                if is_done.recv_timeout(LIMIT) == Err(RecvTimeoutError::Timeout) {
+                if is_done.recv_timeout(LIMIT * patience()) == Err(RecvTimeoutError::Timeout) {
                     expired.store(true, Ordering::Relaxed);
                     started.end_all();
                 }

@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result, ensure};
 use zc_trace_tests::{
     comparison::Comparison,
     document::Document,
-    process::{Process, STEP, wait_until},
+    process::{Process, STEP, patience, wait_until},
     scenario::{Outcome, Scenario, require_program, require_root, scenario},
     skip,
     tracer::{Tracer, binary},
@@ -80,7 +80,7 @@ fn a_sleeping_thread_is_awaited() -> Outcome {
         require_root()?;
         let mut command = Command::new(require_program("dash")?);
         // The child that ends first is another process; the shell itself sleeps on.
-        command.args(["-c", "sleep 2; exit 3"]);
+        command.arg("-c").arg(format!("sleep {}; exit 3", 2 * patience()));
         let process = s.spawn(&mut command)?;
         let trace = Tracer::new(s)?.args(RAW).pid(process.pid()).start()?;
         let document = trace.end()?.document()?;

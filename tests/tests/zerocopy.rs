@@ -1,5 +1,7 @@
 //! MSG_ZEROCOPY: what the kernel itself reports of each send.
 
+use std::process::Stdio;
+
 use anyhow::{Context as _, ensure};
 use zc_trace_tests::{
     comparison::Comparison,
@@ -15,7 +17,7 @@ fn loopback_copies_after_all() -> Outcome {
         require_root()?;
         let json = s.path("demo.json");
         let mut command = std::process::Command::new(binary()?);
-        command.args(["demo", "--size", "8M", "--chunk", "64K", "--json"]).arg(&json);
+        command.args(["demo", "--size", "8M", "--chunk", "64K", "--json"]).arg(&json).stdout(Stdio::null());
         ensure!(s.run(&mut command)? == 0, "the demonstration failed");
         let all = Document::read(&json)?;
         let documents = all.list("demo")?;

@@ -23,6 +23,8 @@ impl RecordKind {
     pub const THREAD_END: Self = Self(6);
     /// A [`ThreadRecord`]: a process began to execute another program.
     pub const EXEC: Self = Self(7);
+    /// A [`FaultRecord`]: a page fault.
+    pub const FAULT: Self = Self(8);
 }
 
 /// Bits of [`Header::flags`].
@@ -42,6 +44,8 @@ pub mod flag {
     pub const ZEROCOPY_DONE: u16 = 32;
     /// And it says that they were copied.
     pub const ZEROCOPY_COPIED: u16 = 64;
+    /// The page fault was taken in kernel mode.
+    pub const FAULT_IN_KERNEL: u16 = 128;
 }
 
 /// The head of every record.
@@ -180,6 +184,16 @@ pub struct DescriptorRecord {
     pub descriptors: [i32; 2],
 }
 
+/// A page fault of a traced thread.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[repr(C)]
+pub struct FaultRecord {
+    /// The head; the call is the one that the thread is in, or was in last.
+    pub header: Header,
+    /// The address.
+    pub address: u64,
+}
+
 /// A thread began, ended, or executed a program.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 #[repr(C)]
@@ -205,4 +219,5 @@ const _: () = assert!(size_of::<CallRecord>() == 80);
 const _: () = assert!(size_of::<OperationRecord>() == 248);
 const _: () = assert!(size_of::<VectorRecord>() == 248 + 128);
 const _: () = assert!(size_of::<DescriptorRecord>() == 152);
+const _: () = assert!(size_of::<FaultRecord>() == 32);
 const _: () = assert!(size_of::<ThreadRecord>() == 64);

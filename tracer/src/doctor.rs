@@ -9,7 +9,7 @@ use crate::{
     evidence, machine,
     privileges::Capabilities,
     probe::{Form, Options, Probe, Source, hooks::HOOKS, offsets::VMLINUX},
-    view::format::evidence_word,
+    view::format::{count, evidence_word},
 };
 
 /// Looks at everything and describes it. The second value says why tracing does not work here, if so.
@@ -63,6 +63,7 @@ fn describe_probe(text: &mut String, source: Source) -> Result<(), Failure> {
             describe_hooks(text, &probe);
             describe_members(text, &probe);
             describe_evidence(text, &probe);
+            describe_programs(text, &probe);
             Ok(())
         }
         Err(error) => {
@@ -120,5 +121,19 @@ fn describe_evidence(text: &mut String, probe: &Probe) {
     }
     for (better, quantities) in improvements {
         line(text, format_args!("\nBetter with {better}:\n  {}", quantities.join(", ")));
+    }
+}
+
+fn describe_programs(text: &mut String, probe: &Probe) {
+    let numbers = probe.verified_instructions();
+    if numbers.is_empty() {
+        return;
+    }
+    line(
+        text,
+        format_args!("\nVerifier: instructions walked through for each program, of a million at most"),
+    );
+    for (program, number) in numbers {
+        line(text, format_args!("  {program:<28} {:>9}", count(number.into())));
     }
 }

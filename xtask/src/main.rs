@@ -3,6 +3,7 @@
 mod checks;
 mod launch;
 mod tally;
+mod vm;
 mod workspace;
 
 use std::ffi::OsString;
@@ -71,7 +72,9 @@ enum Task {
     /// Run every check: format, clippy, unit tests, and scenarios that trace real processes as root.
     ///
     /// Without root the scenarios run through sudo if it does not ask for a password; else they are skipped, by name.
-    #[command(after_help = "Example: cargo xtask test --scenarios relay")]
+    #[command(
+        after_help = "Examples: cargo xtask test --scenarios relay\n          cargo xtask test --vm 6.12"
+    )]
     Test {
         /// Only the tests that need no root.
         #[arg(long)]
@@ -81,6 +84,15 @@ enum Task {
         scenarios: bool,
         /// Only tests with this in their name.
         filter: Option<String>,
+        /// Instead, run the scenarios on Debian's own kernels in QEMU: 6.1 and 6.12, or those named, or `all`.
+        ///
+        /// Kernels and QEMU are fetched by apt and unpacked below target/vm; nothing is installed. Takes minutes: without
+        /// a KVM that can run them, the kernels are emulated. docs/vm.md tells more.
+        #[arg(long, value_name = "KERNEL", num_args = 0.., conflicts_with_all = ["unit", "scenarios"])]
+        vm: Option<Vec<String>>,
+        /// With --vm, only one or two scenarios of each kind.
+        #[arg(long, requires = "vm")]
+        quick: bool,
     },
 }
 
@@ -112,7 +124,11 @@ fn perform(task: Task) -> anyhow::Result<ExitCode> {
             setup::build_tools()?;
             launch::install(&workspace::build(Profile::Release)?, &prefix)?;
         }
-        Task::Test { unit, scenarios, filter } => {
+        Task::Test { vm: Some(kernels), quick, filter, .. } => {
+            let held = vm::run(&vm::Request { kernels, quick, filter })?;
+            return Ok(if held { ExitCode::SUCCESS } else { ExitCode::FAILURE });
+        }
+        Task::Test { unit, scenarios, filter, .. } => {
             let all = unit == scenarios;
             let selection = Selection { style: all, unit: all || unit, scenarios: all || scenarios, filter };
             return Ok(if checks::run(&selection)? { ExitCode::SUCCESS } else { ExitCode::FAILURE });

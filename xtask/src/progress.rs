@@ -45,6 +45,13 @@ impl Step {
         elapsed
     }
 
+    /// Says how far it is; on a terminal only, where the line is drawn anew.
+    pub fn say(&self, how_far: &str) {
+        if let Some(spinner) = &self.spinner {
+            spinner.set_message(format!("{}: {how_far}", self.label));
+        }
+    }
+
     /// Takes the spinner away for a while, because something else must use the terminal.
     pub fn suspend<T>(&self, work: impl FnOnce() -> T) -> T {
         match &self.spinner {

@@ -1,6 +1,6 @@
 //! Gets what the build and the tests need, and does nothing where it is there already.
 
-mod apt;
+pub mod apt;
 mod build_linker;
 mod llvm;
 mod rustup;
@@ -16,7 +16,7 @@ use crate::{environment, linker::LLVMS};
 const COMPILER_PACKAGES: [&str; 3] = ["rustc-web", "libstd-rust-web-dev-bpf", "rust-web-clippy"];
 
 /// The programs that scenarios trace or compare with, and the packages they come in.
-const TEST_PROGRAMS: [(&str, &str); 9] = [
+const TEST_PROGRAMS: [(&str, &str); 12] = [
     ("strace", "strace"),
     ("curl", "curl"),
     ("tmux", "tmux"),
@@ -26,6 +26,9 @@ const TEST_PROGRAMS: [(&str, &str); 9] = [
     ("ps", "procps"),
     ("python3", "python3"),
     ("mkfs.ext4", "e2fsprogs"),
+    ("nginx", "nginx-light"),
+    ("socat", "socat"),
+    ("rsync", "rsync"),
 ];
 
 /// Gets what it takes to build the kernel programs.

@@ -90,6 +90,12 @@ pub(crate) fn busy() -> Document {
             },
             ..DescriptorSummary::default()
         },
+        mapped_files: vec![MappedFile {
+            pid: 4242,
+            file: file("/usr/lib/libc.so.6"),
+            user_faults: 120,
+            kernel_faults: 0,
+        }],
         processes: vec![process(4242, None, Some(0)), process(4250, Some(4242), Some(137))],
         threads: Vec::new(),
         in_flight: InFlight::default(),
@@ -124,6 +130,7 @@ fn busy_totals() -> Totals {
         transitions: Transitions { syscall: 16_641, exception: 342, interrupt: 1_024 },
         context_switches: ContextSwitches { voluntary: 123, involuntary: 45 },
         page_faults: PageFaults { minor: 165, major: 6 },
+        page_fault_places: FaultPlaces { user: 171, kernel: 0, file: 120, anonymous: 50, not_told: 1 },
         losses: Losses::default(),
         kernel_accounts: Some(KernelAccounts {
             rchar: 258 * MIB,

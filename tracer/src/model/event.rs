@@ -36,6 +36,11 @@ pub enum Event {
     Call(Call),
     /// A file was mapped (by `mmap`, or it was when tracing began).
     Mapped(Mapping),
+    /// All mappings of a process have been reported: what is at other addresses is no mapped file.
+    MappingsKnown {
+        /// The process.
+        pid: Pid,
+    },
     /// Addresses were unmapped, or mapped to something that is not a file.
     Unmapped {
         /// The process.
@@ -78,6 +83,17 @@ pub enum Event {
     Descriptors(DescriptorEvent),
     /// What `/proc/PID/fd` said at one moment.
     DescriptorsSeen(DescriptorsSeen),
+    /// A page fault.
+    Fault {
+        /// The process.
+        pid: Pid,
+        /// The thread.
+        tid: Tid,
+        /// The address.
+        address: u64,
+        /// Whether the kernel took it on behalf of the program, inside a call.
+        in_kernel: bool,
+    },
     /// Operations whose detail found no room, folded by call and endpoints. Each event adds to what came before.
     Folded(Folded),
     /// What devices moved since the last time, that no operation tells of.

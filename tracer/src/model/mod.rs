@@ -16,6 +16,7 @@ mod deposit;
 mod descriptors;
 mod device_io;
 mod endpoints;
+mod faults;
 mod finished;
 mod flow;
 mod interval;

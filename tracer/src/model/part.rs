@@ -55,6 +55,8 @@ pub(crate) enum Note {
     SpecialFile,
     /// copy_file_range on a file system that shares extents.
     MaybeReflinked,
+    /// copy_file_range that shared extents.
+    Reflinked,
     /// vmsplice out of a pipe.
     VmspliceCopies,
     /// TLS in the kernel.
@@ -109,6 +111,7 @@ impl Note {
             Self::CopyingSplice => "falls back to a copying splice",
             Self::SpecialFile => "as its driver is expected to do",
             Self::MaybeReflinked => "this file system may share the extents instead of copying",
+            Self::Reflinked => "the file system shared the extents: nothing was copied",
             Self::VmspliceCopies => "vmsplice out of a pipe copies",
             Self::Encrypted => "kTLS: the CPU encrypts or decrypts on the way, unless the card does it",
             Self::FellBack => "should have been passed by reference, but was copied",

@@ -319,6 +319,9 @@ fn event() -> impl Strategy<Value = Event> {
         1 => pid().prop_map(|pid| Event::Executed { pid, comm: "new".to_owned(), time_ns: 0 }),
         5 => changed().prop_map(Event::Descriptors),
         1 => seen().prop_map(Event::DescriptorsSeen),
+        1 => (pid(), 0u64..400, any::<bool>()).prop_map(|(pid, address, in_kernel)| {
+            Event::Fault { pid, tid: pid, address, in_kernel }
+        }),
         1 => folded().prop_map(Event::Folded),
         3 => device_io().prop_map(Event::DeviceIo),
         1 => counters().prop_map(|counters| Event::Counters(Box::new(counters))),

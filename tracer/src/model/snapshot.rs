@@ -23,6 +23,8 @@ pub struct Snapshot {
     pub descriptors: Vec<Descriptor>,
     /// Sums over all descriptors, also those that are not listed.
     pub descriptor_summary: DescriptorSummary,
+    /// Mapped files on which page faults were taken, most faults first.
+    pub mapped_files: Vec<MappedFile>,
     /// Per process, by pid.
     pub processes: Vec<Process>,
     /// Per thread, by pid and tid.
@@ -91,6 +93,8 @@ pub struct Totals {
     pub context_switches: ContextSwitches,
     /// Page faults, in user and in kernel mode, as the kernel accounts them.
     pub page_faults: PageFaults,
+    /// The same by where they were taken and what they were on.
+    pub page_fault_places: FaultPlaces,
     /// Operations for which a hook counted other copies than the copy table derives from the return value.
     pub copy_disagreements: u64,
     /// Detail that was lost; the totals are exact all the same.
@@ -126,6 +130,36 @@ pub struct PageFaults {
     pub minor: u64,
     /// With I/O.
     pub major: u64,
+}
+
+/// Page faults by where they were taken and what they were on. `user` and `kernel` are exact; the other three add up to
+/// the faults that were told one by one.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct FaultPlaces {
+    /// In user mode: the program touched the page.
+    pub user: u64,
+    /// In kernel mode: a call did, or the kernel looked for pages to pin.
+    pub kernel: u64,
+    /// On a file that was mapped shared, or private and not writable.
+    pub file: u64,
+    /// On other memory of the program: anonymous, or a private copy of a file.
+    pub anonymous: u64,
+    /// Neither is known: pages that the kernel faulted in by itself, or the record found no room.
+    pub not_told: u64,
+}
+
+/// A mapped file on which page faults were taken. How many pages each fault brought in is not known: the kernel maps
+/// neighbours that are in the page cache as well (mm/memory.c, `do_fault_around`).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct MappedFile {
+    /// Process.
+    pub pid: u32,
+    /// The file.
+    pub file: FlowEnd,
+    /// Faults in user mode: the program read or wrote the mapping.
+    pub user_faults: u64,
+    /// Faults in kernel mode: a call read or wrote it. They are in the flows of those calls too.
+    pub kernel_faults: u64,
 }
 
 /// Detail that is missing.

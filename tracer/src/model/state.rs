@@ -7,6 +7,7 @@ use super::{
     descriptors::{self, Descriptors},
     event::{Call, CallKind, Counters, Event, Losses, Operation, Tid},
     evidence::Evidence,
+    faults::Faults,
     finished::Finished,
     flow::{Sum, transitions},
     join::{Join, Limits},
@@ -74,6 +75,7 @@ pub struct Model {
     threads: Threads,
     descriptors: Descriptors,
     losses: Losses,
+    faults: Faults,
     /// Mode switches by calls, as the stream has them; the counters know better.
     seen_transitions: u64,
     /// Bytes fetched from storage by I/O calls.
@@ -107,6 +109,7 @@ impl Model {
                 tables: config.most_descriptors,
             }),
             losses: Losses::default(),
+            faults: Faults::default(),
             seen_transitions: 0,
             storage_read_bytes: 0,
             in_flight_at_start: Vec::new(),
@@ -128,6 +131,7 @@ impl Model {
                 let (file, _) = self.join.endpoints.resolve(mapping.serial);
                 self.join.memories.map(mapping.pid, mapping.range, file);
             }
+            Event::MappingsKnown { pid } => self.faults.know(pid),
             Event::Unmapped { pid, range } => self.join.memories.unmap(pid, &range),
             Event::Remapped { pid, from, to } => self.join.memories.remap(pid, &from, &to),
             Event::ThreadStarted(thread) => {
@@ -135,6 +139,7 @@ impl Model {
                 // copy of its parent's.
                 if !thread.attached && thread.parent != thread.pid {
                     self.join.memories.fork(thread.parent, thread.pid);
+                    self.faults.fork(thread.parent, thread.pid);
                 }
                 if thread.attached {
                     self.fresh.insert(thread.tid);
@@ -146,14 +151,19 @@ impl Model {
                 self.fresh.remove(&tid);
                 let last = self.threads.ended(pid, tid, exit_code);
                 if last {
+                    self.faults.forget(pid);
                     self.join.memories.forget(pid);
                 }
                 self.descriptors.ended(pid, tid, last, time_ns);
             }
             Event::Executed { pid, comm, time_ns } => {
                 self.join.memories.forget(pid);
+                self.faults.forget(pid);
                 self.descriptors.executed(pid, time_ns);
                 self.threads.executed(pid, comm);
+            }
+            Event::Fault { pid, tid: _, address, in_kernel } => {
+                self.faults.count(&self.join.memories, pid, address, in_kernel);
             }
             Event::Folded(folded) => {
                 self.fetched(folded.storage_read_bytes);
@@ -215,6 +225,7 @@ impl Model {
             descriptor_summary,
             calls: self.calls.snapshot(),
             flows: self.join.flows.snapshot(&self.join.endpoints),
+            mapped_files: self.faults.files(&self.join.endpoints),
             processes: self.threads.processes(),
             threads: self.threads.threads(),
             in_flight: InFlight {
@@ -281,6 +292,7 @@ impl Model {
             (false, true) => Evidence::Modelled,
             (false, false) => Evidence::Derived,
         };
+        let page_faults = threads.map(|threads| threads.faults).unwrap_or_default();
         let stream = snapshot::Transitions { syscall: self.seen_transitions, ..Default::default() };
         Totals {
             operations: calls.operations,
@@ -306,7 +318,11 @@ impl Model {
             copy_amplification_evidence: cpu.evidence.max(payload_evidence),
             transitions: threads.map_or(stream, |threads| threads.transitions),
             context_switches: threads.map(|threads| threads.switches).unwrap_or_default(),
-            page_faults: threads.map(|threads| threads.faults).unwrap_or_default(),
+            page_faults,
+            page_fault_places: self.faults.places(
+                page_faults.minor.saturating_add(page_faults.major),
+                threads.map_or(0, |threads| threads.transitions.exception / 2),
+            ),
             copy_disagreements: self.join.disagreements,
             losses: losses(self.losses, calls.untraced_submissions),
             kernel_accounts: accounts,

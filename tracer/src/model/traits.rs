@@ -28,6 +28,8 @@ pub(crate) enum Storage {
     Block,
     /// As `Block`; copy_file_range may share extents (`remap_file_range`).
     Reflinking,
+    /// As `Reflinking`, and every write into its page cache passes through iomap, where a hook may stand (XFS).
+    ReflinkingIomap,
     /// A server or another process answers: what it fetches is not in this task's accounts.
     Remote,
 }
@@ -118,8 +120,9 @@ fn storage(kind: EndpointKind, file_system: Option<&str>) -> Storage {
     }
     match file_system {
         Some("tmpfs" | "ramfs" | "devtmpfs" | "hugetlbfs" | "shmem") => Storage::Memory,
+        Some("xfs") => Storage::ReflinkingIomap,
         // Those with `remap_file_range` in their file_operations; overlayfs passes it on to what lies below.
-        Some("btrfs" | "xfs" | "bcachefs" | "ocfs2" | "overlay" | "overlayfs") => Storage::Reflinking,
+        Some("btrfs" | "bcachefs" | "ocfs2" | "overlay" | "overlayfs") => Storage::Reflinking,
         Some(
             "nfs" | "nfs4" | "cifs" | "smb" | "smb2" | "smb3" | "9p" | "v9fs" | "ceph" | "afs" | "fuse"
             | "virtiofs" | "zfs",

@@ -6,8 +6,8 @@ use tracer_common::{
     call::CallKind,
     limits::IOVECS,
     record::{
-        CallRecord, DescriptorRecord, Header, OperationRecord, RecordKind, ThreadRecord, VectorRecord,
-        ZerocopyIds, flag,
+        CallRecord, DescriptorRecord, FaultRecord, Header, OperationRecord, RecordKind, ThreadRecord,
+        VectorRecord, ZerocopyIds, flag,
     },
 };
 
@@ -36,6 +36,7 @@ impl Wire for OperationRecord {}
 impl Wire for VectorRecord {}
 impl Wire for DescriptorRecord {}
 impl Wire for ThreadRecord {}
+impl Wire for FaultRecord {}
 
 fn read<T: Wire>(bytes: &[u8]) -> Option<T> {
     if bytes.len() < size_of::<T>() {
@@ -56,6 +57,12 @@ fn decode_known(bytes: &[u8], table: &CallTable) -> Option<Decoded> {
         RecordKind::OPERATION => {
             let record: OperationRecord = read(bytes)?;
             Decoded::Call(Event::Operation(plain_operation(&record, table)?), None)
+        }
+        RecordKind::FAULT => {
+            let record: FaultRecord = read(bytes)?;
+            let Header { tgid: pid, tid, flags, .. } = record.header;
+            let in_kernel = flags & flag::FAULT_IN_KERNEL != 0;
+            Decoded::Call(Event::Fault { pid, tid, address: record.address, in_kernel }, None)
         }
         RecordKind::VECTOR => Decoded::Call(Event::Operation(vector_operation(&read(bytes)?, table)?), None),
         RecordKind::DESCRIPTOR => {

@@ -50,6 +50,7 @@ pub const HOOKS: &[Hook] = &[
     required("sched_process_exit", "calls cut off by the end of a thread"),
     required("sched_switch", "context switches, time blocked and preempted"),
     optional("page_fault_user", "transitions by exception"),
+    optional("page_fault_kernel", "page faults inside calls by what they were on"),
     optional("irq_handler_entry", "transitions by device interrupts"),
     optional("local_timer_entry", "transitions by the timer's interrupt"),
     optional("reschedule_entry", "transitions by interrupts from other CPUs"),

@@ -341,6 +341,16 @@ impl Probe {
         self.not_typed.as_deref()
     }
 
+    /// How many instructions the verifier walked through for each loaded program, by name; nothing of it before Linux 5.16.
+    pub fn verified_instructions(&self) -> Vec<(String, u32)> {
+        let number = |(name, program): (&str, &aya::programs::Program)| {
+            Some((name.to_owned(), program.info().ok()?.verified_instruction_count()?))
+        };
+        let mut numbers: Vec<_> = self.ebpf.programs().filter_map(number).collect();
+        numbers.sort();
+        numbers
+    }
+
     /// What hooks count on this kernel.
     pub fn sources(&self) -> Sources {
         let counts = |name: &str| self.links.iter().any(|(attached, _)| *attached == name);

@@ -1,4 +1,4 @@
-//! Files that a process had mapped before tracing began, from `/proc/PID/maps`.
+//! Files that a process had mapped before tracing began, or that an exec has mapped, from `/proc/PID/maps`.
 
 use procfs::process::{MMPermissions, MMapPath, Process};
 
@@ -20,9 +20,13 @@ pub(super) fn own(number: u64) -> Serial {
 
 /// The events that tell the model what is mapped already. A process that has vanished has none.
 pub fn of_process(pid: u32, describer: &mut Describer, next: &mut u64) -> Vec<Event> {
-    let maps = i32::try_from(pid).ok().and_then(|pid| Process::new(pid).ok()?.maps().ok());
+    let Some(maps) = i32::try_from(pid).ok().and_then(|pid| Process::new(pid).ok()?.maps().ok()) else {
+        return Vec::new();
+    };
     let mut events = Vec::new();
-    for map in maps.into_iter().flatten() {
+    // One that has ended has no memory any more, but had some.
+    let known = maps.0.iter().any(|map| map.perms.contains(MMPermissions::EXECUTE));
+    for map in maps {
         let MMapPath::Path(path) = &map.pathname else { continue };
         if map.perms.contains(MMPermissions::WRITE | MMPermissions::PRIVATE) {
             // Memory of the program: see decode::is_private_copy.
@@ -35,6 +39,9 @@ pub fn of_process(pid: u32, describer: &mut Describer, next: &mut u64) -> Vec<Ev
         events.push(Event::Endpoint(serial, describer.describe_mapped(device, map.inode, path)));
         let range = map.address.0..map.address.1;
         events.push(Event::Mapped(Mapping { pid, range, serial, offset: map.offset }));
+    }
+    if known {
+        events.push(Event::MappingsKnown { pid });
     }
     events
 }

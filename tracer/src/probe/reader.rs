@@ -202,11 +202,16 @@ impl Reader {
                     exit_code: record.exit_code,
                 });
             }
-            _ => events.push(Event::Executed {
-                pid: record.header.tgid,
-                comm: decode::comm(&record.comm),
-                time_ns: record.header.time_ns,
-            }),
+            _ => {
+                events.push(Event::Executed {
+                    pid: record.header.tgid,
+                    comm: decode::comm(&record.comm),
+                    time_ns: record.header.time_ns,
+                });
+                // The program and its loader were mapped by no call. What has been mapped since is told once more by the
+                // records that follow.
+                events.extend(self.mappings_of(record.header.tgid));
+            }
         }
     }
 

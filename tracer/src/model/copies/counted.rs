@@ -30,6 +30,11 @@ impl Act {
                 (Place::PageCache | Place::Socket | Place::Pipe, Place::PageCache, Some(Mover::Cpu)) => {
                     replace(part, self.copied_to_file(counted.to_file));
                 }
+                (Place::PageCache, Place::PageCache, None)
+                    if part.step.note == Some(Note::MaybeReflinked) =>
+                {
+                    fell_back = self.settle_reflink(part, counted.to_file);
+                }
                 (_, Place::Socket, Some(Mover::None))
                     if self.sources.tcp_send && self.sink.traits.protocol == Protocol::Tcp =>
                 {
@@ -52,7 +57,11 @@ impl Act {
         let traits = self.source.traits;
         let stands = match (traits.kind, traits.storage, traits.protocol) {
             (EndpointKind::File, Storage::Memory, _) => self.sources.tmpfs_read,
-            (EndpointKind::File | EndpointKind::BlockDevice, Storage::Block, _) => self.sources.file_read,
+            (
+                EndpointKind::File | EndpointKind::BlockDevice,
+                Storage::Block | Storage::ReflinkingIomap,
+                _,
+            ) => self.sources.file_read,
             // Some have read paths of their own (DAX, passthrough, network file systems).
             (EndpointKind::File, ..) => self.sources.file_read && to_user > 0,
             (EndpointKind::Socket, _, Protocol::Tcp | Protocol::Unix) => self.sources.socket_receive,
@@ -83,6 +92,7 @@ impl Act {
     fn copied_to_file(&self, counted: u64) -> Option<u64> {
         let stands = match self.sink.traits.storage {
             Storage::Memory | Storage::Block => self.sources.file_write,
+            Storage::ReflinkingIomap => self.sources.iomap_write,
             // Some have write paths of their own (btrfs, network file systems).
             Storage::Reflinking | Storage::Remote => {
                 (self.sources.file_write || self.sources.iomap_write) && counted > 0
@@ -103,6 +113,18 @@ impl Act {
             part.step = Step { mover: Some(Mover::Cpu), note: Some(Note::ZerocopyNotSet), ..part.step };
             replace(part, Some(counted.from_user));
         }
+    }
+
+    /// copy_file_range on a file system that may share extents: what did not arrive as a copy was shared.
+    fn settle_reflink(&self, part: &mut Part, copied: u64) -> Option<Part> {
+        let copied = self.copied_to_file(copied)?.min(part.amount);
+        let counted = Step { evidence: Measured, note: None, ..part.step };
+        part.step = Step { mover: Some(Mover::None), note: Some(Note::Reflinked), ..counted };
+        part.amount -= copied;
+        // The table does not say which of the two it is: neither figure disagrees.
+        part.expected = part.amount;
+        let step = Step { mover: Some(Mover::Cpu), ..counted };
+        (copied > 0).then_some(Part { step, amount: copied, expected: copied })
     }
 
     /// What should have been taken by reference: less what was copied after all.
@@ -223,6 +245,21 @@ mod tests {
         let counted = Counted { to_file: N, ..Counted::NONE };
         let rows = cpu_rows(act(CallKind::CopyFileRange, file(), file(), counted));
         assert_eq!(rows, [(Place::PageCache, Place::PageCache, Some(Mover::Cpu), N, N, Measured)]);
+    }
+
+    #[test]
+    fn copy_file_range_that_shares_extents() {
+        let xfs = Party { traits: Traits::of(&testing::file(1, "xfs", Some(true))), flags: 0 };
+        let (cache, none, cpu) = (Place::PageCache, Some(Mover::None), Some(Mover::Cpu));
+        let shared = act(CallKind::CopyFileRange, xfs, xfs, Counted::NONE);
+        assert_eq!(cpu_rows(shared), [(cache, cache, none, N, N, Measured)]);
+        let copied = act(CallKind::CopyFileRange, xfs, xfs, Counted { to_file: N, ..Counted::NONE });
+        assert_eq!(
+            cpu_rows(copied),
+            [(cache, cache, none, 0, 0, Measured), (cache, cache, cpu, N, N, Measured)]
+        );
+        let unknown = Act { sources: Sources::NONE, ..copied };
+        assert_eq!(cpu_rows(unknown)[0].5, Evidence::Unknown);
     }
 
     #[test]

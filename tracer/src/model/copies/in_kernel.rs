@@ -90,7 +90,9 @@ impl Act {
         if !source.is_file() || !sink.is_file() {
             return self.unknown(parts, self.source.place(), self.sink.place(), None, Note::UnknownEndpoint);
         }
-        let may_share = |traits: Traits| matches!(traits.storage, Storage::Reflinking | Storage::Remote);
+        let may_share = |traits: Traits| {
+            matches!(traits.storage, Storage::Reflinking | Storage::ReflinkingIomap | Storage::Remote)
+        };
         if source.device == sink.device && (may_share(source) || may_share(sink)) {
             self.unknown(parts, cache, cache, None, Note::MaybeReflinked);
         } else {

@@ -1,0 +1,342 @@
+//! The ground truth of copies: for each way of moving bytes, who copied how many from where to where, and how well that
+//! is known on this kernel. Each figure must equal the truth to the byte. Where the document says that a hook counts a
+//! quantity, the copy must be `measured`, and no hook may disagree with what follows from the return values.
+
+use std::path::Path;
+
+use anyhow::{Context as _, Result, ensure};
+use serde_json::Value;
+use zc_trace_tests::{
+    comparison::Comparison,
+    document::Document,
+    figures::{Evidence, figure},
+    scenario::{Outcome, Scenario, last_line, require_root, scenario},
+    skip,
+    tracer::Tracer,
+};
+
+const SIZE: u64 = 1 << 20;
+/// linux/magic.h
+const TMPFS: u64 = 0x0102_1994;
+const XFS: u64 = 0x5846_5342;
+const EXT4: u64 = 0xef53;
+
+/// How a copy is known.
+#[derive(Clone, Copy)]
+enum Known {
+    /// As the document says of this quantity.
+    By(&'static str),
+    /// Measured or derived: on some ways the hook is passed by.
+    ByOrDerived(&'static str),
+    /// Whatever the kernel.
+    As(&'static str),
+}
+use Known::{As, By, ByOrDerived};
+
+/// One row of the truth: from, to, mover, bytes, and how that is known.
+type Row = (&'static str, &'static str, &'static str, u64, Known);
+
+/// Traces the workload; the document and what it reported. Skips if this kernel cannot do that.
+fn traced(scenario: &Scenario, kind: &str, folder: &Path) -> Result<Document> {
+    let input: Vec<u8> = (0..SIZE).map(zc_trace_tests::scenario::pattern).collect();
+    std::fs::write(folder.join("in"), input)?;
+    // Written back, so that reading it past the page cache is possible, and dirty pages are not counted as its own.
+    std::fs::File::open(folder.join("in"))?.sync_all()?;
+    let arguments = [kind.as_ref(), folder.as_os_str()];
+    let ended = Tracer::new(scenario)?.traced(workload!("mover"), &arguments).run()?;
+    let document = ended.document()?;
+    let report = last_line(&String::from_utf8(ended.stdout)?)?;
+    if let Some(why) = report["more"]["cannot"].as_str() {
+        skip!("this kernel or file system cannot: {why}");
+    }
+    ensure!(report["more"]["bytes"].as_u64() == Some(SIZE), "the workload moved {report}");
+    Ok(document)
+}
+
+/// All copies of those flows that go between the workload's own endpoints: not what starting the program read.
+fn copies(document: &Document, methods: &[&str]) -> Result<Vec<Value>> {
+    let mut copies = Vec::new();
+    for flow in document.list("flows")? {
+        let method = flow.text("method")?;
+        let path =
+            |end: &str| Ok::<_, anyhow::Error>(flow.get(&format!("{end}.path"))?.as_str().map(str::to_owned));
+        let of_start = [path("source")?, path("sink")?].into_iter().flatten().any(|path| {
+            ["/usr/", "/lib", "/etc/", "/proc/", "/sys/"].iter().any(|start| path.starts_with(start))
+        });
+        if methods.contains(&method) && !of_start && flow.number("payload_bytes")? >= SIZE {
+            copies.extend(flow.get("copies")?.as_array().context("copies is no list")?.iter().cloned());
+        }
+    }
+    Ok(copies)
+}
+
+fn evidence_of<'a>(document: &'a Document, quantity: &str) -> Result<&'a str> {
+    // Names of quantities hold dots themselves.
+    let all = document.get("evidence")?;
+    all[quantity]["evidence"]
+        .as_str()
+        .with_context(|| format!("the document does not tell how {quantity} is known"))
+}
+
+fn check(document: &Document, name: &str, methods: &[&str], rows: &[Row]) -> Result<()> {
+    let copies = copies(document, methods)?;
+    let mut comparison = Comparison::default();
+    for (from, to, mover, bytes, known) in rows {
+        let of_row = |copy: &&Value| copy["from"] == *from && copy["to"] == *to && copy["mover"] == *mover;
+        let found: Vec<&Value> = copies.iter().filter(of_row).collect();
+        let sum: u64 = found.iter().filter_map(|copy| copy["bytes"].as_u64()).sum();
+        let what = format!("{from} → {to} by {mover}");
+        comparison.equal(&what, sum, *bytes);
+        let evidence =
+            found.iter().filter(|copy| copy["bytes"] != 0).filter_map(|copy| copy["evidence"].as_str());
+        let evidence: Vec<&str> = evidence.collect();
+        let allowed = match known {
+            By(quantity) => Vec::from([evidence_of(document, quantity)?]),
+            ByOrDerived(quantity) => Vec::from([evidence_of(document, quantity)?, "derived"]),
+            As(evidence) => Vec::from([*evidence]),
+        };
+        let holds = evidence.iter().all(|evidence| allowed.contains(evidence));
+        comparison.holds(&format!("{what} is {allowed:?}, not {evidence:?}"), holds);
+        let told = match evidence.first() {
+            Some(&"measured") => Evidence::Measured,
+            Some(&"modelled") => Evidence::Modelled,
+            _ => Evidence::Derived,
+        };
+        figure(&format!("{name}: {what}, bytes"), sum, told);
+    }
+    let cpu: u64 = rows.iter().filter(|row| row.2 == "cpu").map(|row| row.3).sum();
+    let found: u64 =
+        copies.iter().filter(|copy| copy["mover"] == "cpu").filter_map(|copy| copy["bytes"].as_u64()).sum();
+    comparison.equal("copied by the CPU in all", found, cpu);
+    comparison.equal("copy_disagreements", document.number("totals.copy_disagreements")?, 0);
+    comparison.finish()
+}
+
+fn truth(kind: &str, methods: &[&str], rows: &[Row]) -> Outcome {
+    scenario(&format!("evidence/{kind}"), |s| {
+        require_root()?;
+        let document = traced(s, kind, s.folder())?;
+        check(&document, kind, methods, rows)
+    })
+}
+
+fn magic(folder: &Path) -> Result<u64> {
+    Ok(u64::try_from(rustix::fs::statfs(folder)?.f_type)?)
+}
+
+/// Skips unless the files of scenarios lie on a disk's file system that is known here.
+fn disk(scenario: &Scenario) -> Result<u64> {
+    match magic(scenario.folder())? {
+        magic @ (EXT4 | XFS) => Ok(magic),
+        other => skip!("the temporary folder is on neither ext4 nor XFS ({other:#x})"),
+    }
+}
+
+/// The quantity that a buffered write to that file system is told by.
+fn write_quantity(magic: u64) -> &'static str {
+    if magic == XFS { "copies.user_to_page_cache_iomap" } else { "copies.user_to_page_cache" }
+}
+
+#[test]
+fn unix_sockets() -> Outcome {
+    let rows = [
+        ("user", "socket", "cpu", SIZE, By("copies.user_to_unix")),
+        ("socket", "user", "cpu", SIZE, By("copies.socket_to_user")),
+    ];
+    truth("unix", &["send", "recv"], &rows)
+}
+
+#[test]
+fn tcp_with_several_buffers() -> Outcome {
+    let rows = [
+        ("user", "socket", "cpu", SIZE, By("copies.user_to_tcp")),
+        ("socket", "user", "cpu", SIZE, By("copies.socket_to_user")),
+    ];
+    truth("tcp", &["send", "recv"], &rows)
+}
+
+#[test]
+fn udp() -> Outcome {
+    let rows = [
+        ("user", "socket", "cpu", SIZE, By("copies.user_to_udp")),
+        ("socket", "user", "cpu", SIZE, ByOrDerived("copies.socket_to_user")),
+    ];
+    truth("udp", &["send", "recv"], &rows)
+}
+
+#[test]
+fn pipes() -> Outcome {
+    let rows = [
+        ("user", "pipe", "cpu", SIZE, By("copies.user_to_pipe")),
+        ("pipe", "user", "cpu", SIZE, By("copies.pipe_to_user")),
+    ];
+    truth("pipe", &["write", "read"], &rows)
+}
+
+#[test]
+fn buffered_read() -> Outcome {
+    scenario("evidence/file_read", |s| {
+        require_root()?;
+        disk(s)?;
+        let document = traced(s, "file_read", s.folder())?;
+        let rows = [("page_cache", "user", "cpu", SIZE, By("copies.page_cache_to_user"))];
+        check(&document, "file_read", &["read"], &rows)
+    })
+}
+
+#[test]
+fn buffered_write() -> Outcome {
+    scenario("evidence/file_write", |s| {
+        require_root()?;
+        let magic = disk(s)?;
+        let document = traced(s, "file_write", s.folder())?;
+        let rows = [("user", "page_cache", "cpu", SIZE, By(write_quantity(magic)))];
+        check(&document, "file_write", &["write"], &rows)
+    })
+}
+
+/// tmpfs has a read path of its own.
+fn on_tmpfs(kind: &str, rows: &[Row]) -> Outcome {
+    scenario(&format!("evidence/tmpfs {kind}"), |s| {
+        require_root()?;
+        let folder = tempfile::tempdir_in("/dev/shm").context("/dev/shm")?;
+        if magic(folder.path())? != TMPFS {
+            skip!("/dev/shm is no tmpfs");
+        }
+        let document = traced(s, kind, folder.path())?;
+        check(&document, &format!("tmpfs {kind}"), &["read", "write"], rows)
+    })
+}
+
+#[test]
+fn tmpfs_read() -> Outcome {
+    on_tmpfs("file_read", &[("page_cache", "user", "cpu", SIZE, By("copies.tmpfs_to_user"))])
+}
+
+#[test]
+fn tmpfs_write() -> Outcome {
+    on_tmpfs("file_write", &[("user", "page_cache", "cpu", SIZE, By("copies.user_to_page_cache"))])
+}
+
+#[test]
+fn direct_read() -> Outcome {
+    scenario("evidence/direct_read", |s| {
+        require_root()?;
+        disk(s)?;
+        let document = traced(s, "direct_read", s.folder())?;
+        check(&document, "direct_read", &["read"], &[("device", "user", "dma", SIZE, As("measured"))])
+    })
+}
+
+#[test]
+fn direct_write() -> Outcome {
+    scenario("evidence/direct_write", |s| {
+        require_root()?;
+        disk(s)?;
+        let document = traced(s, "direct_write", s.folder())?;
+        check(
+            &document,
+            "direct_write",
+            &["write"],
+            &[("user", "device", "dma", SIZE, ByOrDerived("dma_bytes"))],
+        )
+    })
+}
+
+/// What copies between files is measured by where it arrives; without a hook there it is modelled.
+fn between_files(document: &Document, magic: u64) -> Result<Known> {
+    let measured = evidence_of(document, write_quantity(magic))? == "measured";
+    Ok(As(if measured { "measured" } else { "modelled" }))
+}
+
+#[test]
+fn sendfile_to_a_file() -> Outcome {
+    scenario("evidence/sendfile_to_file", |s| {
+        require_root()?;
+        let magic = disk(s)?;
+        let document = traced(s, "sendfile_to_file", s.folder())?;
+        let known = between_files(&document, magic)?;
+        let rows = [("page_cache", "page_cache", "cpu", SIZE, known)];
+        check(&document, "sendfile_to_file", &["sendfile"], &rows)
+    })
+}
+
+/// ext4 cannot share extents, so that the kernel copies; XFS shares them.
+#[test]
+fn copy_file_range() -> Outcome {
+    scenario("evidence/copy_file_range", |s| {
+        require_root()?;
+        let magic = disk(s)?;
+        let document = traced(s, "copy_file_range", s.folder())?;
+        let known = between_files(&document, magic)?;
+        let hooked = matches!(known, As("measured"));
+        match (magic, hooked) {
+            (EXT4, _) => {
+                let rows = [("page_cache", "page_cache", "cpu", SIZE, known)];
+                check(&document, "copy_file_range", &["copy_file_range"], &rows)
+            }
+            (_, true) => {
+                let rows = [("page_cache", "page_cache", "none", SIZE, known)];
+                check(&document, "copy_file_range (reflink)", &["copy_file_range"], &rows)
+            }
+            (_, false) => skip!("whether XFS shared the extents is not known on this kernel"),
+        }
+    })
+}
+
+/// On kernels that have it, a splice that reads into pages of its own, whose bytes TCP then takes by reference.
+#[test]
+fn sendfile_from_a_device() -> Outcome {
+    scenario("evidence/sendfile_from_zero", |s| {
+        require_root()?;
+        let document = traced(s, "sendfile_from_zero", s.folder())?;
+        let measured = evidence_of(&document, "copies.splice")? == "measured";
+        let known = As(if measured { "measured" } else { "modelled" });
+        check(&document, "sendfile_from_zero", &["sendfile"], &[("device", "socket", "cpu", SIZE, known)])
+    })
+}
+
+#[test]
+fn a_chain_of_splices() -> Outcome {
+    scenario("evidence/chain", |s| {
+        require_root()?;
+        let magic = disk(s)?;
+        let document = traced(s, "chain", s.folder())?;
+        let known = between_files(&document, magic)?;
+        let rows = [
+            ("user", "pipe", "none", SIZE, As("derived")),
+            ("pipe", "pipe", "none", SIZE, As("derived")),
+            ("pipe", "page_cache", "cpu", SIZE, known),
+            ("pipe", "user", "cpu", SIZE, By("copies.pipe_to_user")),
+        ];
+        check(&document, "chain", &["vmsplice", "tee", "splice", "read"], &rows)
+    })
+}
+
+/// What is sent from a mapped file the copy loop faults in, in the kernel: the program itself never touches it.
+#[test]
+fn faults_on_a_mapped_file() -> Outcome {
+    scenario("evidence/faults on a mapped file", |s| {
+        require_root()?;
+        let file = s.file("payload", 8 << 20)?;
+        let arguments = ["mmap+write".as_ref(), file.as_os_str(), "65536".as_ref()];
+        let document = Tracer::new(s)?.traced(workload!("relay"), &arguments).run()?.document()?;
+        let path = file.to_str().context("the path is no text")?;
+        let mapped = document.list("mapped_files")?;
+        let of_file = |found: &&Document| found.get("file.path").is_ok_and(|found| found == path);
+        let found = mapped.iter().find(of_file).context("no faults on the file")?;
+        let mut comparison = Comparison::default();
+        comparison.equal("user_faults", found.number("user_faults")?, 0);
+        // One for each page at most. The kernel maps neighbours that are cached along with it, up to 2 MiB at once.
+        let faults = found.number("kernel_faults")?;
+        comparison.between("kernel_faults", 4, faults, 2048);
+        figure("mmap+write: faults in the kernel for 8 MiB", faults, Evidence::Measured);
+        let places = |name: &str| document.number(&format!("totals.page_fault_places.{name}"));
+        let told = places("file")? + places("anonymous")? + places("not_told")?;
+        let faults =
+            document.number("totals.page_faults.minor")? + document.number("totals.page_faults.major")?;
+        comparison.equal("by place", told, faults.max(places("user")?));
+        comparison.equal("user and kernel", places("user")? + places("kernel")?, faults.max(places("user")?));
+        comparison.finish()
+    })
+}

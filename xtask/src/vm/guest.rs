@@ -1,0 +1,188 @@
+//! What is in a guest: its first process, the programs of the scenarios, and what it is to do.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, bail};
+use xtask::capture;
+use xtask::progress::{Outcome, Step};
+
+use super::initramfs::Initramfs;
+use super::packages::{Cache, Program};
+use crate::workspace::{self, Profile};
+
+/// The guest's first process.
+const INIT: &str = include_str!("guest/init.sh");
+
+/// A guest ends itself after that many seconds, whatever happens: nobody may be left to end it.
+const LIMIT_SECONDS: u32 = 45 * 60;
+
+/// The modules that a guest needs where the kernel does not have them built in.
+pub(super) const MODULES: [&str; 4] = ["virtio_pci", "virtio_blk", "virtio_net", "xfs"];
+
+/// The programs that scenarios trace or are made of, and their packages. Where a scenario asks for one that is not here
+/// (a web server and its client, a browser of documents), it is skipped by name, as on any machine without it.
+const PROGRAMS: [(&str, &str); 18] = [
+    ("dash", "dash"),
+    ("dd", "coreutils"),
+    ("cat", "coreutils"),
+    ("cp", "coreutils"),
+    ("echo", "coreutils"),
+    ("touch", "coreutils"),
+    ("true", "coreutils"),
+    ("sleep", "coreutils"),
+    ("timeout", "coreutils"),
+    ("stty", "coreutils"),
+    ("tar", "tar"),
+    ("gzip", "gzip"),
+    ("strace", "strace"),
+    ("mount", "mount"),
+    ("unshare", "util-linux"),
+    ("setpriv", "util-linux"),
+    ("nsenter", "util-linux"),
+    ("ip", "iproute2"),
+];
+
+/// What of the scenarios is to run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Plan {
+    /// All on ext4, and on XFS those to which the file system matters.
+    Full,
+    /// One or two of each kind, in half a minute.
+    Quick,
+    /// Those with this in their name, on both.
+    Only(String),
+}
+
+/// The scenarios to which the file system matters.
+const ON_XFS: &str = "copies:: endpoints:: from_the_start::cp from_the_start::dd";
+
+/// One or two of each kind.
+const QUICK: &str = "copies::classical_relay copies::sendfile copies::spliced endpoints::descriptors_started \
+    from_the_start::cp:: kernel_accounts::threads_old_and_new midway::between_two_stops own_commands::doctor \
+    raw_form::relay_copies_twice";
+
+impl Plan {
+    /// As the guest reads it: a line per run with its name, the folder for files, and filters.
+    fn lines(&self) -> String {
+        let run = |name: &str, filters: &str| format!("{name} /disk/{name} {filters}\n");
+        match self {
+            Self::Full => run("ext4", "") + &run("xfs", ON_XFS),
+            Self::Quick => run("ext4", QUICK),
+            Self::Only(filter) => run("ext4", filter) + &run("xfs", filter),
+        }
+    }
+}
+
+/// What was built for the guests.
+pub(super) struct Built {
+    zc_trace: PathBuf,
+    scenarios: PathBuf,
+    workloads: Vec<PathBuf>,
+}
+
+/// Builds zc-trace and the scenarios, optimised: emulation is slow enough.
+pub(super) fn build() -> anyhow::Result<Built> {
+    let zc_trace = workspace::build(Profile::Release)?;
+    let step = Step::start("building the scenarios");
+    let mut command = workspace::cargo(&["test", "--package", "zc-trace-tests", "--test", "scenarios"]);
+    command.args(["--release", "--no-run", "--message-format", "json-render-diagnostics"]);
+    let captured = capture::run(command)?;
+    if !captured.status.success() {
+        step.finish(&Outcome::Failed);
+        bail!("the scenarios were not built:\n{}", captured.tail(15));
+    }
+    step.finish(&Outcome::Done(String::new()));
+    let (scenarios, workloads): (Vec<_>, Vec<_>) = executables(&captured.text)
+        .into_iter()
+        .partition(|path| path.parent().is_some_and(|folder| folder.ends_with("deps")));
+    let scenarios = scenarios.into_iter().next().context("cargo names no program of the scenarios")?;
+    Ok(Built { zc_trace, scenarios, workloads })
+}
+
+/// The programs among the artifacts that cargo names, one JSON object a line.
+fn executables(messages: &str) -> Vec<PathBuf> {
+    let value = |line: &str| {
+        let (_, after) = line.split_once(r#""executable":""#)?;
+        let (path, _) = after.split_once('"')?;
+        Some(PathBuf::from(path))
+    };
+    messages.lines().filter(|line| line.starts_with('{')).filter_map(value).collect()
+}
+
+/// Packs it all for a kernel with these modules.
+pub(super) fn pack(
+    cache: &Cache,
+    built: &Built,
+    plan: &Plan,
+    patience: u32,
+    modules: &[PathBuf],
+    to: &Path,
+) -> anyhow::Result<()> {
+    let mut initramfs = Initramfs::new();
+    initramfs.text("init", INIT);
+    initramfs.text("plan", plan.lines());
+    // The variables that the scenarios read: see docs/vm.md.
+    let settings = format!(
+        "LIMIT={LIMIT_SECONDS}\nSCENARIOS={}\nexport ZC_TRACE=/usr/bin/zc-trace\nexport ZC_TRACE_TEST_PATIENCE={patience}\n",
+        quoted(&built.scenarios)?
+    );
+    initramfs.text("settings", settings);
+    let mut list = String::new();
+    for module in modules {
+        let name = module.file_name().context("a module without a name")?;
+        let place = Path::new("/usr/lib/modules").join(name);
+        list = format!("{list}{}\n", place.display());
+        initramfs.file(place, module);
+    }
+    initramfs.text("modules", list);
+    initramfs.text("etc/passwd", "root:x:0:0:root:/:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n");
+    initramfs.text("etc/group", "root:x:0:\nnogroup:x:65534:\n");
+    initramfs.text("etc/hosts", "127.0.0.1 localhost\n");
+    add_programs(&mut initramfs, cache, built)?;
+    initramfs.write(to)
+}
+
+fn add_programs(initramfs: &mut Initramfs, cache: &Cache, built: &Built) -> anyhow::Result<()> {
+    initramfs.program("busybox/busybox", &cache.program("busybox", "busybox-static")?)?;
+    for (name, package) in PROGRAMS {
+        initramfs.program(Path::new("/usr/bin").join(name), &cache.program(name, package)?)?;
+    }
+    initramfs.program("usr/bin/sh", &cache.program("dash", "dash")?)?;
+    let own = |path: &Path| Program { path: path.to_path_buf(), unpacked: None };
+    initramfs.program("usr/bin/zc-trace", &own(&built.zc_trace))?;
+    // The scenarios know their workloads by the paths at which they were built.
+    for path in built.workloads.iter().chain([&built.scenarios]) {
+        initramfs.program(path, &own(path))?;
+    }
+    Ok(())
+}
+
+/// A path as a shell takes it.
+fn quoted(path: &Path) -> anyhow::Result<String> {
+    let text = path.to_str().with_context(|| format!("the path {} is not UTF-8", path.display()))?;
+    Ok(format!("'{}'", text.replace('\'', r"'\''")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn programs_are_found_among_cargos_messages() {
+        let messages = "   Compiling x\n{\"reason\":\"compiler-artifact\",\"executable\":null}\n\
+            {\"reason\":\"compiler-artifact\",\"filenames\":[\"/t/release/relay\"],\"executable\":\"/t/release/relay\",\"fresh\":true}\n";
+        assert_eq!(executables(messages), [Path::new("/t/release/relay")]);
+    }
+
+    #[test]
+    fn a_plan_is_a_line_per_run() {
+        assert_eq!(Plan::Only("relay".to_owned()).lines(), "ext4 /disk/ext4 relay\nxfs /disk/xfs relay\n");
+        assert_eq!(Plan::Full.lines().lines().count(), 2);
+        assert!(!QUICK.contains("  ") && !ON_XFS.contains("  "));
+    }
+
+    #[test]
+    fn a_path_stays_one_word() {
+        assert_eq!(quoted(Path::new("/a b/it's")).unwrap(), r"'/a b/it'\''s'");
+    }
+}

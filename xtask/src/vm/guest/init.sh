@@ -1,0 +1,59 @@
+#!/busybox/busybox sh
+# The first process of a guest: sets it up, runs what /settings and /plan name, and says how it went on the second serial
+# port, in lines that begin with @@@. The first one is the kernel's console.
+export PATH=/usr/bin:/usr/sbin:/busybox HOME=/ TERM=dumb
+/busybox/busybox mkdir -p /proc /sys /dev /run /tmp /disk/ext4 /disk/xfs
+/busybox/busybox --install -s /busybox
+
+say() { echo "@@@ $*" >/dev/ttyS1; }
+must() { "$@" || say "cannot: $*"; }
+
+mount -t proc proc /proc
+mount -t sysfs sysfs /sys
+mount -t devtmpfs dev /dev
+mkdir -p /dev/pts /dev/shm
+mount -t devpts devpts /dev/pts
+mount -t tmpfs tmpfs /dev/shm
+mount -t tmpfs tmpfs /run
+mount -t tracefs tracing /sys/kernel/tracing
+exec </dev/null >/dev/console 2>&1
+stty -F /dev/ttyS1 raw -echo
+. /settings
+
+# Whatever happens, the machine does not run for ever: nobody may be left to end it.
+(sleep "$LIMIT" && say "late" && reboot -f) &
+
+while read -r module; do must insmod "$module"; done </modules
+must mount -t ext4 /dev/vda /disk/ext4
+must mount -t xfs /dev/vdb /disk/xfs
+chmod 1777 /tmp /disk/ext4 /disk/xfs
+
+# Two network cards on one cable. The far end of it is the network namespace `peer`.
+must ip link set lo up
+must ip netns add peer
+must ip link set eth1 netns peer
+must ip address add 10.99.0.1/24 dev eth0
+must ip link set eth0 up
+must ip -n peer address add 10.99.0.2/24 dev eth1
+must ip -n peer link set eth1 up
+must ip -n peer link set lo up
+
+say "up $(uname -r)"
+for form in typed raw; do
+    say "doctor $form"
+    zc-trace doctor --form "$form" 2>&1 | cat >/dev/ttyS1
+done
+while read -r name folder filters; do
+    say "run $name"
+    # Words, if there are any: names of tests hold no spaces.
+    {
+        # shellcheck disable=SC2086
+        TMPDIR=$folder "$SCENARIOS" --color never --test-threads 1 $filters
+        echo "@@@ code $?"
+    } 2>&1 | cat >/dev/ttyS1
+done </plan
+say "end"
+sync
+# Without it the port may be cut off.
+sleep 0.2
+reboot -f

@@ -1,0 +1,131 @@
+//! The machine that a kernel is booted on.
+
+use std::fs::OpenOptions;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use super::packages::{Cache, Program};
+
+/// What runs the guest's instructions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Accelerator {
+    /// The processor itself.
+    Kvm,
+    /// QEMU, which translates them: everywhere, at a tenth of the speed or less.
+    Tcg,
+}
+
+impl Accelerator {
+    /// The processor where it can: a KVM for paravirtual guests only (`kvm_pvm`) opens as any other and then runs no
+    /// kernel of Debian's.
+    pub(super) fn here() -> Self {
+        let opens = OpenOptions::new().read(true).write(true).open("/dev/kvm").is_ok();
+        let cpu = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+        let has_extension = cpu.split_whitespace().any(|word| word == "vmx" || word == "svm");
+        if opens && has_extension && !Path::new("/sys/module/kvm_pvm").exists() {
+            Self::Kvm
+        } else {
+            Self::Tcg
+        }
+    }
+
+    /// QEMU's word. One thread for all of the guest's CPUs under emulation: with one each, kernels panic now and then
+    /// when they patch their own code, which every attached program has them do.
+    fn option(self) -> &'static str {
+        match self {
+            Self::Kvm => "kvm",
+            Self::Tcg => "tcg,thread=single",
+        }
+    }
+
+    /// How long it may take from power on to the first sign of the guest's first process.
+    pub(super) fn boot_limit(self) -> Duration {
+        match self {
+            Self::Kvm => Duration::from_secs(20),
+            Self::Tcg => Duration::from_secs(120),
+        }
+    }
+
+    /// By how much scenarios must be more patient than on the machine itself.
+    pub(super) fn patience(self) -> u32 {
+        match self {
+            Self::Kvm => 2,
+            Self::Tcg => 5,
+        }
+    }
+}
+
+/// What a machine is made of.
+#[derive(Clone, Debug)]
+pub(super) struct Machine {
+    /// QEMU.
+    pub(super) qemu: Program,
+    /// The kernel, unpacked.
+    pub(super) kernel: PathBuf,
+    /// What it starts with.
+    pub(super) initramfs: PathBuf,
+    /// The files behind its disks.
+    pub(super) disks: Vec<PathBuf>,
+    /// Where the console's output goes.
+    pub(super) console: PathBuf,
+    /// Where the second serial port's output goes.
+    pub(super) results: PathBuf,
+}
+
+/// QEMU: the system's, or Debian's unpacked.
+pub(super) fn qemu(cache: &Cache) -> anyhow::Result<Program> {
+    cache.program("qemu-system-x86_64", "qemu-system-x86")
+}
+
+impl Machine {
+    /// The command that runs it.
+    pub(super) fn command(&self, accelerator: Accelerator) -> Command {
+        let mut command = self.qemu.bound_command();
+        if self.qemu.unpacked.is_some() {
+            for folder in ["usr/share/qemu", "usr/share/seabios", "usr/lib/ipxe/qemu"] {
+                command.arg("-L").arg(self.qemu.data(folder));
+            }
+        }
+        command.args(["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"]);
+        command.args(["-accel", accelerator.option(), "-cpu", "max", "-smp", "2", "-m", "2048"]);
+        command.arg("-kernel").arg(&self.kernel).arg("-initrd").arg(&self.initramfs);
+        // `oops=panic`: a kernel that we have damaged must not go on as if nothing were.
+        command.args(["-append", "console=ttyS0 loglevel=5 panic=-1 oops=panic ipv6.disable=1"]);
+        for file in [&self.console, &self.results] {
+            command.arg("-serial").arg(with_path("file:", file));
+        }
+        for (index, disk) in self.disks.iter().enumerate() {
+            let drive = format!("if=none,id=disk{index},format=raw,cache=unsafe,file=");
+            command.arg("-drive").arg(with_path(&drive, disk));
+            command.args(["-device", &format!("virtio-blk-pci,drive=disk{index}")]);
+        }
+        // Two cards on one hub that leads nowhere else.
+        for index in 0..2 {
+            command.args(["-netdev", &format!("hubport,id=net{index},hubid=0")]);
+            command.args(["-device", &format!("virtio-net-pci,netdev=net{index},romfile=")]);
+        }
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        command
+    }
+}
+
+/// QEMU parts an option at its commas, and takes two for one.
+fn with_path(option: &str, path: &Path) -> String {
+    format!("{option}{}", path.display().to_string().replace(',', ",,"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_comma_in_a_path_stays_in_it() {
+        assert_eq!(with_path("file=", Path::new("/a,b")), "file=/a,,b");
+    }
+
+    #[test]
+    fn emulation_has_one_thread() {
+        assert_eq!(Accelerator::Tcg.option(), "tcg,thread=single");
+    }
+}
