@@ -5,6 +5,7 @@ use std::{
     os::fd::AsRawFd as _,
     path::{Path, PathBuf},
     process::Command,
+    ptr,
 };
 
 use anyhow::{Context as _, Result, ensure};
@@ -31,10 +32,31 @@ fn cold_file(scenario: &Scenario) -> Result<PathBuf> {
     require_disk(scenario)?;
     let path = scenario.file("from", usize::try_from(SIZE)?)?;
     let file = File::open(&path)?;
-    // SAFETY: an advice on a descriptor that is open.
-    let outcome = unsafe { libc::posix_fadvise(file.as_raw_fd(), 0, 0, libc::POSIX_FADV_DONTNEED) };
-    ensure!(outcome == 0, "posix_fadvise: {}", std::io::Error::from_raw_os_error(outcome));
+    // Pages that somebody looks at just then stay.
+    wait_until(STEP, "the file to leave the page cache", || {
+        // SAFETY: an advice on a descriptor that is open.
+        let outcome = unsafe { libc::posix_fadvise(file.as_raw_fd(), 0, 0, libc::POSIX_FADV_DONTNEED) };
+        ensure!(outcome == 0, "posix_fadvise: {}", std::io::Error::from_raw_os_error(outcome));
+        Ok(pages_in_cache(&file)? == 0)
+    })?;
     Ok(path)
+}
+
+/// How many pages of a file of [`SIZE`] are in the page cache.
+fn pages_in_cache(file: &File) -> Result<usize> {
+    let size = usize::try_from(SIZE)?;
+    let mut pages = vec![0u8; size / usize::try_from(PAGE)?];
+    // SAFETY: a new mapping of an open file, at an address of the kernel's choice, that is never touched.
+    let address =
+        unsafe { libc::mmap(ptr::null_mut(), size, libc::PROT_READ, libc::MAP_SHARED, file.as_raw_fd(), 0) };
+    ensure!(address != libc::MAP_FAILED, "mmap: {}", std::io::Error::last_os_error());
+    // SAFETY: the mapping is that long, and the vector has a byte for each of its pages.
+    let outcome = unsafe { libc::mincore(address, size, pages.as_mut_ptr()) };
+    let error = std::io::Error::last_os_error();
+    // SAFETY: nothing refers to the mapping.
+    unsafe { libc::munmap(address, size) };
+    ensure!(outcome == 0, "mincore: {error}");
+    Ok(pages.iter().filter(|page| **page & 1 != 0).count())
 }
 
 /// The one flow that carries payload.

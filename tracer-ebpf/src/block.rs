@@ -52,8 +52,8 @@ pub fn block_bio_queue(ctx: Context) -> i32 {
     }
     let request = Request { bio, operation, bytes: bytes as u64 };
     match slot_of(task) {
-        Some(slot) if slot.state & state::BEFORE_EXEC == 0 => own(slot, &request),
-        Some(_) => {}
+        // Also before the command is executed: its `execve` reads the program, and the task's account has that.
+        Some(slot) => own(slot, &request),
         None => foreign(task, &request),
     }
     0
