@@ -13,6 +13,7 @@ macro_rules! workload {
 mod bad_input;
 mod copies;
 mod descriptors;
+mod dma;
 mod endpoints;
 mod evidence;
 mod from_the_start;

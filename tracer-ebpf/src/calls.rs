@@ -47,7 +47,7 @@ pub fn sys_exit(ctx: Context) -> i32 {
 }
 
 #[inline(always)]
-fn shape_of(call: u32) -> CallShape {
+pub fn shape_of(call: u32) -> CallShape {
     SHAPES.get(call).copied().unwrap_or(CallShape::COUNTED)
 }
 
@@ -210,8 +210,9 @@ fn flags(known_start: bool) -> u16 {
     start | storage
 }
 
+/// Whether calls of this class move payload: their records tell what was counted inside.
 #[inline(always)]
-fn is_operation(class: CallClass) -> bool {
+pub fn is_operation(class: CallClass) -> bool {
     class.0 >= CallClass::BUFFER.0 && class.0 <= CallClass::IN_KERNEL.0
 }
 
@@ -430,6 +431,7 @@ fn fold(slot: &ThreadSlot, outcome: &Outcome) -> bool {
     counters.blocked_ns += slot.call_blocked_ns;
     counters.preempted_ns += slot.call_preempted_ns;
     counters.storage_read_bytes += after.storage_read_bytes.wrapping_sub(before.storage_read_bytes);
+    counters.storage_written_bytes += after.storage_written_bytes.wrapping_sub(before.storage_written_bytes);
     counters.counted.add(&slot.counted);
     lost(|losses| losses.folded_operations += 1);
     false

@@ -3,6 +3,8 @@
 #![no_main]
 
 mod arch;
+mod block;
+mod bounce;
 mod calls;
 mod copies;
 mod emit;
@@ -13,6 +15,7 @@ mod identity;
 mod interrupts;
 mod kernel;
 mod maps;
+mod network;
 mod object;
 mod path;
 mod payload;

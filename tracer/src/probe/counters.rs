@@ -149,6 +149,7 @@ pub(super) fn folded(
             sum.blocked_ns += cpu.blocked_ns;
             sum.preempted_ns += cpu.preempted_ns;
             sum.storage_read_bytes += cpu.storage_read_bytes;
+            sum.storage_written_bytes += cpu.storage_written_bytes;
             sum.counted.add(&cpu.counted);
         }
         let before = seen.insert(key, sum).unwrap_or_default();
@@ -171,6 +172,8 @@ pub(super) fn folded(
             blocked_ns: sum.blocked_ns - before.blocked_ns,
             preempted_ns: sum.preempted_ns - before.preempted_ns,
             storage_read_bytes: storage_known.then(|| sum.storage_read_bytes - before.storage_read_bytes),
+            storage_written_bytes: storage_known
+                .then(|| sum.storage_written_bytes - before.storage_written_bytes),
             counted,
         }));
     }
