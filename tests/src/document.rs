@@ -55,8 +55,17 @@ impl Document {
 
     /// `calls` by name.
     pub fn calls(&self) -> Result<BTreeMap<String, CallCount>> {
+        self.counts("calls")
+    }
+
+    /// `requests` by name.
+    pub fn requests(&self) -> Result<BTreeMap<String, CallCount>> {
+        self.counts("requests")
+    }
+
+    fn counts(&self, list: &str) -> Result<BTreeMap<String, CallCount>> {
         let mut calls = BTreeMap::new();
-        for call in self.list("calls")? {
+        for call in self.list(list)? {
             let count = CallCount {
                 count: call.number("count")?,
                 errors: call.number("errors")?,

@@ -17,4 +17,5 @@ pub mod scenario;
 pub mod strace;
 pub mod tracer;
 pub mod types;
+pub mod uring;
 pub mod workload;

@@ -10,6 +10,7 @@ macro_rules! workload {
     };
 }
 
+mod aio;
 mod bad_input;
 mod copies;
 mod descriptors;
@@ -27,4 +28,5 @@ mod referees;
 mod servers;
 mod shapes;
 mod surroundings;
+mod uring;
 mod zerocopy;

@@ -79,8 +79,13 @@ fn every_shape(form: Form) -> Result<()> {
             }
             let probe = load(&types, form, |offsets, config| {
                 change(offsets);
-                let Config { own_tgid, wake_bytes, user_iterators, .. } = *config;
-                *config = Config { own_tgid, wake_bytes, user_iterators, ..shape };
+                *config = Config {
+                    storage_accounts: shape.storage_accounts,
+                    follow: shape.follow,
+                    debug: shape.debug,
+                    sched_switch_arity: shape.sched_switch_arity,
+                    ..*config
+                };
             });
             let probe = probe.with_context(|| format!("{form:?}, {what}, {shape:?}"))?;
             // A kernel may lack a tracepoint or a function, or take no programs on function exits at all.
@@ -101,6 +106,56 @@ fn of_the_typed_form() -> Outcome {
 #[test]
 fn of_the_raw_form() -> Outcome {
     scenario("shapes/raw", |_| every_shape(Form::Raw))
+}
+
+/// What other kernels have of io_uring, by the members that the programs ask for.
+const RINGS: [(&str, Change); 5] = [
+    ("nothing is missing", |_| {}),
+    ("before 6.13", |offsets| {
+        offsets.ctx_file_nodes = ABSENT;
+        (offsets.ctx_fixed_files, offsets.ctx_fixed_count) = (64, 72);
+    }),
+    ("before 5.19", |offsets| {
+        (offsets.request_user_data, offsets.request_fd) = (ABSENT, ABSENT);
+        offsets.request_user_data_before_5_19 = 80;
+        (offsets.network_options, offsets.message_iterator) = (ABSENT, ABSENT);
+    }),
+    ("no registered files", |offsets| {
+        (offsets.ctx_file_nodes, offsets.ctx_fixed_files) = (ABSENT, ABSENT);
+    }),
+    ("no flags of a task", |offsets| offsets.task_flags = ABSENT),
+];
+
+/// What the kernel refused of the hooks for requests.
+fn missing(probe: &Probe) -> Vec<(&'static str, &str)> {
+    let all = probe.missing().iter().map(|(hook, why)| (hook.name, why.as_str()));
+    all.filter(|(name, _)| name.starts_with("io_uring_") || *name == "task_newtask").collect()
+}
+
+#[test]
+fn of_io_uring() -> Outcome {
+    scenario("shapes/io_uring", |_| {
+        let types = types()?;
+        for (number, (what, change)) in RINGS.into_iter().enumerate() {
+            for form in [Form::Typed, Form::Raw] {
+                let probe = load(&types, form, |offsets, _| change(offsets)).context(what)?;
+                ensure!(missing(&probe).is_empty(), "{form:?}, {what}: {:?}", missing(&probe));
+            }
+            // How the tracepoints of other kernels pass things the typed form cannot be loaded for: the verifier knows
+            // those of this one.
+            let passed = if number == 0 { [(3, 0), (5, 0), (5, 1), (7, 0)].as_slice() } else { &[] };
+            for &(arity, position) in passed {
+                let probe = load(&types, Form::Raw, |offsets, config| {
+                    change(offsets);
+                    config.uring_complete_arity = arity;
+                    (config.uring_submit_request, config.uring_queue_request) = (position, position);
+                });
+                let probe = probe.with_context(|| format!("{what}, {arity} arguments"))?;
+                ensure!(missing(&probe).is_empty(), "{what}, {arity} arguments: {:?}", missing(&probe));
+            }
+        }
+        Ok(())
+    })
 }
 
 /// The raw form looks at its own thread before it begins, and is not taken in by the types of another kernel.

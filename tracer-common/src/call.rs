@@ -39,6 +39,13 @@ impl CallClass {
     /// `setsockopt`: as [`Self::COUNTED`], and the first argument's endpoint is described anew when it is next met, because
     /// its protocol may have changed.
     pub const RENEWS: Self = Self(11);
+    /// `io_uring_enter`: as [`Self::COUNTED`], and its two transitions fall to a request that it serves. So do those of
+    /// the following.
+    pub const ENTERS_RING: Self = Self(12);
+    /// `io_submit`: its requests are noted.
+    pub const SUBMITS: Self = Self(13);
+    /// `io_getevents`: the completions that it returns are told.
+    pub const COLLECTS: Self = Self(14);
 }
 
 /// Which argument of a call means what; argument indices from 0, or [`NONE`].
@@ -114,6 +121,8 @@ pub enum CallKind {
     Exec,
     /// `exit`, `exit_group`.
     Exit,
+    /// `io_uring_enter`, `io_submit`, `io_getevents`: for requests, which are operations of their own.
+    Submit,
 }
 
 /// One call that is more than counted.
@@ -235,6 +244,10 @@ pub const CALL_SHAPES: &[NamedShape] = &[
     opens("open_tree"),
     opens("landlock_create_ruleset"),
     descriptor("unshare"),
+    named("io_uring_enter", CallKind::Submit, CallClass::ENTERS_RING, [NONE; 5]),
+    named("io_submit", CallKind::Submit, CallClass::SUBMITS, [NONE; 5]),
+    named("io_getevents", CallKind::Submit, CallClass::COLLECTS, [NONE; 5]),
+    named("io_pgetevents", CallKind::Submit, CallClass::COLLECTS, [NONE; 5]),
 ];
 
 const _: () = assert!(size_of::<CallShape>() == 8);

@@ -119,6 +119,34 @@ offsets! {
     bio_page_pinned = "enum" "BIO_PAGE_PINNED";
     request_metadata = "enum" "__REQ_META";
     operation_append = "enum" "REQ_OP_ZONE_APPEND";
+    request_file = "io_kiocb" "file";
+    request_opcode = "io_kiocb" "opcode";
+    request_flags = "io_kiocb" "flags";
+    request_ctx = "io_kiocb" "ctx";
+    request_user_data = "io_kiocb" "cqe.user_data";
+    request_user_data_before_5_19 = "io_kiocb" "user_data";
+    request_fd = "io_kiocb" "cqe.fd";
+    cqe_user_data = "io_uring_cqe" "user_data";
+    cqe_res = "io_uring_cqe" "res";
+    cqe_flags = "io_uring_cqe" "flags";
+    request_async = "io_kiocb" "async_data";
+    message_iterator = "io_async_msghdr" "msg.msg_iter.ubuf";
+    rw_addr = "io_rw" "addr";
+    rw_len = "io_rw" "len";
+    rw_flags = "io_rw" "flags";
+    network_buffer = "io_sr_msg" "buf";
+    network_length = "io_sr_msg" "len";
+    network_flags = "io_sr_msg" "msg_flags";
+    network_options = "io_sr_msg" "flags";
+    network_notification = "io_sr_msg" "notif";
+    splice_length = "io_splice" "len";
+    splice_fd_in = "io_splice" "splice_fd_in";
+    splice_flags = "io_splice" "flags";
+    ctx_file_nodes = "io_ring_ctx" "file_table.data.nodes";
+    ctx_file_count = "io_ring_ctx" "file_table.data.nr";
+    node_file = "io_rsrc_node" "file_ptr";
+    ctx_fixed_files = "io_ring_ctx" "file_table.files";
+    ctx_fixed_count = "io_ring_ctx" "nr_user_files";
 }
 
 /// What the programs are told once, before they load; a branch on any of these costs nothing at run time.
@@ -137,6 +165,13 @@ pub struct Config {
     pub sched_switch_arity: u32,
     /// 1: the kernel keeps I/O accounts per task.
     pub storage_accounts: u32,
+    /// Number of arguments of the io_uring_complete tracepoint: 5 and more pass ring, request, user data, result and
+    /// flags (since Linux 5.17), 3 pass ring, request and the completion (since 6.16).
+    pub uring_complete_arity: u32,
+    /// Which argument of the tracepoint of a submission is the request: 0 since Linux 6.0, 1 before.
+    pub uring_submit_request: u32,
+    /// Which argument of io_uring_queue_async_work is the request: 0 since Linux 6.0, 1 before.
+    pub uring_queue_request: u32,
     /// A bit for each value of `enum iter_type` that stands for user memory.
     pub user_iterators: u32,
 }
@@ -150,6 +185,9 @@ impl Config {
         debug: 0,
         sched_switch_arity: 3,
         storage_accounts: 0,
+        uring_complete_arity: 5,
+        uring_submit_request: 0,
+        uring_queue_request: 0,
         user_iterators: 0,
     };
 }

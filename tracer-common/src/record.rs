@@ -25,6 +25,10 @@ impl RecordKind {
     pub const EXEC: Self = Self(7);
     /// A [`FaultRecord`]: a page fault.
     pub const FAULT: Self = Self(8);
+    /// A [`RequestRecord`].
+    pub const REQUEST: Self = Self(9);
+    /// A [`NotificationRecord`].
+    pub const NOTIFICATION: Self = Self(10);
 }
 
 /// Bits of [`Header::flags`].
@@ -46,6 +50,8 @@ pub mod flag {
     pub const ZEROCOPY_COPIED: u16 = 64;
     /// The page fault was taken in kernel mode.
     pub const FAULT_IN_KERNEL: u16 = 128;
+    /// Of a request: the kernel chose the buffer among those that the process provided, and where it is is not known.
+    pub const BUFFER_UNKNOWN: u16 = 256;
 }
 
 /// The head of every record.
@@ -167,6 +173,48 @@ pub struct VectorRecord {
     pub iovecs: [IoVec; IOVECS],
 }
 
+/// Who ran a request: [`RequestRecord::ran`].
+pub mod ran {
+    /// The call that submitted it, before it returned.
+    pub const INLINE: u32 = 0;
+    /// Its thread, later.
+    pub const DEFERRED: u32 = 1;
+    /// A worker of the kernel (io-wq).
+    pub const WORKER: u32 = 2;
+    /// The kernel's polling thread (SQPOLL) submitted it.
+    pub const POLLING_THREAD: u32 = 3;
+    /// Not known: it was submitted before tracing began.
+    pub const UNKNOWN: u32 = 4;
+}
+
+/// A completed request of io_uring that moves payload. Its time is that from submission to completion.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[repr(C)]
+pub struct RequestRecord {
+    /// The operation, with the first iovecs if it has any.
+    pub vector: VectorRecord,
+    /// What the program knows it by.
+    pub user_data: u64,
+    /// Mode switches of `io_uring_enter` that fall to it.
+    pub transitions: u32,
+    /// One of [`ran`].
+    pub ran: u32,
+}
+
+/// The kernel is done with the memory of a request that sends without copying, and says whether it copied it after all.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[repr(C)]
+pub struct NotificationRecord {
+    /// The head.
+    pub header: Header,
+    /// Serial of the socket.
+    pub socket: u64,
+    /// The number that the request's record had in `zerocopy`.
+    pub number: u32,
+    /// 1: copied.
+    pub copied: u32,
+}
+
 /// A finished call that changed descriptors or mappings.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 #[repr(C)]
@@ -219,5 +267,7 @@ const _: () = assert!(size_of::<CallRecord>() == 80);
 const _: () = assert!(size_of::<OperationRecord>() == 248);
 const _: () = assert!(size_of::<VectorRecord>() == 248 + 128);
 const _: () = assert!(size_of::<DescriptorRecord>() == 152);
+const _: () = assert!(size_of::<NotificationRecord>() == 40);
+const _: () = assert!(size_of::<RequestRecord>() == 248 + 128 + 16);
 const _: () = assert!(size_of::<FaultRecord>() == 32);
 const _: () = assert!(size_of::<ThreadRecord>() == 64);

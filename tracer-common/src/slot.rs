@@ -147,6 +147,10 @@ pub struct ThreadSlot {
     pub by_reference: u64,
     /// What was counted inside the current call, or inside the last one.
     pub counted: Counted,
+    /// Mode switches of the current `io_uring_enter` that no request has been charged with yet.
+    pub unclaimed_transitions: u32,
+    /// Padding.
+    pub _pad2: u32,
     /// `comm`, as the kernel pads it.
     pub comm: [u8; 16],
 }
@@ -155,7 +159,7 @@ const _: () = assert!(size_of::<Accounts>() == 80);
 const _: () = assert!(size_of::<MetFile>() == 40);
 const _: () = assert!(
     size_of::<ThreadSlot>()
-        == 16 + 16 + 64 + 16 + 8 + 3 * 80 + 16 + 16 + 4 * 8 + 3 * 8 + 16 + 24 + 2 * 40 + 32 + 8 + 8 + 64
+        == 16 + 16 + 64 + 16 + 8 + 3 * 80 + 16 + 16 + 4 * 8 + 3 * 8 + 16 + 24 + 2 * 40 + 32 + 8 + 8 + 64 + 8
 );
 
 /// Exact counters of one system call on one CPU.
@@ -198,9 +202,11 @@ pub struct LossCounters {
     pub untraced_threads: u64,
     /// Endpoints whose identity found no room and stays unknown.
     pub unknown_endpoints: u64,
+    /// Requests that may have moved payload and whose completion was not seen, or not understood.
+    pub untraced_requests: u64,
 }
 
-const _: () = assert!(size_of::<LossCounters>() == 48);
+const _: () = assert!(size_of::<LossCounters>() == 56);
 
 /// What operations are folded by when the ring buffer is full.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Hash)]
@@ -246,7 +252,9 @@ pub struct SpillCounters {
     pub storage_written_bytes: u64,
     /// What was counted inside them.
     pub counted: Counted,
+    /// Of requests: the mode switches that fall to them.
+    pub transitions: u64,
 }
 
 const _: () = assert!(size_of::<SpillKey>() == 40);
-const _: () = assert!(size_of::<SpillCounters>() == 64 + 64);
+const _: () = assert!(size_of::<SpillCounters>() == 64 + 64 + 8);

@@ -14,6 +14,7 @@ use tracer_common::{
 };
 
 use crate::{
+    aio,
     arch::{self, Registers},
     emit,
     form::{Context, hook},
@@ -78,6 +79,9 @@ fn enter(task: Task, slot: &mut ThreadSlot, registers: Registers, number: i64) {
     slot.state = (slot.state | state::IN_CALL) & !(state::MAYBE_IN_CALL | state::NEWBORN);
     if slot.state & state::BEFORE_EXEC == 0 {
         slot.syscall_transitions += 1;
+        if shape_of(slot.call).class == CallClass::SUBMITS {
+            aio::submitted(slot);
+        }
     }
 }
 
@@ -95,10 +99,14 @@ fn note_call(task: Task, slot: &mut ThreadSlot, registers: Registers, number: i6
     slot.sink_flags = 0;
     slot.by_reference = 0;
     slot.counted = Counted::NONE;
+    slot.unclaimed_transitions = 0;
     if slot.state & state::BEFORE_EXEC != 0 {
         return;
     }
     let shape = shape_of(slot.call);
+    if shape.class.0 >= CallClass::ENTERS_RING.0 {
+        slot.unclaimed_transitions = 2;
+    }
     if shape.source_fd != NONE {
         let source = identity::of_descriptor(task, argument(slot, shape.source_fd), &mut slot.met_source);
         slot.source = source.serial;
@@ -167,6 +175,12 @@ fn leave(task: Task, slot: &mut ThreadSlot, registers: Registers, result: i64) {
         shape,
         descriptors: [-1; 2],
     };
+    if shape.class == CallClass::SUBMITS {
+        aio::settled(slot, result);
+    }
+    if shape.class == CallClass::COLLECTS {
+        aio::completed(slot, result);
+    }
     if shape.class == CallClass::READDRESSES || shape.class == CallClass::RENEWS {
         identity::forget(task, argument(slot, 0));
     }
@@ -182,6 +196,7 @@ fn leave(task: Task, slot: &mut ThreadSlot, registers: Registers, result: i64) {
     }
     let told = tell(slot, &outcome);
     count(slot, &outcome, told);
+    slot.unclaimed_transitions = 0;
 }
 
 /// What the descriptors stand for that the call has made: said here, because one that is never read from or written to

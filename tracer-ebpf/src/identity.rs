@@ -38,7 +38,8 @@ pub struct OpenFile {
 }
 
 impl OpenFile {
-    const NONE: Self = Self { serial: 0, flags: 0 };
+    /// No file.
+    pub const NONE: Self = Self { serial: 0, flags: 0 };
 }
 
 /// Looks a descriptor of the current task up.
@@ -61,6 +62,26 @@ pub fn of_descriptor(task: Task, fd: u64, met: &mut MetFile) -> OpenFile {
     let serial = look_up(file, inode, inode_number, generation, fd as u32);
     *met = MetFile { file, inode, inode_number, generation, serial };
     OpenFile { serial, flags }
+}
+
+/// Looks an open file up that no descriptor need stand for (io_uring's registered files have none).
+#[inline(always)]
+pub fn of_file(file: u64, fd: u32) -> OpenFile {
+    if file == 0 {
+        return OpenFile::NONE;
+    }
+    OpenFile { serial: serial_of_file(file, fd as u64), flags: probe(file, offset!(file_flags)) }
+}
+
+/// A global function with numbers as its arguments: the verifier walks it once for each program, not once for each way
+/// that leads to it.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn serial_of_file(file: u64, fd: u64) -> u64 {
+    let inode: u64 = probe(file, offset!(file_inode));
+    let inode_number: u64 = probe(inode, offset!(inode_number));
+    let generation = probe::<u32>(inode, offset!(inode_generation)) as u64;
+    look_up(file, inode, inode_number, generation, fd as u32)
 }
 
 #[inline(always)]

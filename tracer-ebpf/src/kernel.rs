@@ -95,6 +95,15 @@ impl Task {
         self.member(offset!(task_exit_code))
     }
 
+    /// `PF_*`.
+    #[inline(always)]
+    pub fn flags(self) -> u32 {
+        if offset!(task_flags) == ABSENT {
+            return 0;
+        }
+        self.member(offset!(task_flags))
+    }
+
     #[inline(always)]
     pub fn thread_status(self) -> u32 {
         if offset!(task_status) == ABSENT {
@@ -121,12 +130,6 @@ impl Task {
                 form::load(table, offset!(fdtable_fd) as usize),
             )
         }
-    }
-
-    /// `task->flags` (`PF_*`).
-    #[inline(always)]
-    pub fn flags(self) -> u32 {
-        self.member(offset!(task_flags))
     }
 
     /// `task->bio_list`: not null while a block device's driver makes requests of a request.

@@ -7,6 +7,7 @@
 #![no_std]
 #![no_main]
 
+mod aio;
 mod arch;
 mod block;
 mod bounce;
@@ -24,6 +25,8 @@ mod network;
 mod object;
 mod path;
 mod payload;
+mod requests;
 mod sched;
 mod threads;
+mod uring;
 mod zerocopy;

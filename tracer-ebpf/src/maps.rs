@@ -8,8 +8,12 @@ use tracer_common::{
     call::CallShape,
     device::{DeviceBytes, DeviceKey},
     endpoint::Endpoint,
-    limits::{CACHED_FILES, CALLS, DEVICES, ENDPOINTS, FILES, SPILLS, THREADS},
+    limits::{
+        AIO_REQUESTS as MOST_AIO_REQUESTS, CACHED_FILES, CALLS, DEVICES, ENDPOINTS, FILES, IOVECS,
+        MULTISHOTS, NOTIFICATIONS as MOST_NOTIFICATIONS, REQUESTS as MOST_REQUESTS, SPILLS, THREADS,
+    },
     offsets::Control,
+    record::IoVec,
     slot::{CallCounters, LossCounters, SpillCounters, SpillKey, ThreadSlot},
 };
 
@@ -112,6 +116,81 @@ pub static TARGETS: HashMap<u32, u32> = HashMap::with_max_entries(1024, 0);
 /// What may change at run time.
 #[map]
 pub static CONTROL: Array<Control> = Array::with_max_entries(1, 0);
+
+/// What is kept of an io_uring request from its submission to its completion.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub struct Request {
+    pub ring: u64,
+    pub user_data: u64,
+    /// Monotonic time of its submission, ns; 0 if that was before tracing began.
+    pub start_ns: u64,
+    /// When the call that submitted it began: with the thread it names that call.
+    pub call_start_ns: u64,
+    pub tgid: u32,
+    pub tid: u32,
+    pub opcode: u32,
+    /// The low bits of the request's flags: those of its submission (`IOSQE_`).
+    pub flags: u32,
+    /// One of `tracer_common::record::ran`.
+    pub ran: u32,
+    /// Mode switches that it has been charged with.
+    pub transitions: u32,
+    pub buffer: u64,
+    /// Bytes; `u64::MAX` where the iovecs tell, or nobody.
+    pub asked: u64,
+    pub call_flags: u32,
+    pub vectors: u32,
+    /// The descriptor, -1 for a registered file.
+    pub fd: i32,
+    /// What goes before the payload in the buffers of a `recvmsg` that completes many times over, bytes.
+    pub heading: u32,
+    /// Of a send without copying: the kernel's notification that will say whether it copied after all; 0 if none will.
+    pub notification: u64,
+    /// The other file of a splice: its serial,
+    pub other: u64,
+    /// `f_flags`, and
+    pub other_flags: u32,
+    /// descriptor.
+    pub other_fd: i32,
+    pub iovecs: [IoVec; IOVECS],
+}
+
+/// What an io_uring request is told apart by where the kernel does not say which one completes.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub struct RequestName {
+    pub ring: u64,
+    pub user_data: u64,
+}
+
+/// io_uring requests under way by `struct io_kiocb` pointer.
+#[map]
+pub static REQUESTS: LruHashMap<u64, Request> = LruHashMap::with_max_entries(MOST_REQUESTS, 0);
+/// The pointers of those that may complete many times over.
+#[map]
+pub static MULTISHOT_REQUESTS: LruHashMap<RequestName, u64> = LruHashMap::with_max_entries(MULTISHOTS, 0);
+/// What a request of AIO is told apart by.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub struct AioName {
+    pub tgid: u64,
+    /// Address of its `struct iocb` in the process.
+    pub object: u64,
+}
+
+/// Requests of AIO under way; their file is the `other`.
+#[map]
+pub static AIO_REQUESTS: LruHashMap<AioName, Request> = LruHashMap::with_max_entries(MOST_AIO_REQUESTS, 0);
+/// Serials of the sockets of sends without copying, by the pointer of their notification.
+#[map]
+pub static NOTIFICATIONS: LruHashMap<u64, u64> = LruHashMap::with_max_entries(MOST_NOTIFICATIONS, 0);
+/// Where an entry of these is built: too large for the stack.
+#[map]
+pub static REQUEST_SCRATCH: PerCpuArray<Request> = PerCpuArray::with_max_entries(1, 0);
+/// The last completion on each CPU, which an overflow of the completion queue may be reported of once more.
+#[map]
+pub static LAST_COMPLETION: PerCpuArray<RequestName> = PerCpuArray::with_max_entries(1, 0);
 
 /// Adds to one of this CPU's loss counters.
 #[inline(always)]

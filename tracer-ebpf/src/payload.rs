@@ -12,6 +12,11 @@ use tracer_common::{
 /// 64-bit `struct msghdr`: `msg_iov` and `msg_iovlen` (include/linux/socket.h, `struct user_msghdr`).
 const MSG_IOV: u64 = 16;
 const MSG_IOVLEN: u64 = 24;
+/// Likewise `msg_namelen` and `msg_controllen`.
+const MSG_NAMELEN: u64 = 8;
+const MSG_CONTROLLEN: u64 = 40;
+/// Size of `struct io_uring_recvmsg_out` (include/uapi/linux/io_uring.h).
+const RECVMSG_OUT: u32 = 16;
 /// 64-bit `struct mmsghdr`: its size, and where the message's length is.
 const MMSGHDR: u64 = 64;
 const MSG_LEN: u64 = 56;
@@ -50,6 +55,16 @@ pub fn tail(buffer: u64, bytes: u64, into: &mut [u8; 8]) -> bool {
 #[inline(always)]
 pub fn message_vector(header: u64) -> (u64, u64) {
     (user(header.wrapping_add(MSG_IOV)), user(header.wrapping_add(MSG_IOVLEN)))
+}
+
+/// Bytes that the kernel puts before the payload when `recvmsg` completes many times over into provided buffers: a head
+/// and room for address and control data as large as in the program's message header (io_uring/net.c,
+/// `io_recvmsg_multishot`).
+#[inline(always)]
+pub fn multishot_heading(header: u64) -> u32 {
+    let name: u32 = user(header.wrapping_add(MSG_NAMELEN));
+    let control: u64 = user(header.wrapping_add(MSG_CONTROLLEN));
+    RECVMSG_OUT.wrapping_add(name).wrapping_add(control as u32)
 }
 
 /// Copies the first iovecs. Entries beyond `count` keep what was there; user space does not look at them.

@@ -2,6 +2,7 @@
 #![no_std]
 #![no_main]
 
+mod aio;
 mod arch;
 mod block;
 mod bounce;
@@ -19,6 +20,8 @@ mod network;
 mod object;
 mod path;
 mod payload;
+mod requests;
 mod sched;
 mod threads;
+mod uring;
 mod zerocopy;

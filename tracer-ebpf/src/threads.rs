@@ -99,6 +99,7 @@ fn clear(slot: &mut ThreadSlot) {
     slot.fault_registers = [0; 3];
     slot.met_source.file = 0;
     slot.met_sink.file = 0;
+    slot.unclaimed_transitions = 0;
 }
 
 #[inline(always)]

@@ -89,7 +89,8 @@ fn describe_hooks(text: &mut String, probe: &Probe) {
     line(text, format_args!("\nHooks (each was loaded and attached for a trial)"));
     for hook in HOOKS {
         let missing = probe.missing().iter().find(|(missing, _)| missing.name == hook.name);
-        let state = missing.map_or_else(|| "ok".to_owned(), |(_, why)| format!("missing: {why}"));
+        let present = if probe.unneeded().contains(&hook.name) { "not needed here" } else { "ok" };
+        let state = missing.map_or_else(|| present.to_owned(), |(_, why)| format!("missing: {why}"));
         line(text, format_args!("  {:<28} {:<50} {state}", hook.name, hook.gives));
     }
 }

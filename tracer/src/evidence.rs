@@ -62,6 +62,8 @@ pub fn sources(probe: &Probe) -> BTreeMap<String, EvidenceSource> {
     let interrupts = !missing(&["irq_handler_entry", "local_timer_entry"]);
     let source = format!("{hooks}:irq_handler_entry and irq_vectors; from user mode by the saved registers");
     rows.put_if("transitions.interrupt", &source, interrupts, Derived);
+    let source = format!("{hooks}:io_uring_complete; submission at {hooks}:io_uring_submit_req or _sqe");
+    rows.put_if("requests", &source, probe.traces_requests(), Measured);
     rows.0
 }
 

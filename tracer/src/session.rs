@@ -197,8 +197,14 @@ async fn trace_on_runtime(
     };
     announce(&plan, &document.target, missing_tracepoints(&probe));
 
+    let traces_requests = probe.traces_requests();
     let room = Room::new(
-        Model::new(ModelConfig { sources, record_transfers: stream.is_some(), ..ModelConfig::default() }),
+        Model::new(ModelConfig {
+            sources,
+            record_transfers: stream.is_some(),
+            traces_requests,
+            ..ModelConfig::default()
+        }),
         stream,
         live,
     );

@@ -16,7 +16,7 @@ use crate::{environment, linker::LLVMS};
 const COMPILER_PACKAGES: [&str; 3] = ["rustc-web", "libstd-rust-web-dev-bpf", "rust-web-clippy"];
 
 /// The programs that scenarios trace or compare with, and the packages they come in.
-const TEST_PROGRAMS: [(&str, &str); 12] = [
+const TEST_PROGRAMS: [(&str, &str); 13] = [
     ("strace", "strace"),
     ("curl", "curl"),
     ("tmux", "tmux"),
@@ -26,6 +26,7 @@ const TEST_PROGRAMS: [(&str, &str); 12] = [
     ("ps", "procps"),
     ("python3", "python3"),
     ("mkfs.ext4", "e2fsprogs"),
+    ("fio", "fio"),
     ("nginx", "nginx-light"),
     ("socat", "socat"),
     ("rsync", "rsync"),

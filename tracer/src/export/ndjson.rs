@@ -12,7 +12,7 @@ use super::{
     file::{Destination, LineFile, OutputError},
 };
 use crate::model::{
-    event::{CallName, Operation, Serial, Side},
+    event::{CallName, Operation, Ran, Request, Serial, Side},
     snapshot::{ContextSwitches, FlowEnd, PageFaults, Transfer},
 };
 
@@ -55,7 +55,7 @@ impl StreamHeader {
     }
 }
 
-/// One finished I/O call.
+/// One finished I/O call, or request of io_uring or AIO.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct OperationLine {
     /// Process.
@@ -92,6 +92,23 @@ pub struct OperationLine {
     pub interrupts: u32,
     /// The call's flags argument (`MSG_*`, `SPLICE_F_*`, `RWF_*`), as the kernel numbers them.
     pub flags: u32,
+    /// Of a request instead of a call: `name` is its opcode, as in `io_uring:read`, `duration_ns` the time from submission to
+    /// completion, and as it has no thread of its own it has no time blocked, switches, faults and interrupts. Null for a
+    /// call.
+    pub request: Option<RequestLine>,
+}
+
+/// What a request of io_uring or AIO has besides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct RequestLine {
+    /// What the program knows it by.
+    pub user_data: u64,
+    /// Mode switches that fall to it: those of a call fall to the first request that it submits, else to the first that
+    /// completes in it.
+    pub transitions: u32,
+    /// Who ran it: `inline` (the call that submitted it), `deferred` (its thread, later), `worker` or `polling_thread` (the
+    /// kernel's own); `unknown` for AIO, and for what was submitted before tracing began.
+    pub ran: Ran,
 }
 
 /// A descriptor's side of a call.
@@ -132,6 +149,11 @@ impl OperationLine {
             page_faults: PageFaults { minor: call.minor_faults.into(), major: call.major_faults.into() },
             interrupts: call.interrupts,
             flags: operation.flags,
+            request: operation.request.map(|Request { user_data, transitions, ran }| RequestLine {
+                user_data,
+                transitions,
+                ran,
+            }),
         }
     }
 }

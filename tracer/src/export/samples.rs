@@ -66,6 +66,14 @@ pub(crate) fn busy() -> Document {
             call("copy_file_range", 12, 0, 3 * MIB / 2, 1_234_567),
             CallStatistics { unfinished: 1, latency_ns: None, ..call("exit_group", 1, 0, 0, 0) },
         ],
+        requests: vec![RequestStatistics {
+            name: "io_uring:read".to_owned(),
+            count: 40,
+            errors: 2,
+            bytes: MIB,
+            time_ns: 7_654_321,
+            latency_ns: None,
+        }],
         flows: vec![relay_flow(), cached_copy_flow(), log_flow(), silent_flow()],
         descriptors: vec![
             descriptor(4, file("/srv/copy.bin"), 0, 256 * MIB),
@@ -248,6 +256,7 @@ pub(crate) fn relay_flow() -> Flow {
         on_cpu_ns: 147_654_321,
         blocked_ns: 12_345_678,
         preempted_ns: 4_000_001,
+        request_time_ns: 0,
         folded_operations: 0,
         not_written_back_bytes: None,
         zerocopy: None,
@@ -445,6 +454,7 @@ pub(crate) fn operation() -> Operation {
         tail: None,
         zerocopy: None,
         counted: None,
+        request: None,
     }
 }
 

@@ -3,11 +3,12 @@
 use std::collections::{BTreeMap, HashMap};
 
 use hdrhistogram::Histogram;
+use tracer_common::request;
 
 use super::{
     event::{Call, CallKind, CallName, CallTotals},
     method::is_operation,
-    snapshot::{CallStatistics, Latency},
+    snapshot::{CallStatistics, Latency, RequestStatistics},
 };
 
 /// Latencies are told apart to this many decimal digits.
@@ -41,12 +42,16 @@ pub(crate) struct Sums {
     pub(crate) read_bytes: u64,
     /// As `wchar` counts.
     pub(crate) written_bytes: u64,
-    /// Calls that hand requests to the kernel which are not traced.
+    /// Requests that are not traced, or calls that hand such to the kernel.
     pub(crate) untraced_submissions: u64,
 }
 
-/// Calls that submit I/O which other calls do not show (io_uring(7), io_submit(2)).
-const SUBMISSIONS: [&str; 2] = ["io_uring_enter", "io_submit"];
+/// What the opcode of a request may move besides what its completion tells.
+fn moves_unseen(name: CallName) -> bool {
+    let all = request::URING_REQUESTS.iter().chain(request::AIO_REQUESTS);
+    let unknown = [&request::URING_UNKNOWN, &request::AIO_UNKNOWN];
+    all.chain(unknown).any(|request| request.name == name.name && request.moves_unseen)
+}
 
 impl Calls {
     /// A call finished.
@@ -86,18 +91,27 @@ impl Calls {
     }
 
     /// Sums over all calls.
-    pub(crate) fn sums(&self) -> Sums {
+    pub(crate) fn sums(&self, requests_traced: bool) -> Sums {
         let mut sums = Sums::default();
         for (name, totals) in self.known() {
             let add = |sum: &mut u64, more: u64| *sum = sum.saturating_add(more);
-            add(&mut sums.calls, totals.count);
-            add(&mut sums.calls, totals.unfinished);
-            if SUBMISSIONS.contains(&name.name) {
-                add(&mut sums.untraced_submissions, totals.count);
-            }
             if totals.kind.is_some_and(is_operation) {
                 add(&mut sums.operations, totals.count);
             }
+            let submits = match name.name {
+                "io_uring_enter" => !requests_traced,
+                "io_submit" => name.compat,
+                _ => name.is_request() && moves_unseen(name),
+            };
+            if submits {
+                add(&mut sums.untraced_submissions, totals.count);
+            }
+            if name.is_request() {
+                // io_uring/rw.c and fs/aio.c go past fs/read_write.c, and so past the accounts below.
+                continue;
+            }
+            add(&mut sums.calls, totals.count);
+            add(&mut sums.calls, totals.unfinished);
             // fs/read_write.c: add_rchar and add_wchar are called by the read and write families, sendfile and
             // copy_file_range; not by fs/splice.c, net/socket.c or mm/process_vm_access.c.
             match totals.kind {
@@ -113,14 +127,34 @@ impl Calls {
         sums
     }
 
-    /// How people see them, most time first.
-    pub(crate) fn snapshot(&self) -> Vec<CallStatistics> {
+    /// System calls, or requests, most time first.
+    fn sorted(&self, requests: bool) -> Vec<(CallName, CallTotals)> {
         let mut calls: Vec<_> = self
             .known()
             .into_iter()
-            .filter(|(_, totals)| totals.count > 0 || totals.unfinished > 0)
+            .filter(|(name, totals)| {
+                name.is_request() == requests && (totals.count > 0 || totals.unfinished > 0)
+            })
             .collect();
         calls.sort_by_key(|&(name, totals)| (std::cmp::Reverse((totals.duration_ns, totals.count)), name));
+        calls
+    }
+
+    /// How people see requests, most time first.
+    pub(crate) fn requests(&self) -> Vec<RequestStatistics> {
+        let shown = |(name, totals): (CallName, CallTotals)| RequestStatistics {
+            name: shown_name(name),
+            count: totals.count,
+            errors: totals.errors,
+            bytes: totals.bytes,
+            time_ns: totals.duration_ns,
+            latency_ns: self.seen.get(&name).and_then(latency),
+        };
+        self.sorted(true).into_iter().map(shown).collect()
+    }
+
+    /// How people see system calls, most time first.
+    pub(crate) fn snapshot(&self) -> Vec<CallStatistics> {
         let shown = |(name, totals): (CallName, CallTotals)| CallStatistics {
             name: shown_name(name),
             count: totals.count.saturating_add(totals.unfinished),
@@ -132,7 +166,7 @@ impl Calls {
             preempted_ns: totals.preempted_ns,
             latency_ns: self.seen.get(&name).and_then(latency),
         };
-        calls.into_iter().map(shown).collect()
+        self.sorted(false).into_iter().map(shown).collect()
     }
 }
 
@@ -182,7 +216,10 @@ mod tests {
         let read = &calls.snapshot()[0];
         assert_eq!((read.count, read.unfinished, read.bytes), (101, 1, 1500));
         assert_eq!(read.latency_ns, Some(latency));
-        assert_eq!(calls.sums(), Sums { operations: 100, calls: 101, read_bytes: 1500, ..Sums::default() });
+        assert_eq!(
+            calls.sums(true),
+            Sums { operations: 100, calls: 101, read_bytes: 1500, ..Sums::default() }
+        );
     }
 
     #[test]
@@ -205,12 +242,36 @@ mod tests {
             let name = CallName { name: "call", compat: true };
             calls.observe(&testing::call(1, name), Some(kind), bytes);
             assert_eq!(
-                calls.sums(),
+                calls.sums(true),
                 Sums { operations: 1, calls: 1, read_bytes, written_bytes, ..Sums::default() },
                 "{kind:?}"
             );
             assert_eq!(calls.snapshot()[0].name, "call:32");
         }
+    }
+
+    #[test]
+    fn requests_are_operations_but_no_calls() {
+        let mut calls = Calls::default();
+        let observe = |calls: &mut Calls, name, kind, bytes| {
+            let name = CallName { name, compat: false };
+            calls.observe(&testing::call(1, name), kind, bytes);
+        };
+        observe(&mut calls, "io_uring:read", Some(CallKind::Read), 100);
+        observe(&mut calls, "aio:pwrite", Some(CallKind::Write), 50);
+        observe(&mut calls, "io_uring:fsync", None, 0);
+        observe(&mut calls, "io_uring_enter", Some(CallKind::Submit), 0);
+        // They go past fs/read_write.c, and so past rchar and wchar.
+        assert_eq!(calls.sums(true), Sums { operations: 2, calls: 1, ..Sums::default() });
+        assert_eq!(calls.sums(false).untraced_submissions, 1);
+        assert_eq!(calls.snapshot().len(), 1);
+        let requests = calls.requests();
+        assert_eq!(requests.len(), 3);
+        let read = requests.iter().find(|request| request.name == "io_uring:read").unwrap();
+        assert_eq!((read.count, read.bytes, read.time_ns), (1, 100, 1000));
+        // What a driver moves by it nobody says.
+        observe(&mut calls, "io_uring:uring_cmd", None, 0);
+        assert_eq!(calls.sums(true).untraced_submissions, 1);
     }
 
     #[test]

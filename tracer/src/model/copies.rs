@@ -163,7 +163,8 @@ impl Act {
             | CallKind::Unmap
             | CallKind::Remap
             | CallKind::Exec
-            | CallKind::Exit => {}
+            | CallKind::Exit
+            | CallKind::Submit => {}
         }
         self.settle(&mut parts);
         parts

@@ -3,6 +3,8 @@
 
 use std::{collections::BTreeMap, ops::Range};
 
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 pub use tracer_common::{call::CallKind, counted::Counted, endpoint::route, slot::Accounts};
 
 use super::endpoint::Endpoint;
@@ -25,6 +27,14 @@ pub struct CallName {
     pub compat: bool,
 }
 
+impl CallName {
+    /// Whether it is no system call but a request of io_uring or AIO, such as `io_uring:read`: no system call's name has
+    /// a colon.
+    pub fn is_request(self) -> bool {
+        self.name.contains(':')
+    }
+}
+
 /// One thing that happened.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Event {
@@ -34,6 +44,15 @@ pub enum Event {
     Operation(Operation),
     /// Another call finished.
     Call(Call),
+    /// The kernel is done with the memory of a request that sends without copying.
+    Notified {
+        /// The socket.
+        socket: Serial,
+        /// The number that the request has in [`Operation::zerocopy`].
+        number: u32,
+        /// Whether it copied after all.
+        copied: bool,
+    },
     /// A file was mapped (by `mmap`, or it was when tracing began).
     Mapped(Mapping),
     /// All mappings of a process have been reported: what is at other addresses is no mapped file.
@@ -138,6 +157,36 @@ pub struct Operation {
     /// What hooks on the copying functions counted inside the call, as far as there are such: see
     /// [`Sources`](super::sources::Sources). `None` if the call was in flight when tracing began.
     pub counted: Option<Counted>,
+    /// For a request instead of a call.
+    pub request: Option<Request>,
+}
+
+/// What a request of io_uring has besides what every operation has. Its times are from submission to completion.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Request {
+    /// What the program knows it by.
+    pub user_data: u64,
+    /// Mode switches of `io_uring_enter` that fall to it: those of a call fall to the first request that it submits, or
+    /// else to the first that completes in it.
+    pub transitions: u32,
+    /// Who ran it.
+    pub ran: Ran,
+}
+
+/// Who ran a request.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Ran {
+    /// The call that submitted it, before it returned.
+    Inline,
+    /// Its thread, later.
+    Deferred,
+    /// A worker of the kernel.
+    Worker,
+    /// The kernel's polling thread.
+    PollingThread,
+    /// Not known.
+    Unknown,
 }
 
 /// What an operation has to do with MSG_ZEROCOPY. Sockets number such sends; the numbers wrap.
@@ -357,6 +406,8 @@ pub struct Folded {
     pub blocked_ns: u64,
     /// Time preempted in all, ns.
     pub preempted_ns: u64,
+    /// Mode switches in all.
+    pub transitions: u64,
     /// Bytes fetched from storage in all, if the kernel keeps such an account.
     pub storage_read_bytes: Option<u64>,
     /// Bytes made dirty, or written directly, in all.
@@ -483,4 +534,6 @@ pub struct Losses {
     pub unknown_endpoints: u64,
     /// Records of a kind or size that this version does not know.
     pub undecodable_records: u64,
+    /// Requests that may have moved payload, and whose completion was not seen or not understood.
+    pub untraced_requests: u64,
 }

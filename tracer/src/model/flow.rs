@@ -6,7 +6,7 @@ use super::{
     copies,
     endpoint::Place,
     endpoints::{EndpointId, Endpoints},
-    event::{Call, Pid},
+    event::{Call, Operation, Pid},
     evidence::Evidence,
     method::Method,
     part::{Note, Part, Step},
@@ -26,6 +26,8 @@ pub(crate) struct Stats {
     pub(crate) involuntary: u64,
     pub(crate) minor_faults: u64,
     pub(crate) major_faults: u64,
+    /// From submission to completion of requests: no thread's time, and they overlap.
+    pub(crate) request_ns: u64,
 }
 
 impl Stats {
@@ -41,6 +43,18 @@ impl Stats {
             involuntary: call.involuntary.into(),
             minor_faults: call.minor_faults.into(),
             major_faults: call.major_faults.into(),
+            request_ns: 0,
+        }
+    }
+
+    /// What one operation cost: as a call, or as a request.
+    pub(crate) fn of_operation(operation: &Operation) -> Self {
+        let Some(request) = operation.request else { return Self::of(&operation.call) };
+        Self {
+            operations: 1,
+            transitions: request.transitions.into(),
+            request_ns: operation.call.duration_ns.unwrap_or(0),
+            ..Self::default()
         }
     }
 
@@ -55,6 +69,7 @@ impl Stats {
             involuntary,
             minor_faults,
             major_faults,
+            request_ns,
         } = other;
         self.operations = with(self.operations, *operations);
         self.transitions = with(self.transitions, *transitions);
@@ -65,6 +80,7 @@ impl Stats {
         self.involuntary = with(self.involuntary, *involuntary);
         self.minor_faults = with(self.minor_faults, *minor_faults);
         self.major_faults = with(self.major_faults, *major_faults);
+        self.request_ns = with(self.request_ns, *request_ns);
     }
 
     pub(crate) fn add(&mut self, other: &Self) {
@@ -359,6 +375,7 @@ fn shown(key: FlowKey, tally: &Tally, endpoints: &Endpoints) -> snapshot::Flow {
         involuntary,
         minor_faults,
         major_faults,
+        request_ns,
     } = tally.stats;
     let cpu = tally.by_cpu();
     let payload_evidence = key.method.payload_evidence();
@@ -383,6 +400,7 @@ fn shown(key: FlowKey, tally: &Tally, endpoints: &Endpoints) -> snapshot::Flow {
         on_cpu_ns: time_ns.saturating_sub(blocked_ns).saturating_sub(preempted_ns),
         blocked_ns,
         preempted_ns,
+        request_time_ns: request_ns,
         folded_operations: tally.folded,
         not_written_back_bytes: tally.not_written_back(),
         zerocopy: (tally.zerocopy.sends > 0).then(|| zerocopy(&tally.zerocopy)),

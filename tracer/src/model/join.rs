@@ -135,7 +135,7 @@ impl Join {
 
     /// Books an operation.
     pub(crate) fn operation(&mut self, operation: &Operation) {
-        let Operation { call, kind, source, sink, flags, .. } = operation;
+        let Operation { kind, source, sink, flags, .. } = operation;
         let Some(path) = Path::of(&mut self.endpoints, *kind, [*source, *sink], *flags) else { return };
         let act = Act {
             kind: *kind,
@@ -159,8 +159,8 @@ impl Join {
             payload: act.payload(),
             received: act.received(),
             parts,
-            stats: Stats::of(call),
-            late: Late::of(&act, &parts, call.end_ns, call.duration_ns),
+            stats: Stats::of_operation(operation),
+            late: Late::of(&act, &parts, operation.call.end_ns, operation.call.duration_ns),
         };
         self.count_overall(&moved, u64::from(moved.payload > 0));
         match path.way {
@@ -174,7 +174,7 @@ impl Join {
     }
 
     /// The kernel is done with sends of a socket: what was modelled of them is known now.
-    fn reported(&mut self, socket: EndpointId, first: u32, end: u32, copied: bool) {
+    pub(crate) fn reported(&mut self, socket: EndpointId, first: u32, end: u32, copied: bool) {
         let (flows, overall) = (&mut self.flows, &mut self.overall);
         self.zerocopy.done(socket, first, end, copied, |sent| {
             let (copied, of) = sent.verdict();
@@ -217,10 +217,12 @@ impl Join {
             counted: Some(folded.counted),
             sources: self.sources,
         };
+        let request = folded.name.is_request();
         let stats = Stats {
             operations: folded.operations,
-            transitions: folded.operations.saturating_mul(2),
-            time_ns: folded.duration_ns,
+            transitions: folded.transitions,
+            time_ns: if request { 0 } else { folded.duration_ns },
+            request_ns: if request { folded.duration_ns } else { 0 },
             blocked_ns: folded.blocked_ns,
             preempted_ns: folded.preempted_ns,
             ..Stats::default()

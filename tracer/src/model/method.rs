@@ -128,6 +128,7 @@ pub(crate) fn is_operation(kind: CallKind) -> bool {
         | CallKind::Unmap
         | CallKind::Remap
         | CallKind::Exec
-        | CallKind::Exit => false,
+        | CallKind::Exit
+        | CallKind::Submit => false,
     }
 }

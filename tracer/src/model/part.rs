@@ -17,6 +17,8 @@ pub(crate) enum Note {
     DeviceNotKnown,
     /// The storage accounts do not cover this file system.
     NotAccounted,
+    /// There is no storage account of the call or request.
+    NoAccount,
     /// Buffered writes.
     WrittenBackLater,
     /// Writeback that was seen when it happened.
@@ -83,6 +85,7 @@ impl Note {
             Self::UnknownEndpoint => "the endpoint could not be identified",
             Self::DriverCopies => "this disk's driver copies by CPU: no DMA",
             Self::DeviceNotKnown => "whether the device behind it does DMA is not known",
+            Self::NoAccount => "the kernel keeps no account of what this was fetched from storage for",
             Self::NotAccounted => "the kernel's storage accounts do not cover this file system",
             Self::WrittenBackLater => "written back later: not seen here",
             Self::Deferred => "deferred: written back after the call, by whomever",

@@ -13,7 +13,7 @@ use super::{
     event::{
         Call, CallKind, CallName, CallTotals, Counted, Counters, DescriptorChange, DescriptorEvent,
         DescriptorSeen, DescriptorsSeen, DeviceIo, DeviceIoOf, Event, Folded, Losses, Mapping, Operation,
-        Serial, Side, ThreadStarted, ThreadTotals, Zerocopy,
+        Ran, Request, Serial, Side, ThreadStarted, ThreadTotals, Zerocopy,
     },
     method::is_operation,
     part::Step,
@@ -22,7 +22,7 @@ use super::{
     testing,
 };
 
-const KINDS: [CallKind; 17] = [
+const KINDS: [CallKind; 18] = [
     CallKind::Read,
     CallKind::Write,
     CallKind::Receive,
@@ -40,6 +40,7 @@ const KINDS: [CallKind; 17] = [
     CallKind::Remap,
     CallKind::Exec,
     CallKind::Exit,
+    CallKind::Submit,
 ];
 
 /// Numbers that are small, so that things meet, or at the edges.
@@ -57,7 +58,7 @@ fn pid() -> impl Strategy<Value = u32> {
 }
 
 fn name() -> impl Strategy<Value = CallName> {
-    (prop::sample::select(vec!["read", "write", "splice", "futex"]), any::<bool>())
+    (prop::sample::select(vec!["read", "write", "splice", "futex", "io_uring:read"]), any::<bool>())
         .prop_map(|(name, compat)| CallName { name, compat })
 }
 
@@ -211,6 +212,11 @@ fn operation() -> impl Strategy<Value = Operation> {
                         device_written: bytes,
                         device_metadata: 4096,
                     }),
+                    request: call.name.is_request().then_some(Request {
+                        user_data: bytes,
+                        transitions: u32::from(bytes.is_multiple_of(2)) * 2,
+                        ran: Ran::Inline,
+                    }),
                 }
             },
         )
@@ -253,6 +259,7 @@ fn folded() -> impl Strategy<Value = Folded> {
         sink: operation.sink,
         flags: operation.flags,
         operations: operations % 1000,
+        transitions: operations % 2000,
         bytes: operation.bytes,
         duration_ns: operation.call.blocked_ns,
         blocked_ns: operation.call.blocked_ns,
@@ -333,6 +340,7 @@ fn small() -> Model {
     Model::new(ModelConfig {
         sources: Sources::ALL,
         record_transfers: true,
+        traces_requests: false,
         most_waiting_transfers: 4,
         most_flows: 6,
         most_endpoints: 4,
@@ -363,11 +371,15 @@ fn check_sums(model: &Model, events: &[Event]) {
         match event {
             Event::Operation(operation) if is_operation(operation.kind) => {
                 made += 1;
-                switched += if operation.call.duration_ns.is_some() { 2 } else { 1 };
+                switched += match operation.request {
+                    Some(request) => u64::from(request.transitions),
+                    None if operation.call.duration_ns.is_some() => 2,
+                    None => 1,
+                };
             }
             Event::Folded(folded) if is_operation(folded.kind) => {
                 made += folded.operations;
-                switched += 2 * folded.operations;
+                switched += folded.transitions;
             }
             _ => {}
         }

@@ -17,6 +17,8 @@ pub struct Snapshot {
     pub totals: Totals,
     /// Per system call, most time first.
     pub calls: Vec<CallStatistics>,
+    /// Per opcode of io_uring and AIO requests, most time first.
+    pub requests: Vec<RequestStatistics>,
     /// Transfers between the same two endpoints by the same method, most CPU-copied bytes first.
     pub flows: Vec<Flow>,
     /// What each descriptor stood for and what went through it, busiest first; at most 1,000.
@@ -36,7 +38,7 @@ pub struct Snapshot {
 /// Sums over the whole target.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Totals {
-    /// I/O calls that finished.
+    /// I/O calls and requests that finished.
     pub operations: u64,
     /// All system calls that returned, or that the end of a thread cut off.
     pub calls: u64,
@@ -179,8 +181,9 @@ pub struct Losses {
     pub unknown_endpoints: u64,
     /// Records that this version cannot read.
     pub undecodable_records: u64,
-    /// Calls that submitted requests which are not traced yet (`io_uring_enter`, `io_submit`): what these moved is in no
-    /// number, so payload and copies are not known as a whole.
+    /// Requests of io_uring or AIO that may have moved payload and are not traced, or where none is traced the calls that
+    /// submitted them (`io_uring_enter`, `io_submit`): what these moved is in no number, so payload and copies are not
+    /// known as a whole.
     pub untraced_submissions: u64,
 }
 
@@ -223,6 +226,24 @@ pub struct CallStatistics {
     /// Of that, preempted.
     pub preempted_ns: u64,
     /// Distribution of the wall time; null if no call was seen from start to end.
+    pub latency_ns: Option<Latency>,
+}
+
+/// One kind of request.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct RequestStatistics {
+    /// Its name: `io_uring:` and the opcode, as in `io_uring:read`.
+    pub name: String,
+    /// Completions. One request may complete many times over.
+    pub count: u64,
+    /// Of these, how many with an error.
+    pub errors: u64,
+    /// Payload bytes.
+    pub bytes: u64,
+    /// Time from submission to completion, ns; requests overlap. Of further completions of one request, from the one
+    /// before.
+    pub time_ns: u64,
+    /// Distribution of that time; null if no request was seen from start to end.
     pub latency_ns: Option<Latency>,
 }
 
@@ -301,6 +322,8 @@ pub struct Flow {
     pub blocked_ns: u64,
     /// Of that, preempted.
     pub preempted_ns: u64,
+    /// Time from submission to completion of its requests (io_uring), ns: not in `time_ns`, and they overlap.
+    pub request_time_ns: u64,
     /// Of its operations, how many were folded in the kernel (not joined).
     pub folded_operations: u64,
     /// Bytes of its sink that it made dirty (whole pages) and that had not been written to the device when tracing ended:

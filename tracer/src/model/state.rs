@@ -26,6 +26,8 @@ pub struct ModelConfig {
     pub record_transfers: bool,
     /// Most transfers that wait to be taken; further ones are dropped and counted.
     pub most_waiting_transfers: usize,
+    /// Whether requests of io_uring come as operations: else what they move is not known.
+    pub traces_requests: bool,
     /// Most flows that are told apart; the rest is one flow per method, with pid 0.
     pub most_flows: usize,
     /// Most endpoints that are told apart, and most serials that are remembered.
@@ -47,6 +49,7 @@ impl Default for ModelConfig {
         Self {
             sources: Sources::NONE,
             record_transfers: false,
+            traces_requests: true,
             most_waiting_transfers: 65_536,
             most_flows: 100_000,
             // As many open files as the kernel side remembers.
@@ -72,6 +75,7 @@ pub struct Model {
     /// Whether DMA through bounce buffers is.
     sees_bounces: bool,
     calls: Calls,
+    traces_requests: bool,
     threads: Threads,
     descriptors: Descriptors,
     losses: Losses,
@@ -101,6 +105,7 @@ impl Model {
             sees_requests: config.sources.block,
             sees_bounces: config.sources.bounces,
             calls: Calls::default(),
+            traces_requests: config.traces_requests,
             threads: Threads::default(),
             descriptors: Descriptors::new(descriptors::Limits {
                 open: config.most_descriptors,
@@ -127,6 +132,10 @@ impl Model {
             Event::Endpoint(serial, endpoint) => self.join.endpoints.learn(serial, &endpoint),
             Event::Operation(operation) => self.operation(&operation),
             Event::Call(call) => self.call(&call, None, 0),
+            Event::Notified { socket, number, copied } => {
+                let (socket, _) = self.join.endpoints.resolve(socket);
+                self.join.reported(socket, number, number.wrapping_add(1), copied);
+            }
             Event::Mapped(mapping) => {
                 let (file, _) = self.join.endpoints.resolve(mapping.serial);
                 self.join.memories.map(mapping.pid, mapping.range, file);
@@ -202,6 +211,10 @@ impl Model {
 
     fn call(&mut self, call: &Call, kind: Option<CallKind>, bytes: u64) {
         self.calls.observe(call, kind, bytes);
+        if call.name.is_request() {
+            // No call: the mode switches are those of the calls that submitted it.
+            return;
+        }
         self.seen_transitions = self.seen_transitions.saturating_add(transitions(call));
         // A later call without a known start was refused before its entry was seen (seccomp).
         let first = self.fresh.remove(&call.tid);
@@ -224,6 +237,7 @@ impl Model {
             descriptors,
             descriptor_summary,
             calls: self.calls.snapshot(),
+            requests: self.calls.requests(),
             flows: self.join.flows.snapshot(&self.join.endpoints),
             mapped_files: self.faults.files(&self.join.endpoints),
             processes: self.threads.processes(),
@@ -263,7 +277,8 @@ impl Model {
 
     /// The sums alone: their cost does not grow with the flows.
     pub fn totals(&self) -> Totals {
-        let calls = self.calls.sums();
+        let mut calls = self.calls.sums(self.traces_requests);
+        calls.untraced_submissions = calls.untraced_submissions.saturating_add(self.losses.untraced_requests);
         let threads = self.threads.sums();
         let overall = &self.join.overall;
         let (cpu, dma) = (overall.by_cpu(), overall.by_dma());
@@ -370,6 +385,7 @@ fn losses(losses: Losses, untraced_submissions: u64) -> snapshot::Losses {
         untraced_threads,
         unknown_endpoints,
         undecodable_records,
+        untraced_requests: _,
     } = losses;
     snapshot::Losses {
         folded_operations,

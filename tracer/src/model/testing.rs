@@ -125,6 +125,7 @@ pub(crate) fn operation(kind: CallKind, source: u64, sink: u64, bytes: u64) -> O
         tail: None,
         zerocopy: None,
         counted: None,
+        request: None,
     }
 }
 

@@ -3,7 +3,8 @@
 use syscalls::{Sysno, x86};
 use tracer_common::{
     call::{CALL_SHAPES, CallClass, CallKind, CallShape, NONE, NamedShape},
-    limits::{CALL_OTHER, CALLS, COMPAT_BASE},
+    limits::{CALL_OTHER, CALLS, COMPAT_BASE, URING_BASE},
+    request::{self, NamedRequest},
 };
 
 use crate::model::event::CallName;
@@ -15,17 +16,29 @@ pub struct CallTable {
 
 struct Entry {
     name: CallName,
-    shape: Option<&'static NamedShape>,
+    what: What,
+}
+
+enum What {
+    Counted,
+    Call(&'static NamedShape),
+    Request(&'static NamedRequest),
 }
 
 impl Entry {
     /// Of 32-bit calls the kernel side does not read the iovecs, which are laid out differently: only their bytes count.
     fn shape(&self) -> CallShape {
-        let Some(named) = self.shape else { return CallShape::COUNTED };
+        let named = match self.what {
+            What::Counted => return CallShape::COUNTED,
+            What::Request(request) => return request.shape,
+            What::Call(named) => named,
+        };
         let compat = u8::from(self.name.compat);
         match named.shape.class {
             // i386 `mmap` passes a pointer to its arguments (mm/mmap.c, `old_mmap`).
             _ if self.name.compat && named.name == "mmap" => CallShape::COUNTED,
+            // Their requests are laid out differently too.
+            CallClass::SUBMITS | CallClass::COLLECTS if self.name.compat => CallShape::COUNTED,
             CallClass::VECTOR | CallClass::MESSAGE if self.name.compat => {
                 CallShape { class: CallClass::IN_KERNEL, buffer: NONE, length: NONE, compat, ..named.shape }
             }
@@ -39,9 +52,14 @@ impl CallTable {
     pub fn native() -> Self {
         let entries = (0..CALLS as u32)
             .map(|index| {
+                if let Some(request) = request::at(index) {
+                    let name = CallName { name: request.name, compat: false };
+                    return Entry { name, what: What::Request(request) };
+                }
                 let name =
-                    CallName { name: name_at(index), compat: index >= COMPAT_BASE && index != CALL_OTHER };
-                Entry { name, shape: CALL_SHAPES.iter().find(|shape| shape.name == name.name) }
+                    CallName { name: name_at(index), compat: (COMPAT_BASE..CALL_OTHER).contains(&index) };
+                let shape = CALL_SHAPES.iter().find(|shape| shape.name == name.name);
+                Entry { name, what: shape.map_or(What::Counted, What::Call) }
             })
             .collect();
         Self { entries }
@@ -54,7 +72,17 @@ impl CallTable {
 
     /// What it does, if it is more than counted.
     pub fn kind(&self, index: u32) -> Option<CallKind> {
-        Some(self.entries.get(index as usize)?.shape?.kind)
+        match self.entries.get(index as usize)?.what {
+            What::Counted => None,
+            What::Call(named) => Some(named.kind),
+            What::Request(request) => request.kind,
+        }
+    }
+
+    /// Flags that an opcode implies beyond those that it is given: MSG_ZEROCOPY.
+    pub fn implied_flags(&self, index: u32) -> u32 {
+        let zerocopy = [request::SEND_ZC, request::SENDMSG_ZC].map(|opcode| URING_BASE + opcode);
+        if zerocopy.contains(&index) { libc::MSG_ZEROCOPY.cast_unsigned() } else { 0 }
     }
 
     /// Whether it returns new descriptors.
@@ -97,6 +125,8 @@ fn compat_name(number: u32) -> &'static str {
 
 #[cfg(test)]
 mod tests {
+    use tracer_common::limits::{AIO_BASE, AIO_OPCODES, URING_OPCODES};
+
     use super::*;
 
     #[test]
@@ -110,6 +140,28 @@ mod tests {
         assert_eq!(table.kind(3), Some(CallKind::Descriptor));
         assert_eq!(table.kind(39), None, "getpid is only counted");
         assert_eq!(table.name(CALL_OTHER).name, "unknown");
+    }
+
+    #[test]
+    fn requests_have_places_of_their_own() {
+        let table = CallTable::native();
+        let at = |opcode: u32| (table.name(URING_BASE + opcode).name, table.kind(URING_BASE + opcode));
+        // include/uapi/linux/io_uring.h, enum io_uring_op.
+        assert_eq!(at(0), ("io_uring:nop", None));
+        assert_eq!(at(22), ("io_uring:read", Some(CallKind::Read)));
+        assert_eq!(at(27), ("io_uring:recv", Some(CallKind::Receive)));
+        assert_eq!(at(30), ("io_uring:splice", Some(CallKind::Splice)));
+        assert_eq!(at(33), ("io_uring:tee", Some(CallKind::Tee)));
+        assert_eq!(at(47), ("io_uring:send_zc", Some(CallKind::Send)));
+        assert_eq!(at(62), ("io_uring:pipe", None));
+        assert_eq!(at(127), ("io_uring:unknown", None));
+        assert_eq!(table.name(AIO_BASE + 8).name, "aio:pwritev");
+        assert_eq!(table.implied_flags(URING_BASE + 47), libc::MSG_ZEROCOPY.cast_unsigned());
+        assert_eq!(table.implied_flags(URING_BASE + 26), 0);
+        let requests: Vec<_> =
+            table.named().map(|index| table.name(index)).filter(|name| name.is_request()).collect();
+        assert_eq!(requests.len(), (URING_OPCODES + AIO_OPCODES) as usize);
+        assert_eq!(table.shapes().count(), CALLS);
     }
 
     #[test]

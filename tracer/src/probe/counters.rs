@@ -59,6 +59,7 @@ pub(super) fn losses(counters: &PerCpuArray<MapData, LossCounters>) -> Losses {
         sum.lost_events += cpu.lost_events;
         sum.untraced_threads += cpu.untraced_threads;
         sum.unknown_endpoints += cpu.unknown_endpoints;
+        sum.untraced_requests += cpu.untraced_requests;
     }
     sum
 }
@@ -151,6 +152,7 @@ pub(super) fn folded(
             sum.storage_read_bytes += cpu.storage_read_bytes;
             sum.storage_written_bytes += cpu.storage_written_bytes;
             sum.counted.add(&cpu.counted);
+            sum.transitions += cpu.transitions;
         }
         let before = seen.insert(key, sum).unwrap_or_default();
         let Some(kind) = table.kind(key.call) else { continue };
@@ -159,20 +161,29 @@ pub(super) fn folded(
         }
         let mut counted = sum.counted;
         counted.subtract(&before.counted);
+        let name = table.name(key.call);
+        let operations = sum.operations - before.operations;
+        let request = name.is_request();
         events.push(Event::Folded(Folded {
             pid: key.tgid,
-            name: table.name(key.call),
+            name,
             kind,
             source: side(-1, key.source, key.source_flags),
             sink: side(-1, key.sink, key.sink_flags),
-            flags: key.call_flags,
-            operations: sum.operations - before.operations,
+            flags: key.call_flags | table.implied_flags(key.call),
+            operations,
+            transitions: if request {
+                sum.transitions - before.transitions
+            } else {
+                operations.saturating_mul(2)
+            },
             bytes: sum.bytes - before.bytes,
             duration_ns: sum.duration_ns - before.duration_ns,
             blocked_ns: sum.blocked_ns - before.blocked_ns,
             preempted_ns: sum.preempted_ns - before.preempted_ns,
-            storage_read_bytes: storage_known.then(|| sum.storage_read_bytes - before.storage_read_bytes),
-            storage_written_bytes: storage_known
+            storage_read_bytes: (storage_known && !request)
+                .then(|| sum.storage_read_bytes - before.storage_read_bytes),
+            storage_written_bytes: (storage_known && !request)
                 .then(|| sum.storage_written_bytes - before.storage_written_bytes),
             counted,
         }));

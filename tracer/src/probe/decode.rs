@@ -6,13 +6,15 @@ use tracer_common::{
     call::CallKind,
     limits::IOVECS,
     record::{
-        CallRecord, DescriptorRecord, FaultRecord, Header, OperationRecord, RecordKind, ThreadRecord,
-        VectorRecord, ZerocopyIds, flag,
+        CallRecord, DescriptorRecord, FaultRecord, Header, NotificationRecord, OperationRecord, RecordKind,
+        RequestRecord, ThreadRecord, VectorRecord, ZerocopyIds, flag, ran,
     },
 };
 
 use super::{call_table::CallTable, descriptor_calls};
-use crate::model::event::{Call, Event, Mapping, Operation, Serial, Side, ThreadStarted, Zerocopy};
+use crate::model::event::{
+    Call, Event, Mapping, Operation, Ran, Request, Serial, Side, ThreadStarted, Zerocopy,
+};
 
 /// A record, as far as the reader itself has to act on it.
 #[expect(
@@ -35,6 +37,8 @@ impl Wire for CallRecord {}
 impl Wire for OperationRecord {}
 impl Wire for VectorRecord {}
 impl Wire for DescriptorRecord {}
+impl Wire for RequestRecord {}
+impl Wire for NotificationRecord {}
 impl Wire for ThreadRecord {}
 impl Wire for FaultRecord {}
 
@@ -65,6 +69,14 @@ fn decode_known(bytes: &[u8], table: &CallTable) -> Option<Decoded> {
             Decoded::Call(Event::Fault { pid, tid, address: record.address, in_kernel }, None)
         }
         RecordKind::VECTOR => Decoded::Call(Event::Operation(vector_operation(&read(bytes)?, table)?), None),
+        RecordKind::REQUEST => {
+            Decoded::Call(Event::Operation(request_operation(&read(bytes)?, table)?), None)
+        }
+        RecordKind::NOTIFICATION => {
+            let NotificationRecord { socket, number, copied, .. } = read(bytes)?;
+            let event = Event::Notified { socket: Serial(socket), number, copied: copied != 0 };
+            Decoded::Call(event, None)
+        }
         RecordKind::DESCRIPTOR => {
             let record: DescriptorRecord = read(bytes)?;
             let follows = mapping(&record, table)
@@ -122,6 +134,37 @@ fn vector_operation(record: &VectorRecord, table: &CallTable) -> Option<Operatio
     Some(operation)
 }
 
+fn request_operation(record: &RequestRecord, table: &CallTable) -> Option<Operation> {
+    let of_call = &record.vector.operation;
+    let mut operation = if of_call.vectors == 0 {
+        operation(of_call, table)?
+    } else {
+        vector_operation(&record.vector, table)?
+    };
+    if of_call.buffer != 0 {
+        // How large a provided buffer is the record does not tell.
+        let length = if of_call.asked == u64::MAX { of_call.bytes } else { of_call.asked };
+        operation.buffers.push(range(of_call.buffer, length));
+    }
+    if of_call.call.header.flags & flag::BUFFER_UNKNOWN != 0 {
+        operation.buffers_complete = false;
+    }
+    operation.flags |= table.implied_flags(of_call.call.header.call);
+    operation.counted = None;
+    operation.request = Some(Request {
+        user_data: record.user_data,
+        transitions: record.transitions,
+        ran: match record.ran {
+            ran::INLINE => Ran::Inline,
+            ran::DEFERRED => Ran::Deferred,
+            ran::WORKER => Ran::Worker,
+            ran::POLLING_THREAD => Ran::PollingThread,
+            _ => Ran::Unknown,
+        },
+    });
+    Some(operation)
+}
+
 fn is_array_of_messages(name: &str) -> bool {
     matches!(name, "sendmmsg" | "recvmmsg" | "recvmmsg_time64")
 }
@@ -146,6 +189,7 @@ fn operation(record: &OperationRecord, table: &CallTable) -> Option<Operation> {
         tail: (record.call.header.flags & flag::TAIL_KNOWN != 0).then_some(record.tail),
         zerocopy: zerocopy(record),
         counted: (record.call.header.flags & flag::NO_START == 0).then_some(record.counted),
+        request: None,
     })
 }
 
@@ -237,6 +281,8 @@ pub(super) fn comm(bytes: &[u8; 16]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use tracer_common::limits::URING_BASE;
+
     use super::*;
 
     fn bytes_of<T: Wire>(value: &T) -> Vec<u8> {
@@ -274,6 +320,69 @@ mod tests {
         assert_eq!(operation.sink, None);
         assert_eq!((operation.bytes, operation.call.duration_ns), (200, Some(40)));
         assert_eq!(operation.storage_read_bytes, None, "the flag that says it is known is not set");
+    }
+
+    fn request_record(opcode: u32, bytes: u64) -> RequestRecord {
+        let mut operation = read_record(bytes);
+        operation.call.header.kind = RecordKind::REQUEST.0;
+        operation.call.header.call = URING_BASE + opcode;
+        let vector = VectorRecord { operation, ..VectorRecord::default() };
+        RequestRecord { vector, user_data: 42, transitions: 2, ran: ran::WORKER }
+    }
+
+    fn decoded(record: &RequestRecord) -> Operation {
+        match decode(&bytes_of(record), &CallTable::native()) {
+            Decoded::Call(Event::Operation(operation), None) => operation,
+            _ => panic!("not an operation"),
+        }
+    }
+
+    #[test]
+    fn a_request_decodes_as_an_operation_of_its_opcode() {
+        let operation = decoded(&request_record(22, 200));
+        assert_eq!((operation.call.name.name, operation.kind), ("io_uring:read", CallKind::Read));
+        assert_eq!(operation.buffers.as_slice(), std::slice::from_ref(&(0x1000..0x1200)));
+        assert!(operation.buffers_complete);
+        assert_eq!((operation.bytes, operation.storage_read_bytes, operation.counted), (200, None, None));
+        let request = Request { user_data: 42, transitions: 2, ran: Ran::Worker };
+        assert_eq!(operation.request, Some(request));
+        assert_eq!(decoded(&request_record(47, 200)).flags, libc::MSG_ZEROCOPY.cast_unsigned());
+    }
+
+    #[test]
+    fn a_provided_buffer_is_as_long_as_its_payload() {
+        let mut record = request_record(27, 200);
+        record.vector.operation.asked = u64::MAX;
+        let operation = decoded(&record);
+        assert_eq!((operation.asked_bytes, operation.buffers.first().cloned()), (None, Some(0x1000..0x10c8)));
+        record.vector.operation.buffer = 0;
+        record.vector.operation.call.header.flags |= flag::BUFFER_UNKNOWN;
+        assert!(!decoded(&record).buffers_complete);
+    }
+
+    #[test]
+    fn a_request_of_a_vector_has_its_buffers() {
+        let mut record = request_record(1, 30);
+        record.vector.operation.buffer = 0;
+        record.vector.operation.vectors = 2;
+        record.vector.iovecs[..2].copy_from_slice(&[
+            tracer_common::record::IoVec { base: 100, length: 10 },
+            tracer_common::record::IoVec { base: 300, length: 20 },
+        ]);
+        let operation = decoded(&record);
+        assert_eq!(operation.buffers, [100..110, 300..320]);
+        assert_eq!(operation.asked_bytes, Some(30));
+    }
+
+    #[test]
+    fn a_request_that_moves_nothing_is_a_call_of_its_own_name() {
+        let header =
+            Header { kind: RecordKind::CALL.0, call: URING_BASE + 3, tgid: 7, tid: 8, ..Header::default() };
+        let record = CallRecord { header, duration_ns: 5, ..CallRecord::default() };
+        let Decoded::Call(Event::Call(call), None) = decode(&bytes_of(&record), &CallTable::native()) else {
+            panic!("not a call");
+        };
+        assert_eq!((call.name.name, call.name.is_request()), ("io_uring:fsync", true));
     }
 
     #[test]

@@ -46,6 +46,7 @@ const fn returns(name: &'static str, functions: &'static [&'static str], gives: 
 /// In the order in which they are attached: births first, so that no thread slips through; calls last.
 pub const HOOKS: &[Hook] = &[
     required("sched_process_fork", "threads and children from their birth"),
+    optional("task_newtask", "the kernel's own threads for io_uring"),
     required("sched_process_exec", "new programs"),
     required("sched_process_exit", "calls cut off by the end of a thread"),
     required("sched_switch", "context switches, time blocked and preempted"),
@@ -60,6 +61,11 @@ pub const HOOKS: &[Hook] = &[
     optional("net_dev_start_xmit", "DMA of network cards: packets sent"),
     optional("net_dev_xmit", "packets that a network card refused"),
     optional("swiotlb_bounced", "DMA through bounce buffers"),
+    optional(URING_COMPLETE, "requests of io_uring, as operations"),
+    optional("io_uring_submit_req", "when and by whom a request was submitted (since Linux 6.5)"),
+    optional("io_uring_submit_sqe", "when and by whom a request was submitted (before)"),
+    optional("io_uring_queue_async_work", "requests run by workers of the kernel"),
+    optional("io_uring_cqe_overflow", "requests whose completion found no room"),
     optional("skb_copy_datagram_iovec", "copies from sockets"),
     returns("filemap_read", &["filemap_read"], "copies from the page cache"),
     returns("shmem_file_read_iter", &["shmem_file_read_iter"], "copies from tmpfs"),
@@ -85,3 +91,9 @@ pub const ATTACH_THREADS: &str = "attach_threads";
 
 /// Looks at the daemon itself by the structure offsets, to see whether they fit: in the raw form.
 pub const CHECK_OFFSETS: &str = "check_offsets";
+
+/// Completions of io_uring: without them none of its requests is traced.
+pub const URING_COMPLETE: &str = "io_uring_complete";
+
+/// Hooks that stand in for each other: what the kernel lacks of a pair is not needed.
+pub const PAIRS: &[(&str, &str)] = &[("io_uring_submit_sqe", "io_uring_submit_req")];

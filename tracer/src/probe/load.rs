@@ -19,8 +19,8 @@ use super::{
     diagnostics::Diagnostics,
     error::{LoadError, from_aya, no_btf, other, refused},
     form::{Form, Source},
-    hooks::{ATTACH_THREADS, CHECK_OFFSETS, HOOKS, Hook, Need, Place},
-    offsets::Types,
+    hooks::{ATTACH_THREADS, CHECK_OFFSETS, HOOKS, Hook, Need, PAIRS, Place, URING_COMPLETE},
+    offsets::{Types, Uring},
     programs::{self, Link},
     reader::Reader,
 };
@@ -50,6 +50,7 @@ pub struct Probe {
     missing: Vec<(&'static Hook, String)>,
     links: Vec<(&'static str, Link)>,
     not_typed: Option<String>,
+    unneeded: Vec<&'static str>,
 }
 
 impl Probe {
@@ -91,6 +92,7 @@ impl Probe {
     ) -> Result<Self, LoadError> {
         let mut offsets = types.offsets();
         check_members(&offsets, form)?;
+        let uring = Uring::of(types);
         let mut config = Config {
             own_tgid: std::process::id(),
             follow: u32::from(options.follow),
@@ -98,6 +100,9 @@ impl Probe {
             debug: u32::from(options.debug),
             sched_switch_arity: types.tracepoint_arity("sched_switch").unwrap_or(3),
             storage_accounts: u32::from(has_storage_accounts(&offsets)),
+            uring_complete_arity: uring.complete_arity,
+            uring_submit_request: uring.submit_request,
+            uring_queue_request: uring.queue_request,
             user_iterators: types.user_iterators(),
         };
         adjust(&mut offsets, &mut config);
@@ -123,6 +128,7 @@ impl Probe {
             missing: Vec::new(),
             links: Vec::new(),
             not_typed: None,
+            unneeded: Vec::new(),
         };
         probe.fill_maps()?;
         probe.load_programs(types, btf.as_ref())?;
@@ -143,8 +149,21 @@ impl Probe {
     }
 
     fn load_programs(&mut self, types: &Types, btf: Option<&Btf>) -> Result<(), LoadError> {
+        let uring = Uring::of(types);
         for hook in HOOKS {
-            let outcome = self.load_program(hook, types, btf);
+            let stands_in = |(one, other): &(&str, &str)| {
+                *one == hook.name && types.has_tracepoint(other)
+                    || *other == hook.name && types.has_tracepoint(one) && !types.has_tracepoint(other)
+            };
+            if PAIRS.iter().any(stands_in) {
+                self.unneeded.push(hook.name);
+                continue;
+            }
+            let outcome = if hook.name.starts_with("io_uring_") && !uring.is_known() {
+                Err(LoadError::NoTracepoint(hook.name))
+            } else {
+                self.load_program(hook, types, btf)
+            };
             self.settle(hook, outcome)?;
         }
         match btf {
@@ -198,7 +217,8 @@ impl Probe {
             self.check_offsets()?;
         }
         for hook in HOOKS {
-            if self.missing.iter().any(|(missing, _)| missing.name == hook.name) {
+            let is_missing = self.missing.iter().any(|(missing, _)| missing.name == hook.name);
+            if is_missing || self.unneeded.contains(&hook.name) {
                 continue;
             }
             let outcome = match hook.place {
@@ -329,6 +349,16 @@ impl Probe {
     /// Hooks that this kernel does not have or refused, with the reason.
     pub fn missing(&self) -> &[(&'static Hook, String)] {
         &self.missing
+    }
+
+    /// Hooks that this kernel has another one for.
+    pub fn unneeded(&self) -> &[&'static str] {
+        &self.unneeded
+    }
+
+    /// Whether requests of io_uring are traced.
+    pub fn traces_requests(&self) -> bool {
+        !self.missing.iter().any(|(hook, _)| hook.name == URING_COMPLETE)
     }
 
     /// The form that was loaded.

@@ -146,3 +146,39 @@ impl Types {
         u32::try_from(function.parameters.len()).ok()?.checked_sub(1)
     }
 }
+
+/// How the tracepoints of io_uring pass what they tell.
+#[derive(Clone, Copy, Debug)]
+pub struct Uring {
+    /// Number of arguments of `io_uring_complete`; 0 if it is absent or of a form that is not known.
+    pub complete_arity: u32,
+    /// Which argument of the tracepoint of a submission is the request.
+    pub submit_request: u32,
+    /// Which argument of `io_uring_queue_async_work` is the request.
+    pub queue_request: u32,
+}
+
+impl Uring {
+    /// As these types have it.
+    pub fn of(types: &Types) -> Self {
+        let arity = |name| types.tracepoint_arity(name).unwrap_or(0);
+        // Linux 5.15 passes no request (4 arguments), 5.17 passes ring, request, user data, result and flags, 5.19 two
+        // more, and 6.16 ring, request and completion.
+        let complete_arity = match arity("io_uring_complete") {
+            known @ (3 | 5 | 7) if types.offset("io_kiocb", "opcode").is_some() => known,
+            _ => 0,
+        };
+        // Since Linux 6.0 the request comes first, with at most one argument more; before, the ring did.
+        let request = |arity: u32| u32::from(arity > 2);
+        Self {
+            complete_arity,
+            submit_request: request(arity("io_uring_submit_req").max(arity("io_uring_submit_sqe"))),
+            queue_request: request(arity("io_uring_queue_async_work")),
+        }
+    }
+
+    /// Whether requests can be traced.
+    pub fn is_known(self) -> bool {
+        self.complete_arity != 0
+    }
+}

@@ -19,6 +19,7 @@ pub fn report(document: &Document, style: Style) -> String {
     header::write(&mut page, document);
     flows::write(&mut page, &document.snapshot.flows);
     calls::write(&mut page, &document.snapshot.calls);
+    calls::write_requests(&mut page, &document.snapshot.requests);
     descriptors::write(&mut page, &document.snapshot);
     calls::write_processes(&mut page, &document.snapshot.processes);
     gaps::write_losses(&mut page, &document.snapshot.totals.losses);

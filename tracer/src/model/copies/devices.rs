@@ -115,7 +115,7 @@ impl Act {
                 parts.push(step(Mover::Dma, Modelled, Some(Note::DeviceNotKnown)), bytes)
             }
             (_, _, None) => {
-                self.unknown(parts, Place::Device, Place::PageCache, Some(Mover::Dma), Note::NotAccounted);
+                self.unknown(parts, Place::Device, Place::PageCache, Some(Mover::Dma), Note::NoAccount);
             }
         }
     }

@@ -4,7 +4,7 @@ use super::*;
 use crate::model::{
     Model, ModelConfig,
     endpoint::EndpointKind,
-    event::{Call, CallName, Event, Serial, Side, ThreadStarted},
+    event::{Call, CallName, Counters, Event, Losses, Ran, Request, Serial, Side, ThreadStarted},
     evidence::Evidence,
     snapshot::Snapshot,
     testing::{
@@ -315,6 +315,7 @@ fn folded_operations_are_in_flows_but_not_joined() {
         sink: None,
         flags: 0,
         operations: 10,
+        transitions: 20,
         bytes: 1000,
         duration_ns: 5000,
         blocked_ns: 0,
@@ -410,4 +411,56 @@ fn what_is_remembered_is_bounded() {
     // 4096 pieces, and 1024 entries of a pipe, with as many again that wait to be collected.
     let deposits = model.join().deposits.len();
     assert!(deposits <= 3 * (4096 + 1024), "{deposits}");
+}
+
+/// The same as a request of io_uring, charged with that many mode switches.
+fn requested(operation: Operation, transitions: u32) -> Operation {
+    let name = match operation.kind {
+        CallKind::Read => "io_uring:read",
+        _ => "io_uring:send",
+    };
+    Operation {
+        call: Call { name: CallName { name, compat: false }, ..operation.call },
+        storage_read_bytes: None,
+        request: Some(Request { user_data: 1, transitions, ran: Ran::Inline }),
+        ..operation
+    }
+}
+
+#[test]
+fn requests_are_joined_and_cost_what_they_are_charged_with() {
+    let send = Operation { kind: CallKind::Send, ..write(SOCKET, 0..100) };
+    let snapshot = after([requested(read(FILE, 0..100), 2), requested(send, 0)]);
+    let flow = flow(&snapshot, "read+send");
+    assert_eq!((flow.payload_bytes, flow.operations, flow.transitions), (100, 2, 2));
+    // No thread spent the time between submission and completion.
+    assert_eq!((flow.time_ns, flow.blocked_ns, flow.request_time_ns), (0, 0, 2000));
+    assert_eq!((snapshot.totals.operations, snapshot.totals.calls), (2, 0));
+    assert_eq!(snapshot.totals.transitions.syscall, 0, "those are of io_uring_enter, which comes by itself");
+    assert_eq!(snapshot.totals.cpu_copied_bytes, Some(200));
+}
+
+#[test]
+fn requests_that_are_not_traced_leave_copies_unknown() {
+    let mut model = model();
+    let losses = Losses { untraced_requests: 3, ..Losses::default() };
+    model.apply([Event::Counters(Box::new(Counters { losses, ..Counters::default() }))]);
+    let totals = model.totals();
+    assert_eq!((totals.cpu_copied_bytes, totals.losses.untraced_submissions), (None, 3));
+}
+
+#[test]
+fn a_notification_says_what_became_of_a_send() {
+    let zerocopy = Some(Zerocopy::Sent { first: 9, end: 10 });
+    let flags = libc::MSG_ZEROCOPY.cast_unsigned();
+    let send = Operation { kind: CallKind::Send, flags, zerocopy, ..write(SOCKET, 0..100) };
+    let mut model = model();
+    let notified = Event::Notified { socket: Serial(SOCKET), number: 9, copied: true };
+    model.apply([Event::Operation(requested(send, 2)), notified]);
+    let snapshot = model.snapshot();
+    let flow = flow(&snapshot, "send(MSG_ZEROCOPY)");
+    assert_eq!(
+        (flow.cpu_copied_bytes, flow.zerocopy.as_ref().map(|sends| sends.copied)),
+        (Some(100), Some(1))
+    );
 }

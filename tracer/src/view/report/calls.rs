@@ -2,7 +2,7 @@
 
 use super::heading;
 use crate::{
-    model::snapshot::{CallStatistics, Latency, Process},
+    model::snapshot::{CallStatistics, Latency, Process, RequestStatistics},
     view::{
         format::{UNKNOWN, bytes, count, decimal, escape, short_duration},
         layout::{Column, Page, Table, left, right, spare},
@@ -25,6 +25,17 @@ const COLUMNS: [Column; 11] = [
     right("p99"),
     spare("max", 3),
     left("syscall"),
+];
+
+const REQUEST_COLUMNS: [Column; 8] = [
+    right("seconds"),
+    right("µs/request"),
+    right("requests"),
+    right("errors"),
+    right("bytes"),
+    spare("p50", 2),
+    spare("p99", 1),
+    left("opcode"),
 ];
 
 pub(super) fn write(page: &mut Page, calls: &[CallStatistics]) {
@@ -50,6 +61,33 @@ pub(super) fn write(page: &mut Page, calls: &[CallStatistics]) {
             &format!("no room for: {left_out} (a wider terminal or --json has them)"),
         );
     }
+}
+
+/// Requests of io_uring, if there were any.
+pub(super) fn write_requests(page: &mut Page, requests: &[RequestStatistics]) {
+    if requests.is_empty() {
+        return;
+    }
+    heading(page, "REQUESTS, most time from submission to completion first (they overlap)");
+    let mut table = Table::new(&REQUEST_COLUMNS);
+    for request in requests {
+        let latency = |pick: fn(&Latency) -> u64| {
+            request.latency_ns.as_ref().map_or_else(|| UNKNOWN.to_owned(), |all| short_duration(pick(all)))
+        };
+        let each = (request.count > 0).then(|| request.time_ns as f64 / 1_000.0 / request.count as f64);
+        table.row([
+            format!("{:.6}", request.time_ns as f64 / 1e9),
+            decimal(each),
+            count(request.count),
+            if request.errors == 0 { String::new() } else { count(request.errors) },
+            if request.bytes == 0 { String::new() } else { bytes(request.bytes) },
+            latency(|all| all.p50),
+            latency(|all| all.p99),
+            escape(&request.name).into_owned(),
+        ]);
+    }
+    let lines = table.lines(0, page.columns());
+    page.table(lines);
 }
 
 fn row(call: &CallStatistics, total_ns: u64, no_latency: &str) -> [String; 11] {

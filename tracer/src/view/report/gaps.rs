@@ -50,8 +50,8 @@ pub(super) fn write_losses(page: &mut Page, losses: &Losses) {
         (undecodable_records, "record", "not understood by this version"),
         (
             untraced_submissions,
-            "call",
-            "submitted requests by io_uring or AIO, which are not traced yet: what they moved is in no number here",
+            "request",
+            "of io_uring or AIO, or calls that submit such, not traced: what they moved is in no number here",
         ),
     ];
     for (number, noun, meaning) in kinds.into_iter().filter(|(number, ..)| *number > 0) {

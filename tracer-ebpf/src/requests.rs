@@ -1,0 +1,245 @@
+//! Requests of io_uring and AIO that have completed: counted, and told as operations.
+
+use aya_ebpf::helpers::bpf_ktime_get_ns;
+use tracer_common::{
+    call::{CallClass, CallShape},
+    counted::Counted,
+    record::{CallRecord, OperationRecord, RecordKind, RequestRecord, ZerocopyIds, flag},
+    request::{IOSQE_BUFFER_SELECT, OWN_FILE},
+    slot::{CallCounters, SpillCounters, SpillKey, ThreadSlot},
+};
+
+use crate::{
+    emit,
+    identity::OpenFile,
+    maps::{CALL_COUNTERS, Request, SPILL, lost},
+    payload,
+};
+
+/// Whether requests of this shape are operations.
+#[inline(always)]
+pub fn moves_payload(shape: CallShape) -> bool {
+    shape.class != CallClass::COUNTED
+}
+
+/// Mode switches of the call for requests that the thread is in, unless another request has been charged with them.
+#[inline(always)]
+pub fn claim_transitions(slot: &mut ThreadSlot) -> u32 {
+    let unclaimed = slot.unclaimed_transitions;
+    slot.unclaimed_transitions = 0;
+    unclaimed
+}
+
+/// A number for a notification, of which no two wait at one time: its address, without what is the same of all.
+#[inline(always)]
+pub fn notification_number(notification: u64) -> u32 {
+    (notification >> 6) as u32
+}
+
+/// What a completion came to.
+#[derive(Clone, Copy)]
+pub struct Outcome {
+    pub now: u64,
+    pub duration_ns: u64,
+    pub result: i64,
+    pub bytes: u64,
+    /// Where it is in the tables by call.
+    pub call: u32,
+    pub ran: u32,
+    pub shape: CallShape,
+    pub source: OpenFile,
+    pub sink: OpenFile,
+    /// Where the payload is in a provided buffer; 0 if that is not known.
+    pub selected: u64,
+    /// Whether the kernel will notify of what became of it.
+    pub notifies: bool,
+}
+
+impl Outcome {
+    /// That of a request without files.
+    #[inline(always)]
+    pub fn new(entry: &Request, call: u32, shape: CallShape, result: i64) -> Self {
+        // SAFETY: time has no preconditions.
+        let now = unsafe { bpf_ktime_get_ns() };
+        let heading = entry.heading as i64;
+        let bytes = if moves_payload(shape) && result > heading { (result - heading) as u64 } else { 0 };
+        Self {
+            now,
+            duration_ns: if entry.start_ns == 0 { 0 } else { now.wrapping_sub(entry.start_ns) },
+            result,
+            bytes,
+            call,
+            ran: entry.ran,
+            shape,
+            source: OpenFile::NONE,
+            sink: OpenFile::NONE,
+            selected: 0,
+            notifies: false,
+        }
+    }
+}
+
+/// Counts and tells it.
+#[inline(always)]
+pub fn tell(entry: &Request, outcome: &Outcome) {
+    let told =
+        if moves_payload(outcome.shape) { tell_request(entry, outcome) } else { tell_call(entry, outcome) };
+    count(outcome, told);
+}
+
+/// The exact counters.
+#[inline(always)]
+fn count(outcome: &Outcome, told: bool) {
+    let Some(counters) = CALL_COUNTERS.get_ptr_mut(outcome.call) else { return };
+    // SAFETY: this CPU's own entry.
+    let counters: &mut CallCounters = unsafe { &mut *counters };
+    counters.count += 1;
+    counters.errors += (outcome.result < 0) as u64;
+    counters.bytes += outcome.bytes;
+    counters.duration_ns += outcome.duration_ns;
+    counters.folded += !told as u64;
+}
+
+#[inline(always)]
+fn fill_call(record: &mut CallRecord, kind: RecordKind, entry: &Request, outcome: &Outcome) {
+    record.header.kind = kind.0;
+    record.header.flags = if entry.start_ns == 0 { flag::NO_START } else { 0 };
+    record.header.call = outcome.call;
+    record.header.tgid = entry.tgid;
+    record.header.tid = entry.tid;
+    record.header.time_ns = outcome.now;
+    record.duration_ns = outcome.duration_ns;
+    record.blocked_ns = 0;
+    record.preempted_ns = 0;
+    record.result = outcome.result;
+    record.voluntary = 0;
+    record.involuntary = 0;
+    record.minor_faults = 0;
+    record.major_faults = 0;
+    record.interrupts = 0;
+    record._pad = 0;
+}
+
+#[inline(always)]
+fn tell_call(entry: &Request, outcome: &Outcome) -> bool {
+    let Some(mut room) = emit::reserve::<CallRecord>() else {
+        lost(|losses| losses.folded_calls += 1);
+        return false;
+    };
+    fill_call(emit::body(&mut room), RecordKind::CALL, entry, outcome);
+    emit::submit(room, outcome.now);
+    true
+}
+
+#[inline(always)]
+fn tell_request(entry: &Request, outcome: &Outcome) -> bool {
+    let Some(mut room) = emit::reserve::<RequestRecord>() else {
+        return fold(entry, outcome);
+    };
+    let record = emit::body(&mut room);
+    record.user_data = entry.user_data;
+    record.transitions = entry.transitions;
+    record.ran = outcome.ran;
+    record.vector.iovecs = entry.iovecs;
+    fill_operation(&mut record.vector.operation, entry, outcome);
+    // Without a branch: it would double the ways on from here.
+    let first = notification_number(entry.notification);
+    let end = first.wrapping_add(outcome.notifies as u32);
+    record.vector.operation.zerocopy = ZerocopyIds { first, end };
+    record.vector.operation.call.header.flags |= flag::ZEROCOPY_SEND * outcome.notifies as u16;
+    fill_memory(&mut record.vector.operation, entry, outcome);
+    emit::submit(room, outcome.now);
+    true
+}
+
+#[inline(always)]
+fn fill_operation(record: &mut OperationRecord, entry: &Request, outcome: &Outcome) {
+    let shape = outcome.shape;
+    fill_call(&mut record.call, RecordKind::REQUEST, entry, outcome);
+    record.source = outcome.source.serial;
+    record.sink = outcome.sink.serial;
+    record.source_fd = if shape.source_fd == OWN_FILE { entry.fd } else { entry.other_fd };
+    record.sink_fd = if shape.sink_fd == OWN_FILE { entry.fd } else { -1 };
+    record.source_flags = outcome.source.flags;
+    record.sink_flags = outcome.sink.flags;
+    record.buffer = 0;
+    record.asked = entry.asked;
+    record.bytes = outcome.bytes;
+    record.storage_read_bytes = 0;
+    record.storage_written_bytes = 0;
+    record.call_flags = entry.call_flags;
+    record.vectors = entry.vectors;
+    record.head = [0; 8];
+    record.tail = [0; 8];
+    record.counted = Counted::NONE;
+}
+
+/// The memory that took part, and samples of what it holds. That the request completes in a thread of its process or in
+/// a worker, which has the same memory, is the rule; else the samples stay unknown.
+#[inline(always)]
+fn fill_memory(record: &mut OperationRecord, entry: &Request, outcome: &Outcome) {
+    let selects = entry.flags & IOSQE_BUFFER_SELECT != 0;
+    if entry.vectors == u32::MAX {
+        // Submitted before tracing began.
+        record.vectors = 0;
+        record.call.header.flags |= flag::BUFFER_UNKNOWN;
+    } else if selects || outcome.shape.class == CallClass::BUFFER && entry.vectors == 0 {
+        record.buffer = if selects { outcome.selected } else { entry.buffer };
+        note_samples(record);
+    } else {
+        let [first, ..] = entry.iovecs;
+        if record.vectors > 0 && first.length >= 8 && record.bytes > 0 {
+            note_head(record, first.base);
+        }
+    }
+}
+
+#[inline(always)]
+fn note_samples(record: &mut OperationRecord) {
+    if record.buffer == 0 {
+        record.call.header.flags |= flag::BUFFER_UNKNOWN;
+    } else if record.bytes > 0 {
+        note_head(record, record.buffer);
+        if payload::tail(record.buffer, record.bytes, &mut record.tail) {
+            record.call.header.flags |= flag::TAIL_KNOWN;
+        }
+    }
+}
+
+#[inline(always)]
+fn note_head(record: &mut OperationRecord, buffer: u64) {
+    if payload::head(buffer, record.bytes, &mut record.head) {
+        record.call.header.flags |= flag::HEAD_KNOWN;
+    }
+}
+
+/// No room in the ring buffer: detail is lost, bytes are not.
+#[inline(never)]
+fn fold(entry: &Request, outcome: &Outcome) -> bool {
+    let key = SpillKey {
+        tgid: entry.tgid,
+        call: outcome.call,
+        source: outcome.source.serial,
+        sink: outcome.sink.serial,
+        source_flags: outcome.source.flags,
+        sink_flags: outcome.sink.flags,
+        call_flags: entry.call_flags,
+        _pad: 0,
+    };
+    if SPILL.get_ptr_mut(key).is_none() {
+        let _ = SPILL.insert(key, SpillCounters::default(), 0);
+    }
+    let Some(counters) = SPILL.get_ptr_mut(key) else {
+        lost(|losses| losses.unattributed_operations += 1);
+        return false;
+    };
+    // SAFETY: this CPU's own entry; user space only reads it.
+    let counters = unsafe { &mut *counters };
+    counters.operations += 1;
+    counters.errors += (outcome.result < 0) as u64;
+    counters.bytes += outcome.bytes;
+    counters.duration_ns += outcome.duration_ns;
+    counters.transitions += entry.transitions as u64;
+    lost(|losses| losses.folded_operations += 1);
+    false
+}
