@@ -486,6 +486,17 @@ fn a_kernel_that_is_locked_down() -> Outcome {
 }
 
 #[test]
+fn a_pid_namespace_of_its_own() -> Outcome {
+    scenario("bad input/PID namespace", |s| {
+        let unshared = ["unshare", "--pid", "--fork", "--mount-proc"];
+        on_a_kernel(s, &unshared, "runs in a PID namespace of its own")?;
+        // Not as its first process either.
+        let second = [&unshared[..], &["/bin/sh", "-c", "\"$@\"; exit $?", "sh"]].concat();
+        on_a_kernel(s, &second, "runs in a PID namespace of its own")
+    })
+}
+
+#[test]
 fn a_program_that_the_verifier_refuses() -> Outcome {
     scenario("bad input/verifier", |s| {
         require_root()?;
