@@ -17,9 +17,9 @@ use crate::{
     calls,
     identity::{self, OpenFile},
     kernel::Task,
-    maps::{AIO_REQUESTS, AioName, REQUEST_SCRATCH, Request, lost},
+    maps::{AIO_REQUESTS, AioName, Outcome, REQUEST_SCRATCH, Request, lost},
     payload,
-    requests::{self, Outcome, claim_transitions, moves_payload},
+    requests::{self, claim_transitions, moves_payload},
     threads,
 };
 
@@ -52,6 +52,9 @@ struct Event {
     result: i64,
     further: i64,
 }
+
+/// Where in it the address of the request is.
+const EVENT_OBJECT: u64 = 8;
 
 /// How many of an array are looked at, where a loop may look at it in memory: in a register its range would differ at each
 /// way out of the loop.
@@ -137,8 +140,30 @@ pub fn completed(slot: &mut ThreadSlot, result: i64) {
         if !is_within(slot, index) {
             break;
         }
-        aio_complete_one(events.wrapping_add(index * size_of::<Event>() as u64));
+        let event = events.wrapping_add(index * size_of::<Event>() as u64);
+        if aio_meet_one(event) != 0 {
+            aio_complete_one(event);
+        }
     }
+}
+
+/// A request that was submitted before tracing began is noted now: the program's own description of it still stands. 0 if
+/// that is not possible. Apart from what follows, because the stacks of all functions on the way to a file's identity add up.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn aio_meet_one(address: u64) -> u64 {
+    let task = Task::current();
+    let Some(slot) = threads::slot_of(task) else { return 0 };
+    let object = payload::user(address.wrapping_add(EVENT_OBJECT));
+    let name = AioName { tgid: slot.tgid as u64, object };
+    if AIO_REQUESTS.get_ptr(name).is_some() {
+        return 1;
+    }
+    let Some(entry) = REQUEST_SCRATCH.get_ptr_mut(0) else { return 0 };
+    // SAFETY: this CPU's own entry.
+    let entry = unsafe { &mut *entry };
+    note(task, slot, object, entry);
+    AIO_REQUESTS.insert(name, &*entry, 0).is_ok() as u64
 }
 
 /// A global function, likewise.
@@ -149,22 +174,17 @@ pub extern "C" fn aio_complete_one(address: u64) -> u64 {
     let Some(slot) = threads::slot_of(task) else { return 0 };
     let event: Event = payload::user(address);
     let name = AioName { tgid: slot.tgid as u64, object: event.object };
-    let known = AIO_REQUESTS.get_ptr_mut(name).or_else(|| REQUEST_SCRATCH.get_ptr_mut(0));
-    let Some(entry) = known else { return 0 };
-    // SAFETY: an entry that only this process's calls change, or this CPU's own.
+    let Some(entry) = AIO_REQUESTS.get_ptr_mut(name) else { return 0 };
+    // SAFETY: an entry that only this process's calls change.
     let entry = unsafe { &mut *entry };
-    if AIO_REQUESTS.get_ptr(name).is_none() {
-        // Submitted before tracing began: the program's own description of it still stands.
-        note(task, slot, event.object, entry);
-    }
     entry.transitions += claim_transitions(slot);
     let call = table_index(entry.opcode);
     let shape = calls::shape_of(call);
-    let mut outcome = Outcome::new(entry, call, shape, event.result);
+    let Some(outcome) = Outcome::new(entry, call, shape, event.result) else { return 0 };
     let own = OpenFile { serial: entry.other, flags: entry.other_flags };
     outcome.source = if shape.source_fd == OWN_FILE { own } else { OpenFile::NONE };
     outcome.sink = if shape.sink_fd == OWN_FILE { own } else { OpenFile::NONE };
-    requests::tell(entry, &outcome);
+    requests::tell(entry, outcome);
     let _ = AIO_REQUESTS.remove(name);
     0
 }

@@ -30,6 +30,7 @@ pub const IFF_LOOPBACK: u32 = 8;
 
 /// What a descriptor stands for at this moment.
 #[derive(Clone, Copy)]
+#[repr(C)]
 pub struct OpenFile {
     /// Serial of the endpoint, 0 if there is none.
     pub serial: u64,

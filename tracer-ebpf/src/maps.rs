@@ -17,6 +17,8 @@ use tracer_common::{
     slot::{CallCounters, LossCounters, SpillCounters, SpillKey, ThreadSlot},
 };
 
+use crate::identity::OpenFile;
+
 /// What an open file was found to be: valid as long as inode pointer, number and generation are still
 /// those.
 #[derive(Clone, Copy)]
@@ -156,6 +158,25 @@ pub struct Request {
     pub iovecs: [IoVec; IOVECS],
 }
 
+/// What the completion of a request came to.
+#[repr(C)]
+pub struct Outcome {
+    pub now: u64,
+    pub duration_ns: u64,
+    pub result: i64,
+    pub bytes: u64,
+    /// Where it is in the tables by call.
+    pub call: u32,
+    pub ran: u32,
+    pub shape: CallShape,
+    pub source: OpenFile,
+    pub sink: OpenFile,
+    /// Where the payload is in a provided buffer; 0 if that is not known.
+    pub selected: u64,
+    /// 1: the kernel will notify of what became of it.
+    pub notifies: u32,
+}
+
 /// What an io_uring request is told apart by where the kernel does not say which one completes.
 #[derive(Clone, Copy)]
 #[repr(C)]
@@ -188,6 +209,9 @@ pub static NOTIFICATIONS: LruHashMap<u64, u64> = LruHashMap::with_max_entries(MO
 /// Where an entry of these is built: too large for the stack.
 #[map]
 pub static REQUEST_SCRATCH: PerCpuArray<Request> = PerCpuArray::with_max_entries(1, 0);
+/// Likewise for what it came to.
+#[map]
+pub static OUTCOME: PerCpuArray<Outcome> = PerCpuArray::with_max_entries(1, 0);
 /// The last completion on each CPU, which an overflow of the completion queue may be reported of once more.
 #[map]
 pub static LAST_COMPLETION: PerCpuArray<RequestName> = PerCpuArray::with_max_entries(1, 0);

@@ -12,7 +12,7 @@ use tracer_common::{
 use crate::{
     emit,
     identity::OpenFile,
-    maps::{CALL_COUNTERS, Request, SPILL, lost},
+    maps::{CALL_COUNTERS, OUTCOME, Outcome, Request, SPILL, lost},
     payload,
 };
 
@@ -36,46 +36,28 @@ pub fn notification_number(notification: u64) -> u32 {
     (notification >> 6) as u32
 }
 
-/// What a completion came to.
-#[derive(Clone, Copy)]
-pub struct Outcome {
-    pub now: u64,
-    pub duration_ns: u64,
-    pub result: i64,
-    pub bytes: u64,
-    /// Where it is in the tables by call.
-    pub call: u32,
-    pub ran: u32,
-    pub shape: CallShape,
-    pub source: OpenFile,
-    pub sink: OpenFile,
-    /// Where the payload is in a provided buffer; 0 if that is not known.
-    pub selected: u64,
-    /// Whether the kernel will notify of what became of it.
-    pub notifies: bool,
-}
-
 impl Outcome {
-    /// That of a request without files.
+    /// That of a request without files. In a per-CPU entry: it would take much of the stack, which all functions on the way
+    /// here share.
     #[inline(always)]
-    pub fn new(entry: &Request, call: u32, shape: CallShape, result: i64) -> Self {
+    pub fn new(entry: &Request, call: u32, shape: CallShape, result: i64) -> Option<&'static mut Self> {
+        // SAFETY: this CPU's own entry.
+        let outcome = unsafe { &mut *OUTCOME.get_ptr_mut(0)? };
         // SAFETY: time has no preconditions.
         let now = unsafe { bpf_ktime_get_ns() };
         let heading = entry.heading as i64;
-        let bytes = if moves_payload(shape) && result > heading { (result - heading) as u64 } else { 0 };
-        Self {
-            now,
-            duration_ns: if entry.start_ns == 0 { 0 } else { now.wrapping_sub(entry.start_ns) },
-            result,
-            bytes,
-            call,
-            ran: entry.ran,
-            shape,
-            source: OpenFile::NONE,
-            sink: OpenFile::NONE,
-            selected: 0,
-            notifies: false,
-        }
+        outcome.now = now;
+        outcome.duration_ns = if entry.start_ns == 0 { 0 } else { now.wrapping_sub(entry.start_ns) };
+        outcome.result = result;
+        outcome.bytes = if moves_payload(shape) && result > heading { (result - heading) as u64 } else { 0 };
+        outcome.call = call;
+        outcome.ran = entry.ran;
+        outcome.shape = shape;
+        outcome.source = OpenFile::NONE;
+        outcome.sink = OpenFile::NONE;
+        outcome.selected = 0;
+        outcome.notifies = 0;
+        Some(outcome)
     }
 }
 
@@ -144,7 +126,7 @@ fn tell_request(entry: &Request, outcome: &Outcome) -> bool {
     fill_operation(&mut record.vector.operation, entry, outcome);
     // Without a branch: it would double the ways on from here.
     let first = notification_number(entry.notification);
-    let end = first.wrapping_add(outcome.notifies as u32);
+    let end = first.wrapping_add(outcome.notifies);
     record.vector.operation.zerocopy = ZerocopyIds { first, end };
     record.vector.operation.call.header.flags |= flag::ZEROCOPY_SEND * outcome.notifies as u16;
     fill_memory(&mut record.vector.operation, entry, outcome);
@@ -213,6 +195,19 @@ fn note_head(record: &mut OperationRecord, buffer: u64) {
     }
 }
 
+/// In read-only memory: on the stack it would be one more of the 512 bytes that all functions on the way share.
+static NOTHING: SpillCounters = SpillCounters {
+    operations: 0,
+    errors: 0,
+    bytes: 0,
+    duration_ns: 0,
+    blocked_ns: 0,
+    preempted_ns: 0,
+    storage_read_bytes: 0,
+    counted: Counted::NONE,
+    transitions: 0,
+};
+
 /// No room in the ring buffer: detail is lost, bytes are not.
 #[inline(never)]
 fn fold(entry: &Request, outcome: &Outcome) -> bool {
@@ -227,7 +222,7 @@ fn fold(entry: &Request, outcome: &Outcome) -> bool {
         _pad: 0,
     };
     if SPILL.get_ptr_mut(key).is_none() {
-        let _ = SPILL.insert(key, SpillCounters::default(), 0);
+        let _ = SPILL.insert(key, &NOTHING, 0);
     }
     let Some(counters) = SPILL.get_ptr_mut(key) else {
         lost(|losses| losses.unattributed_operations += 1);

@@ -21,11 +21,11 @@ use crate::{
     identity::{self, OpenFile},
     kernel::{Task, config, offset, probe},
     maps::{
-        LAST_COMPLETION, MULTISHOT_REQUESTS, NOTIFICATIONS, REQUEST_SCRATCH, REQUESTS, Request, RequestName,
-        lost,
+        LAST_COMPLETION, MULTISHOT_REQUESTS, NOTIFICATIONS, Outcome, REQUEST_SCRATCH, REQUESTS, Request,
+        RequestName, lost,
     },
     payload,
-    requests::{self, Outcome, claim_transitions, moves_payload},
+    requests::{self, claim_transitions, moves_payload},
     threads::{self, slot_of},
 };
 
@@ -415,7 +415,7 @@ fn of_this_thread(task: Task, request: u64, completion: &Completion) -> Option<&
 fn finish(task: Task, request: u64, entry: &mut Request, completion: &Completion, buffer: u64) {
     let call = table_index(entry.opcode);
     let shape = calls::shape_of(call);
-    let mut outcome = Outcome::new(entry, call, shape, completion.result as i64);
+    let Some(outcome) = Outcome::new(entry, call, shape, completion.result as i64) else { return };
     outcome.selected = buffer;
     if let Some(slot) = slot_of(task) {
         entry.transitions += claim_transitions(slot);
@@ -434,12 +434,13 @@ fn finish(task: Task, request: u64, entry: &mut Request, completion: &Completion
         outcome.source = if shape.source_fd == OWN_FILE { own } else { other };
         outcome.sink = if shape.sink_fd == OWN_FILE { own } else { OpenFile::NONE };
     }
-    outcome.notifies =
+    let notifies =
         (entry.notification != 0) & (outcome.bytes > 0) & (completion.flags & IORING_CQE_F_MORE != 0);
-    if outcome.notifies {
+    outcome.notifies = notifies as u32;
+    if notifies {
         let _ = NOTIFICATIONS.insert(entry.notification, outcome.sink.serial, 0);
     }
-    requests::tell(entry, &outcome);
+    requests::tell(entry, outcome);
     // Should it complete again, then that took from now on.
     entry.start_ns = outcome.now;
     entry.transitions = 0;
