@@ -510,7 +510,9 @@ fn a_pid_namespace_of_its_own() -> Outcome {
         on_a_kernel(s, &unshared, "runs in a PID namespace of its own")?;
         // Not as its first process either.
         let second = [&unshared[..], &["/bin/sh", "-c", "\"$@\"; exit $?", "sh"]].concat();
-        on_a_kernel(s, &second, "runs in a PID namespace of its own")
+        on_a_kernel(s, &second, "runs in a PID namespace of its own")?;
+        // Only its children would be in one: the kernel then refuses it threads, once it has one.
+        on_a_kernel(s, &["unshare", "--pid"], "runs in a PID namespace of its own")
     })
 }
 

@@ -18,6 +18,9 @@ const LOCKDOWN: &str = "/sys/kernel/security/lockdown";
 /// The PID namespace that zc-trace runs in.
 const PID_NAMESPACE: &str = "/proc/self/ns/pid";
 
+/// That of its children: another one after `unshare(CLONE_NEWPID)`, and none before the first of them.
+const PID_NAMESPACE_OF_CHILDREN: &str = "/proc/self/ns/pid_for_children";
+
 /// The inode of the first PID namespace, the only one whose numbers the kernel side knows (include/linux/proc_ns.h,
 /// `PROC_PID_INIT_INO`).
 const FIRST_PID_NAMESPACE: u64 = 0xEFFF_FFFC;
@@ -40,8 +43,15 @@ struct Facts {
     release: String,
     /// What `/sys/kernel/security/lockdown` says; empty if there is none.
     lockdown: String,
-    /// The inode of the PID namespace; none if it cannot be read.
+    /// The inode of the PID namespace, or of that of its children if it is another one, 0 if they have none yet; none if it
+    /// cannot be read.
     pid_namespace: Option<u64>,
+}
+
+fn pid_namespace() -> Option<u64> {
+    let inode = |path| fs::metadata(path).ok().map(|namespace| namespace.ino());
+    let own = inode(PID_NAMESPACE)?;
+    if own == FIRST_PID_NAMESPACE { Some(inode(PID_NAMESPACE_OF_CHILDREN).unwrap_or(0)) } else { Some(own) }
 }
 
 impl Facts {
@@ -50,7 +60,7 @@ impl Facts {
             release: describe().kernel,
             // Without securityfs, or without the lockdown module, nothing is locked down.
             lockdown: fs::read_to_string(LOCKDOWN).unwrap_or_default(),
-            pid_namespace: fs::metadata(PID_NAMESPACE).ok().map(|namespace| namespace.ino()),
+            pid_namespace: pid_namespace(),
         }
     }
 
@@ -144,6 +154,7 @@ mod tests {
         let check = |pid_namespace| {
             Facts { release: "6.18.0".to_owned(), lockdown: String::new(), pid_namespace }.check()
         };
+        assert!(check(Some(0)).is_err(), "children would be in one that does not exist yet");
         let fatal = check(Some(4_026_532_281)).unwrap_err();
         assert_eq!(fatal.failure, Failure::Kernel);
         assert!(fatal.what.contains("PID namespace") && fatal.hint.contains("host"), "{fatal}");
