@@ -201,6 +201,10 @@ pub struct Flow {
     pub operations: u64,
     /// Bytes that reached the sink.
     pub payload_bytes: u64,
+    /// Bytes moved by DMA, if known.
+    pub dma_bytes: Option<u64>,
+    /// Bytes that are still to be written to a device, at most; if that is followed.
+    pub not_written_back_bytes: Option<u64>,
     /// Bytes copied by the CPU, if known.
     pub cpu_copied_bytes: Option<u64>,
     /// Their quotient, if known.
@@ -222,6 +226,8 @@ pub struct Copy {
     pub mover: Option<String>,
     /// How many bytes, if known.
     pub bytes: Option<u64>,
+    /// Why, where it is not plain.
+    pub note: Option<String>,
 }
 
 impl Flow {
@@ -233,6 +239,8 @@ impl Flow {
             method: document.text("method")?.to_owned(),
             operations: document.number("operations")?,
             payload_bytes: document.number("payload_bytes")?,
+            dma_bytes: document.get("dma_bytes")?.as_u64(),
+            not_written_back_bytes: document.get("not_written_back_bytes")?.as_u64(),
             cpu_copied_bytes: document.get("cpu_copied_bytes")?.as_u64(),
             copy_amplification: document.get("copy_amplification")?.as_f64(),
             transitions: document.number("transitions")?,
@@ -267,6 +275,7 @@ impl Copy {
             to: document.text("to")?.to_owned(),
             mover: document.get("mover")?.as_str().map(str::to_owned),
             bytes: document.get("bytes")?.as_u64(),
+            note: document.get("note").ok().and_then(|note| note.as_str()).map(str::to_owned),
         })
     }
 }

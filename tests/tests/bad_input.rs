@@ -123,6 +123,24 @@ fn commands_that_cannot_be_run() -> Outcome {
     })
 }
 
+#[test]
+fn commands_that_name_nothing_to_run_them() -> Outcome {
+    scenario("bad input/a missing interpreter, an empty command", |s| {
+        let script = s.path("script");
+        fs::write(&script, "#! /nonexist/x -e\n")?;
+        fs::set_permissions(&script, fs::Permissions::from_mode(0o755))?;
+        for (command, says) in [
+            (&*script.to_string_lossy(), "is a script whose interpreter /nonexist/x was not found"),
+            ("", "the command is an empty string"),
+        ] {
+            let ended = Tracer::new(s)?.args(&["--", command]).run()?;
+            ended.refused_with(127).with_context(|| format!("{command:?}"))?;
+            ensure!(ended.stderr.contains(says), "{command:?}: {}", ended.stderr);
+        }
+        Ok(())
+    })
+}
+
 /// Runs zc-trace as nobody, from a copy that nobody may read.
 fn as_nobody<'s>(scenario: &'s Scenario, arguments: &[&str]) -> Result<Tracer<'s>> {
     require_root()?;
@@ -482,6 +500,19 @@ fn a_kernel_that_is_locked_down() -> Outcome {
             &["unshare", "--mount", "/bin/sh", "-c", cover, "sh"],
             "locked down for confidentiality",
         )
+    })
+}
+
+#[test]
+fn a_pid_namespace_of_its_own() -> Outcome {
+    scenario("bad input/PID namespace", |s| {
+        let unshared = ["unshare", "--pid", "--fork", "--mount-proc"];
+        on_a_kernel(s, &unshared, "runs in a PID namespace of its own")?;
+        // Not as its first process either.
+        let second = [&unshared[..], &["/bin/sh", "-c", "\"$@\"; exit $?", "sh"]].concat();
+        on_a_kernel(s, &second, "runs in a PID namespace of its own")?;
+        // Only its children would be in one: the kernel then refuses it threads, once it has one.
+        on_a_kernel(s, &["unshare", "--pid"], "runs in a PID namespace of its own")
     })
 }
 

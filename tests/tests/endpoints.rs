@@ -117,11 +117,17 @@ fn hostile_names() -> Outcome {
             let mut from = std::ffi::OsString::from("if=");
             from.push(&file);
             let arguments = [from, "of=/dev/null".into(), "status=none".into()];
-            let ended = Tracer::new(s)?.arg("--summary").traced(&program, &arguments).run()?;
+            let ndjson = s.path("stream.ndjson");
+            let tracer = Tracer::new(s)?.args(&["--summary", "--ndjson"]).arg(&ndjson);
+            let ended = tracer.traced(&program, &arguments).run()?;
             let document = ended.document()?;
-            for (what, bytes) in
-                [("standard error", ended.stderr.as_bytes()), ("standard output", &ended.stdout)]
-            {
+            let json = ended.json().context("no document")?;
+            for (what, bytes) in [
+                ("standard error", ended.stderr.as_bytes()),
+                ("standard output", &ended.stdout),
+                ("the document", &std::fs::read(json)?),
+                ("the stream", &std::fs::read(&ndjson)?),
+            ] {
                 let text = String::from_utf8_lossy(bytes);
                 let found = obeyed(&text);
                 ensure!(found.is_none(), "{what} holds {found:?}: {text:?}");
@@ -130,7 +136,7 @@ fn hostile_names() -> Outcome {
                     "{what} has a forged line: {text}"
                 );
             }
-            // The document, which no terminal obeys, keeps the name as it is.
+            // To whoever parses the document, the name is as it is.
             let lossy = file.to_string_lossy().into_owned();
             let read = payload(&document.flows_from(Path::new(&lossy))?);
             ensure!(read == 5000, "{read} bytes from {lossy:?}: {:?}", document.flows()?);

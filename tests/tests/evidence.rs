@@ -238,7 +238,7 @@ fn direct_write() -> Outcome {
             &document,
             "direct_write",
             &["write"],
-            &[("user", "device", "dma", SIZE, ByOrDerived("dma_bytes"))],
+            &[("user", "device", "dma", SIZE, By("dma_bytes.block"))],
         )
     })
 }

@@ -236,3 +236,26 @@ fn live_lines_and_a_report() -> Outcome {
         Ok(())
     })
 }
+
+/// The time given holds for what the command leaves behind too, whether the command ends by itself or is ended.
+#[test]
+fn the_time_given_ends_a_trace_of_descendants() -> Outcome {
+    for (name, then, code) in [("ends before", "exit 0", 0), ("is ended", "exec sleep 60", 143)] {
+        scenario(&format!("outputs/-d when the command {name}"), |s| {
+            require_root()?;
+            let pid = s.path("pid");
+            let script = format!("sleep 60 >/dev/null 2>&1 & echo $! >'{}'; {then}", pid.display());
+            let tracer = Tracer::new(s)?.args(&["-q", "-f", "-d", "1"]);
+            let trace = tracer.traced("/bin/sh", &["-c", &script]).start_unready()?;
+            let in_time = trace.ends_within(Duration::from_secs(20));
+            let left = fs::read_to_string(&pid)?;
+            let killed = s.run(Command::new("/bin/sh").args(["-c", &format!("kill -KILL {left}")]))?;
+            ensure!(in_time?, "-d 1 did not end it");
+            ensure!(killed == 0, "it ended the descendant");
+            let document = trace.end()?.document_after(code)?;
+            ensure!(document.number("duration_ns")? < 10_000_000_000, "{document:?}");
+            Ok(())
+        })?;
+    }
+    Ok(())
+}

@@ -34,6 +34,8 @@ const KERNELS: &[Kernel] = &[
     kernel("no parent of a net device", 2, |offsets| offsets.netdev_parent = ABSENT),
     kernel("no mounts", 2, |offsets| offsets.mount_vfsmount = ABSENT),
     kernel("no thread status", 2, |offsets| offsets.task_status = ABSENT),
+    kernel("pages that a request has pinned are not marked", 1, |offsets| offsets.bio_page_pinned = ABSENT),
+    kernel("requests for metadata are not marked", 1, |offsets| offsets.request_metadata = ABSENT),
     kernel("all of these are missing", 16, |offsets| {
         offsets.sk_dst = ABSENT;
         offsets.mount_vfsmount = ABSENT;

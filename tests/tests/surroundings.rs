@@ -1,13 +1,13 @@
 //! Targets in surroundings of their own, and transfers beyond what 32 bits hold.
 
 use std::{
-    ffi::CString,
     fs,
     path::Path,
     process::{Command, Stdio},
 };
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result};
+use rustix::fs::{CWD, FileType, Mode, mknodat};
 use zc_trace_tests::{
     accounts::is_blocked_in,
     comparison::Comparison,
@@ -52,13 +52,7 @@ fn a_container_attached() -> Outcome {
     scenario("surroundings/container, attached", |s| {
         require_root()?;
         let (go, output) = (s.path("go"), s.path("output"));
-        let name = CString::new(go.to_str().context("the path is no text")?)?;
-        // SAFETY: a string that ends in NUL, and a mode.
-        ensure!(
-            unsafe { libc::mkfifo(name.as_ptr(), 0o600) } == 0,
-            "mkfifo: {}",
-            std::io::Error::last_os_error()
-        );
+        mknodat(CWD, &go, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0)?;
         let script = format!("{PREPARE} && read line <{} && exec cat /mnt/inside", go.display());
         let mut command = Command::new(require_program("unshare")?);
         command.args(["--pid", "--mount", "--net", "--fork", "--mount-proc", "sh", "-c", &script]);

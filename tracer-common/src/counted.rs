@@ -15,11 +15,13 @@ pub struct Counted {
     pub to_file: u64,
     /// Copied by the CPU from pages of the kernel into a socket's buffers.
     pub to_socket: u64,
-    /// Read from block devices into pages of files or into user memory, as requested.
+    /// Read from block devices, as requested: of an O_DIRECT file into the memory that the call reads into, of another
+    /// into the page cache of the call's own file.
     pub device_read: u64,
-    /// Written to block devices from pages of files or from user memory, as requested.
+    /// Written to block devices, as requested: to an O_DIRECT file from the memory that the call writes from, to another
+    /// (O_SYNC) from the page cache of the call's own file.
     pub device_written: u64,
-    /// Read or written by the file systems for themselves: inodes, extents, journals.
+    /// Read or written by file systems and memory management for themselves: inodes, extents, journals, swap.
     pub device_metadata: u64,
 }
 

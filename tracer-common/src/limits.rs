@@ -47,6 +47,13 @@ pub const THREADS: u32 = 16_384;
 /// Most open files whose identity the kernel side remembers at one time; older ones are looked up anew.
 pub const FILES: u32 = 131_072;
 
+/// Most files that are known by their page cache, and most sockets that are known by their kernel side, so that late I/O
+/// can be told by them.
+pub const CACHED_FILES: u32 = 32_768;
+
+/// Most files and devices that block I/O is added up by.
+pub const DEVICES: u32 = 16_384;
+
 /// Most endpoint identities that wait for user space to read them.
 pub const ENDPOINTS: u32 = 16_384;
 

@@ -1,13 +1,14 @@
 //! Where the kernel's structures keep what the programs read: found in the running kernel's BTF by user space and handed
 //! over as a read-only global, because Rust programs carry no CO-RE relocations. The verifier sees constants, checks
-//! typed loads against BTF, and prunes what is absent.
+//! typed loads against BTF, and prunes what is absent. Enumerators whose values differ between kernels are found in the
+//! same way, as members of the structure `enum`.
 
 /// A member that the running kernel does not have.
 pub const ABSENT: u32 = u32::MAX;
 
 macro_rules! offsets {
     ($($field:ident = $structure:literal $path:literal;)*) => {
-        /// Byte offsets of structure members, or [`ABSENT`].
+        /// Byte offsets of structure members and values of enumerators, or [`ABSENT`].
         #[derive(Clone, Copy, Debug)]
         #[repr(C)]
         pub struct Offsets {
@@ -98,6 +99,26 @@ offsets! {
     netdev_flags = "net_device" "flags";
     netdev_parent = "net_device" "dev.parent";
     task_flags = "task_struct" "flags";
+    task_bio_list = "task_struct" "bio_list";
+    bio_operation = "bio" "bi_opf";
+    bio_flags = "bio" "bi_flags";
+    bio_size = "bio" "bi_iter.bi_size";
+    bio_index = "bio" "bi_iter.bi_idx";
+    bio_vectors = "bio" "bi_io_vec";
+    bio_device = "bio" "bi_bdev";
+    bdev_number = "block_device" "bd_dev";
+    vector_page = "bio_vec" "bv_page";
+    page_head = "page" "compound_head";
+    page_mapping = "page" "mapping";
+    file_mapping = "file" "f_mapping";
+    mapping_host = "address_space" "host";
+    skb_sock = "sk_buff" "sk";
+    skb_length = "sk_buff" "len";
+    sk_socket = "sock" "sk_socket";
+    bio_cloned = "enum" "BIO_CLONED";
+    bio_page_pinned = "enum" "BIO_PAGE_PINNED";
+    request_metadata = "enum" "__REQ_META";
+    operation_append = "enum" "REQ_OP_ZONE_APPEND";
     request_file = "io_kiocb" "file";
     request_opcode = "io_kiocb" "opcode";
     request_flags = "io_kiocb" "flags";

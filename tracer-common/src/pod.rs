@@ -4,6 +4,7 @@ use aya::Pod;
 
 use crate::{
     call::CallShape,
+    device::{DeviceBytes, DeviceKey},
     endpoint::Endpoint,
     offsets::{Check, Config, Control, Offsets},
     slot::{CallCounters, LossCounters, SpillCounters, SpillKey, ThreadSlot},
@@ -11,6 +12,10 @@ use crate::{
 
 // SAFETY: see the head of this file; sizes are asserted where the types are defined.
 unsafe impl Pod for CallShape {}
+// SAFETY: likewise.
+unsafe impl Pod for DeviceBytes {}
+// SAFETY: likewise.
+unsafe impl Pod for DeviceKey {}
 // SAFETY: likewise.
 unsafe impl Pod for Endpoint {}
 // SAFETY: likewise.

@@ -248,6 +248,8 @@ pub struct SpillCounters {
     pub preempted_ns: u64,
     /// Bytes fetched from storage.
     pub storage_read_bytes: u64,
+    /// Bytes made dirty, or written directly.
+    pub storage_written_bytes: u64,
     /// What was counted inside them.
     pub counted: Counted,
     /// Of requests: the mode switches that fall to them.
@@ -255,4 +257,4 @@ pub struct SpillCounters {
 }
 
 const _: () = assert!(size_of::<SpillKey>() == 40);
-const _: () = assert!(size_of::<SpillCounters>() == 56 + 64 + 8);
+const _: () = assert!(size_of::<SpillCounters>() == 64 + 64 + 8);

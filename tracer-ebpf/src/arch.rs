@@ -64,6 +64,10 @@ impl Registers {
     }
 }
 
+/// arch/x86 uses include/uapi/asm-generic/fcntl.h.
+#[cfg(bpf_target_arch = "x86_64")]
+pub const O_DIRECT: u32 = 0o40_000;
+
 /// Whether the task is in a system call of the 32-bit ABI.
 #[cfg(bpf_target_arch = "x86_64")]
 #[inline(always)]

@@ -225,8 +225,9 @@ fn flags(known_start: bool) -> u16 {
     start | storage
 }
 
+/// Whether calls of this class move payload: their records tell what was counted inside.
 #[inline(always)]
-fn is_operation(class: CallClass) -> bool {
+pub fn is_operation(class: CallClass) -> bool {
     class.0 >= CallClass::BUFFER.0 && class.0 <= CallClass::IN_KERNEL.0
 }
 
@@ -445,6 +446,7 @@ fn fold(slot: &ThreadSlot, outcome: &Outcome) -> bool {
     counters.blocked_ns += slot.call_blocked_ns;
     counters.preempted_ns += slot.call_preempted_ns;
     counters.storage_read_bytes += after.storage_read_bytes.wrapping_sub(before.storage_read_bytes);
+    counters.storage_written_bytes += after.storage_written_bytes.wrapping_sub(before.storage_written_bytes);
     counters.counted.add(&slot.counted);
     lost(|losses| losses.folded_operations += 1);
     false

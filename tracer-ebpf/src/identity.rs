@@ -9,21 +9,24 @@ use tracer_common::{
 };
 
 use crate::{
+    block,
     kernel::{Task, offset, probe},
     maps::{KNOWN_FILES, KnownFile, NEW_ENDPOINTS, NEXT_SERIAL, SCRATCH, lost},
-    path, threads,
+    network, path, threads,
 };
 
 /// include/uapi/linux/stat.h
-const S_IFMT: u32 = 0o170_000;
+pub const S_IFMT: u32 = 0o170_000;
 const S_IFSOCK: u32 = 0o140_000;
+pub const S_IFREG: u32 = 0o100_000;
+pub const S_IFBLK: u32 = 0o060_000;
 /// include/linux/socket.h
 const AF_INET: u16 = 2;
 const AF_INET6: u16 = 10;
 /// include/uapi/linux/in.h
 const IPPROTO_TCP: u16 = 6;
 /// include/uapi/linux/if.h
-const IFF_LOOPBACK: u32 = 8;
+pub const IFF_LOOPBACK: u32 = 8;
 
 /// What a descriptor stands for at this moment.
 #[derive(Clone, Copy)]
@@ -153,6 +156,11 @@ fn walk(file: u64, fd: u32) -> u64 {
     let known =
         KnownFile { inode, inode_number: endpoint.inode, generation: endpoint.generation as u64, serial };
     let _ = KNOWN_FILES.insert(file, known, 0);
+    match endpoint.mode & S_IFMT {
+        S_IFREG | S_IFBLK => block::remember(file, serial),
+        S_IFSOCK => network::remember(probe(file, offset!(file_private)), inode, endpoint, serial),
+        _ => {}
+    }
     serial
 }
 

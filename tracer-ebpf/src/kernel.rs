@@ -132,6 +132,12 @@ impl Task {
         }
     }
 
+    /// `task->bio_list`: not null while a block device's driver makes requests of a request.
+    #[inline(always)]
+    pub fn bio_list(self) -> u64 {
+        self.member(offset!(task_bio_list))
+    }
+
     /// `task->fs`, as an address.
     #[inline(always)]
     pub fn fs(self) -> u64 {

@@ -9,6 +9,8 @@
 
 mod aio;
 mod arch;
+mod block;
+mod bounce;
 mod calls;
 mod copies;
 mod emit;
@@ -19,6 +21,7 @@ mod identity;
 mod interrupts;
 mod kernel;
 mod maps;
+mod network;
 mod object;
 mod path;
 mod payload;

@@ -6,10 +6,11 @@ use aya_ebpf::{
 };
 use tracer_common::{
     call::CallShape,
+    device::{DeviceBytes, DeviceKey},
     endpoint::Endpoint,
     limits::{
-        AIO_REQUESTS as MOST_AIO_REQUESTS, CALLS, ENDPOINTS, FILES, IOVECS, MULTISHOTS,
-        NOTIFICATIONS as MOST_NOTIFICATIONS, REQUESTS as MOST_REQUESTS, SPILLS, THREADS,
+        AIO_REQUESTS as MOST_AIO_REQUESTS, CACHED_FILES, CALLS, DEVICES, ENDPOINTS, FILES, IOVECS,
+        MULTISHOTS, NOTIFICATIONS as MOST_NOTIFICATIONS, REQUESTS as MOST_REQUESTS, SPILLS, THREADS,
     },
     offsets::Control,
     record::IoVec,
@@ -27,6 +28,29 @@ pub struct KnownFile {
     pub inode_number: u64,
     pub generation: u64,
     pub serial: u64,
+}
+
+/// Which file has this page cache: valid as long as the inode's address, number and generation are still those.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub struct CachedFile {
+    pub inode: u64,
+    pub inode_number: u64,
+    pub generation: u64,
+    pub serial: u64,
+}
+
+/// Which endpoint a `struct sock` is: valid as long as the open socket, or the ports, are still those.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub struct KnownSocket {
+    pub socket: u64,
+    pub inode: u64,
+    pub inode_number: u64,
+    pub serial: u64,
+    pub local_port: u16,
+    pub remote_port: u16,
+    pub _pad: u32,
 }
 
 /// Where an endpoint is built, and where the walk along its path stands.
@@ -65,6 +89,16 @@ pub static SPILL: PerCpuHashMap<SpillKey, SpillCounters> = PerCpuHashMap::with_m
 /// Identity of open files by `struct file` pointer.
 #[map]
 pub static KNOWN_FILES: LruHashMap<u64, KnownFile> = LruHashMap::with_max_entries(FILES, 0);
+/// Files by their page cache (`struct address_space` pointer).
+#[map]
+pub static CACHED: LruHashMap<u64, CachedFile> = LruHashMap::with_max_entries(CACHED_FILES, 0);
+/// Sockets by their `struct sock` pointer.
+#[map]
+pub static SOCKETS: LruHashMap<u64, KnownSocket> = LruHashMap::with_max_entries(CACHED_FILES, 0);
+/// What devices moved outside of operations, since tracing began.
+#[map]
+pub static DEVICE_IO: PerCpuHashMap<DeviceKey, DeviceBytes> =
+    PerCpuHashMap::with_max_entries(DEVICES, aya_ebpf::bindings::BPF_F_NO_PREALLOC);
 /// Identities that user space has not read yet, by serial.
 #[map]
 pub static NEW_ENDPOINTS: HashMap<u64, Endpoint> =

@@ -4,6 +4,8 @@
 
 mod aio;
 mod arch;
+mod block;
+mod bounce;
 mod calls;
 mod copies;
 mod emit;
@@ -14,6 +16,7 @@ mod identity;
 mod interrupts;
 mod kernel;
 mod maps;
+mod network;
 mod object;
 mod path;
 mod payload;

@@ -204,6 +204,7 @@ static NOTHING: SpillCounters = SpillCounters {
     blocked_ns: 0,
     preempted_ns: 0,
     storage_read_bytes: 0,
+    storage_written_bytes: 0,
     counted: Counted::NONE,
     transitions: 0,
 };

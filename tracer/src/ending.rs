@@ -6,7 +6,11 @@ use std::{
 };
 
 use rustix::process::{Pid, Signal, kill_process};
-use tokio::{sync::watch, task::spawn_blocking};
+use tokio::{
+    sync::watch,
+    task::spawn_blocking,
+    time::{Instant, sleep_until},
+};
 
 use crate::signals::{Caught, Signals};
 
@@ -33,48 +37,42 @@ pub(crate) struct Ending {
 /// # Errors
 /// If the command cannot be waited for.
 pub(crate) async fn wait(mut ending: Ending) -> anyhow::Result<Option<ExitStatus>> {
+    let deadline = ending.duration.and_then(|duration| Instant::now().checked_add(duration));
     let status = match ending.child {
         None => {
-            end_of_trace(ending.duration, &mut ending.signals, &ending.stop).await;
+            end_of_trace(deadline, &mut ending.signals, &ending.stop).await;
             None
         }
-        Some(child) => Some(end_of_command(child, ending.duration, &mut ending.signals).await?),
+        Some(child) => Some(end_of_command(child, deadline, &mut ending.signals).await?),
     };
     if status.is_some() {
         // The command's last records are on their way; the pump ends when it has seen its threads end. Children that
-        // are followed may live on.
-        wait_for_threads(&mut ending.signals, &ending.stop).await;
+        // are followed may live on, but are traced for the time given only.
+        end_of_trace(deadline, &mut ending.signals, &ending.stop).await;
     }
     let _ = ending.stop.send(true);
     Ok(status)
 }
 
-/// Ends when the pump has dropped its receiver, or at a signal.
-async fn wait_for_threads(signals: &mut Signals, stop: &watch::Sender<bool>) {
+/// Ends when the pump has dropped its receiver, at a signal, or when the time is over.
+async fn end_of_trace(deadline: Option<Instant>, signals: &mut Signals, stop: &watch::Sender<bool>) {
     tokio::select! {
         () = stop.closed() => {}
         _ = signals.next() => {}
+        () = reached(deadline) => {}
     }
 }
 
-async fn end_of_trace(duration: Option<Duration>, signals: &mut Signals, stop: &watch::Sender<bool>) {
-    tokio::select! {
-        () = stop.closed() => {}
-        _ = signals.next() => {}
-        () = sleep(duration) => {}
-    }
-}
-
-async fn sleep(duration: Option<Duration>) {
-    match duration {
-        Some(duration) => tokio::time::sleep(duration).await,
+async fn reached(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => sleep_until(deadline).await,
         None => std::future::pending().await,
     }
 }
 
 async fn end_of_command(
     mut child: Child,
-    duration: Option<Duration>,
+    deadline: Option<Instant>,
     signals: &mut Signals,
 ) -> anyhow::Result<ExitStatus> {
     let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
@@ -82,7 +80,7 @@ async fn end_of_command(
     let Caught { signal, by_terminal } = tokio::select! {
         status = &mut ended => return Ok(status??),
         caught = signals.next() => caught,
-        () = sleep(duration) => Caught { signal: Signal::TERM, by_terminal: false },
+        () = reached(deadline) => Caught { signal: Signal::TERM, by_terminal: false },
     };
     if !by_terminal {
         send(pid, signal);

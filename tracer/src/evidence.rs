@@ -54,8 +54,7 @@ pub fn sources(probe: &Probe) -> BTreeMap<String, EvidenceSource> {
     rows.put("page_faults", "task_struct.min_flt, .maj_flt", Measured);
     rows.put("transitions.syscall", &calls, Measured);
     let accounts = probe.storage_accounts();
-    let storage = "task_struct.ioac.read_bytes around each call; the copy table for the rest";
-    rows.put_if("dma_bytes", storage, accounts, Modelled);
+    rows.devices(&probe.sources(), hooks, accounts);
     rows.put_if("kernel_accounts", "task_struct.ioac", accounts, Measured);
     let missing = |names: &[&str]| probe.missing().iter().any(|(hook, _)| names.contains(&hook.name));
     let exception = format!("{hooks}:page_fault_user");
@@ -97,5 +96,38 @@ impl Rows {
                 self.row(quantity, "return values, by the copy table", Derived, Some(better));
             }
         }
+    }
+    fn devices(&mut self, sources: &Sources, hooks: &str, accounts: bool) {
+        let table = "the copy table, by the device of the socket's route";
+        let better = Some("a kernel with this tracepoint");
+        let block = if sources.block {
+            let requests = format!("{hooks}:block_bio_queue, by bio → page → inode");
+            self.put("dma_bytes.block", &requests, Measured);
+            requests
+        } else if accounts {
+            let account = "task_struct.ioac.read_bytes around each call; what is written later is not seen";
+            self.row("dma_bytes.block", account, Modelled, better);
+            account.to_owned()
+        } else {
+            self.row("dma_bytes.block", "not on this kernel", Unknown, better);
+            "not of block devices".to_owned()
+        };
+        let sent = if sources.network {
+            let packets = format!("{hooks}:net_dev_start_xmit, by skb → sock");
+            self.put("dma_bytes.network_sent", &packets, Measured);
+            packets
+        } else {
+            self.row("dma_bytes.network_sent", table, Modelled, better);
+            table.to_owned()
+        };
+        self.put("dma_bytes.network_received", table, Modelled);
+        self.put_if(
+            "swiotlb_bounced_bytes",
+            &format!("{hooks}:swiotlb_bounced, of the whole machine"),
+            sources.bounces,
+            Measured,
+        );
+        let all = format!("{block}; {sent}; of what is received: {table}");
+        self.put_if("dma_bytes", &all, sources.block || accounts, Modelled);
     }
 }

@@ -1,6 +1,6 @@
 //! The machine that is traced on, and what its kernel must have.
 
-use std::fs;
+use std::{fs, os::unix::fs::MetadataExt as _};
 
 use crate::{
     error::{Failure, Fatal, MORE_DESCRIPTORS},
@@ -14,6 +14,16 @@ const OLDEST: (u32, u32) = (5, 15);
 
 /// Where the kernel says whether it is locked down.
 const LOCKDOWN: &str = "/sys/kernel/security/lockdown";
+
+/// The PID namespace that zc-trace runs in.
+const PID_NAMESPACE: &str = "/proc/self/ns/pid";
+
+/// That of its children: another one after `unshare(CLONE_NEWPID)`, and none before the first of them.
+const PID_NAMESPACE_OF_CHILDREN: &str = "/proc/self/ns/pid_for_children";
+
+/// The inode of the first PID namespace, the only one whose numbers the kernel side knows (include/linux/proc_ns.h,
+/// `PROC_PID_INIT_INO`).
+const FIRST_PID_NAMESPACE: u64 = 0xEFFF_FFFC;
 
 /// What the document says of this machine.
 pub fn describe() -> Machine {
@@ -33,6 +43,15 @@ struct Facts {
     release: String,
     /// What `/sys/kernel/security/lockdown` says; empty if there is none.
     lockdown: String,
+    /// The inode of the PID namespace, or of that of its children if it is another one, 0 if they have none yet; none if it
+    /// cannot be read.
+    pid_namespace: Option<u64>,
+}
+
+fn pid_namespace() -> Option<u64> {
+    let inode = |path| fs::metadata(path).ok().map(|namespace| namespace.ino());
+    let own = inode(PID_NAMESPACE)?;
+    if own == FIRST_PID_NAMESPACE { Some(inode(PID_NAMESPACE_OF_CHILDREN).unwrap_or(0)) } else { Some(own) }
 }
 
 impl Facts {
@@ -41,11 +60,12 @@ impl Facts {
             release: describe().kernel,
             // Without securityfs, or without the lockdown module, nothing is locked down.
             lockdown: fs::read_to_string(LOCKDOWN).unwrap_or_default(),
+            pid_namespace: pid_namespace(),
         }
     }
 
     fn check(&self) -> Result<(), Fatal> {
-        let Self { release, lockdown } = self;
+        let Self { release, lockdown, pid_namespace } = self;
         if version(release).is_some_and(|version| version < OLDEST) {
             return Err(Fatal::new(
                 Failure::Kernel,
@@ -60,6 +80,15 @@ impl Facts {
                 "boot without lockdown=confidentiality (see kernel_lockdown(7))",
             ));
         }
+        if pid_namespace.is_some_and(|namespace| namespace != FIRST_PID_NAMESPACE) {
+            return Err(Fatal::new(
+                Failure::Kernel,
+                "zc-trace runs in a PID namespace of its own, as in a container, where process numbers are not \
+                 the kernel's",
+                "run it on the host, with the host's process numbers, or in a container that shares them \
+                 (--pid=host)",
+            ));
+        }
         Ok(())
     }
 }
@@ -67,7 +96,7 @@ impl Facts {
 /// Checks what can be known before anything is loaded.
 ///
 /// # Errors
-/// If the kernel is too old or locked down.
+/// If the kernel is too old or locked down, or numbers processes otherwise than this namespace does.
 pub fn check() -> Result<(), Fatal> {
     Facts::read().check()
 }
@@ -116,7 +145,23 @@ mod tests {
     use super::*;
 
     fn check(release: &str, lockdown: &str) -> Result<(), Fatal> {
-        Facts { release: release.to_owned(), lockdown: lockdown.to_owned() }.check()
+        let pid_namespace = Some(FIRST_PID_NAMESPACE);
+        Facts { release: release.to_owned(), lockdown: lockdown.to_owned(), pid_namespace }.check()
+    }
+
+    #[test]
+    fn only_the_first_pid_namespace_has_the_numbers_of_the_kernel() {
+        let check = |pid_namespace| {
+            Facts { release: "6.18.0".to_owned(), lockdown: String::new(), pid_namespace }.check()
+        };
+        assert!(check(Some(0)).is_err(), "children would be in one that does not exist yet");
+        let fatal = check(Some(4_026_532_281)).unwrap_err();
+        assert_eq!(fatal.failure, Failure::Kernel);
+        assert!(fatal.what.contains("PID namespace") && fatal.hint.contains("host"), "{fatal}");
+        // One that cannot be read is no reason not to try.
+        for namespace in [Some(4_026_531_836), None] {
+            assert_eq!(check(namespace).map_err(|fatal| fatal.what), Ok(()), "{namespace:?}");
+        }
     }
 
     #[test]

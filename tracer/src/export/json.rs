@@ -4,7 +4,10 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use super::file::{Destination, OutputError};
+use super::{
+    escaped,
+    file::{Destination, OutputError},
+};
 
 /// Where the document goes, tested but not yet touched.
 #[derive(Debug)]
@@ -25,7 +28,7 @@ impl DocumentOutput {
     /// Writes the document (a [`super::document::Document`] or [`super::document::DemoDocument`]), indented, with a
     /// line break at its end. A full disk or a kill leaves what was there before.
     pub fn write(self, document: &impl Serialize) -> Result<(), OutputError> {
-        let mut text = serde_json::to_vec_pretty(document).map_err(|error| self.0.error(error.into()))?;
+        let mut text = escaped::to_vec_pretty(document).map_err(|error| self.0.error(error.into()))?;
         text.push(b'\n');
         self.0.replace(&text)
     }
@@ -36,7 +39,10 @@ mod tests {
     use std::fs;
 
     use super::*;
-    use crate::export::{document::Document, samples};
+    use crate::{
+        export::{document::Document, samples},
+        view::format::misleads,
+    };
 
     #[test]
     fn a_document_is_written_whole_and_comes_back() {
@@ -50,8 +56,11 @@ mod tests {
 
     #[test]
     fn control_characters_of_the_target_stay_escaped_and_come_back() {
-        let text = serde_json::to_string(&samples::hostile()).unwrap();
-        assert!(!text.contains(|character: char| character < ' '));
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("out.json");
+        DocumentOutput::prepare(&path).unwrap().write(&samples::hostile()).unwrap();
+        let text = fs::read_to_string(&path).unwrap();
+        assert!(!text.contains(|character| character != '\n' && misleads(character)), "{text}");
         assert_eq!(serde_json::from_str::<Document>(&text).unwrap(), samples::hostile());
     }
 }

@@ -4,6 +4,7 @@
 //! Reads snapshots and finished operations; knows nothing of events on the wire nor of how things are shown.
 
 pub mod document;
+mod escaped;
 pub mod file;
 pub mod json;
 pub mod ndjson;

@@ -9,6 +9,7 @@ use syscalls::Errno;
 
 use super::{
     document::{Document, Machine, Target, Tool},
+    escaped,
     file::{Destination, LineFile, OutputError},
 };
 use crate::model::{
@@ -210,7 +211,7 @@ impl LineStream {
             self.dropped_lines += 1;
             return Ok(());
         }
-        let result = self.file.push_line(|buffer| serde_json::to_writer(buffer, line));
+        let result = self.file.push_line(|buffer| escaped::to_line(buffer, line));
         self.note(result)
     }
 
@@ -250,7 +251,7 @@ mod tests {
     use std::{fs, fs::File, io::Read as _};
 
     use super::*;
-    use crate::export::samples;
+    use crate::{export::samples, view::format::misleads};
 
     fn lines(path: &Path) -> Vec<Line> {
         fs::read_to_string(path).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
@@ -271,6 +272,18 @@ mod tests {
         stream.flush().unwrap();
         assert_eq!(lines(&path).len(), 3, "a kill from here on leaves three whole lines");
         stream.finish(document.clone()).unwrap();
+        assert_eq!(lines(&path).last(), Some(&Line::Summary(Box::new(document))));
+    }
+
+    #[test]
+    fn no_name_reaches_a_terminal_raw() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("out.ndjson");
+        let document = samples::hostile();
+        let stream = StreamOutput::prepare(&path).unwrap().start(StreamHeader::of(&document)).unwrap();
+        stream.finish(document.clone()).unwrap();
+        let text = fs::read_to_string(&path).unwrap();
+        assert!(!text.contains(|character| character != '\n' && misleads(character)), "{text}");
         assert_eq!(lines(&path).last(), Some(&Line::Summary(Box::new(document))));
     }
 

@@ -127,6 +127,10 @@ fn busy_totals() -> Totals {
         dma_bytes: None,
         dma_evidence: Evidence::Unknown,
         dma_bytes_outside_operations: Some(0),
+        dma_metadata_bytes: Some(0),
+        not_written_back_bytes: None,
+        written_back_for_others_bytes: Some(0),
+        swiotlb_bounced_bytes: Some(0),
         dma_bytes_at_least: 64 * MIB,
         copy_amplification: Some(1.994_174_757),
         copy_amplification_evidence: Evidence::Modelled,
@@ -254,6 +258,7 @@ pub(crate) fn relay_flow() -> Flow {
         preempted_ns: 4_000_001,
         request_time_ns: 0,
         folded_operations: 0,
+        not_written_back_bytes: None,
         zerocopy: None,
         copies: vec![
             step(Place::Device, Place::PageCache, Some(Mover::Dma), Some(64 * MIB), Evidence::Measured),

@@ -14,9 +14,12 @@ use super::{
 };
 
 mod counted;
+mod devices;
 mod in_kernel;
 #[cfg(test)]
 mod tests;
+
+pub(crate) use devices::{NOT_SEEN, deferred, fetched_apart};
 
 /// `O_DIRECT` (fcntl(2)); its value differs between architectures.
 const O_DIRECT: u32 = libc::O_DIRECT as u32;
@@ -80,12 +83,19 @@ pub(crate) struct Act {
     pub(crate) bytes: u64,
     pub(crate) asked: Option<u64>,
     pub(crate) storage_read: Option<u64>,
+    pub(crate) storage_written: Option<u64>,
     /// Of a send with MSG_ZEROCOPY: whether the socket heeded the flag.
     pub(crate) pinned: Option<bool>,
     /// What was counted inside it, if its beginning was seen.
     pub(crate) counted: Option<Counted>,
     /// Which hooks count.
     pub(crate) sources: Sources,
+}
+
+/// Packets that a network card fetched from where they rest.
+pub(crate) fn transmitted(from: Place) -> Step {
+    let note = Some(Note::Transmitted);
+    Step { from, to: Place::Device, mover: Some(Mover::Dma), evidence: Measured, note }
 }
 
 /// Whether `vmsplice` on a descriptor with these flags puts user memory into the pipe (fs/splice.c: it goes by
@@ -189,61 +199,6 @@ impl Act {
         }
     }
 
-    /// What the page cache of `file` fetched from its device: pages that were missing and those read ahead.
-    fn fetched(&self, parts: &mut Parts, file: Party) {
-        let Traits { dma, storage, .. } = file.traits;
-        let step = |mover, evidence, note| Step {
-            from: Place::Device,
-            to: Place::PageCache,
-            mover: Some(mover),
-            evidence,
-            note,
-        };
-        match (storage, dma, self.storage_read) {
-            (Storage::Memory, ..) | (_, Some(false), None | Some(0)) => {}
-            (Storage::Remote, _, None | Some(0)) => {
-                self.unknown(parts, Place::Device, Place::PageCache, Some(Mover::Dma), Note::NotAccounted);
-            }
-            (_, Some(true), Some(bytes)) | (_, None, Some(bytes @ 0)) => {
-                if self.bytes > 0 || bytes > 0 {
-                    parts.push(step(Mover::Dma, Measured, None), bytes);
-                }
-            }
-            (_, Some(false), Some(bytes)) => {
-                parts.push(step(Mover::Cpu, Modelled, Some(Note::DriverCopies)), bytes);
-            }
-            (_, None, Some(bytes)) => {
-                parts.push(step(Mover::Dma, Modelled, Some(Note::DeviceNotKnown)), bytes)
-            }
-            (_, _, None) => {
-                self.unknown(parts, Place::Device, Place::PageCache, Some(Mover::Dma), Note::NoAccount);
-            }
-        }
-    }
-
-    /// What was fetched from storage while user memory was being read: page faults on mapped files.
-    fn faulted_in(&self, parts: &mut Parts) {
-        if let Some(bytes @ 1..) = self.storage_read {
-            parts.push(
-                Step {
-                    from: Place::Device,
-                    to: Place::PageCache,
-                    mover: Some(Mover::Dma),
-                    evidence: Modelled,
-                    note: Some(Note::FaultedIn),
-                },
-                bytes,
-            );
-        }
-    }
-
-    /// What was made dirty goes to the device later, by a kernel worker.
-    fn written_back(&self, parts: &mut Parts, file: Party) {
-        if file.traits.storage != Storage::Memory && file.traits.dma != Some(false) {
-            self.unknown(parts, Place::PageCache, Place::Device, Some(Mover::Dma), Note::WrittenBackLater);
-        }
-    }
-
     /// Packets that came in.
     fn wire_in(&self, parts: &mut Parts, socket: Party) {
         match socket.traits.route {
@@ -259,9 +214,26 @@ impl Act {
     fn wire_out(&self, parts: &mut Parts, from: Place, socket: Party) {
         match socket.traits.route {
             Route::Local | Route::Virtual => {}
+            // They are counted when they go.
+            Route::Card | Route::Unknown if self.sources.network => {
+                if self.bytes > 0 {
+                    parts.push(transmitted(from), 0);
+                }
+            }
             Route::Card => self.put(parts, from, Place::Device, Mover::Dma, Modelled, None),
             Route::Unknown => self.unknown(parts, from, Place::Device, Some(Mover::Dma), Note::RouteNotKnown),
         }
+    }
+
+    /// Where packets that it sent are fetched from by a card, if they may be and that is seen.
+    pub(crate) fn transmits(&self, parts: &Parts) -> Option<Place> {
+        let Traits { kind, route, .. } = self.sink.traits;
+        let by_card = self.sources.network && matches!(route, Route::Card | Route::Unknown);
+        if kind != EndpointKind::Socket || !by_card {
+            return None;
+        }
+        let sent = parts.iter().find(|part| part.step.note == Some(Note::Transmitted));
+        Some(sent.map_or(Place::Socket, |part| part.step.from))
     }
 
     fn put_in_user(&self, parts: &mut Parts) {
@@ -315,45 +287,16 @@ impl Act {
         }
     }
 
-    /// A read past the page cache. The task's storage account tells whether it really was one.
-    fn direct_read(&self, parts: &mut Parts) {
-        let Traits { dma, storage, .. } = self.source.traits;
-        let (device, user) = (Place::Device, Place::User);
-        if dma == Some(false) && self.storage_read != Some(0) {
-            return self.put(parts, device, user, Mover::Cpu, Modelled, Some(Note::DriverCopies));
-        }
-        match self.storage_read {
-            Some(0) if storage != Storage::Remote => {
-                let note = Some(Note::BufferedDespiteDirect);
-                self.put(parts, Place::PageCache, user, Mover::Cpu, Modelled, note);
-            }
-            _ if dma.is_none() => {
-                self.put(parts, device, user, Mover::Dma, Modelled, Some(Note::DeviceNotKnown));
-            }
-            Some(read) if read == self.bytes => self.put(parts, device, user, Mover::Dma, Measured, None),
-            // Fewer came from the device than were returned: holes, or part of it was in the cache.
-            Some(read) if read < self.bytes => self.put(parts, device, user, Mover::Dma, Modelled, None),
-            // More: the last block of the file is read whole.
-            Some(_) | None => self.put(parts, device, user, Mover::Dma, Derived, None),
-        }
-    }
-
     fn take_from_user(&self, parts: &mut Parts) {
         let (sink, user) = (self.sink, Place::User);
         let kind = sink.traits.kind;
         match kind {
-            EndpointKind::File | EndpointKind::BlockDevice if sink.is_direct() => match sink.traits.dma {
-                Some(true) => self.put(parts, user, Place::Device, Mover::Dma, Derived, None),
-                Some(false) => {
-                    self.put(parts, user, Place::Device, Mover::Cpu, Modelled, Some(Note::DriverCopies));
-                }
-                None => {
-                    self.put(parts, user, Place::Device, Mover::Dma, Modelled, Some(Note::DeviceNotKnown))
-                }
-            },
+            EndpointKind::File | EndpointKind::BlockDevice if sink.is_direct() => {
+                self.direct_write(parts, user)
+            }
             EndpointKind::File | EndpointKind::BlockDevice => {
                 // mm/filemap.c, generic_perform_write. A page that is written in part may be read first.
-                if self.storage_read.is_some_and(|bytes| bytes > 0) {
+                if self.device_read().is_some_and(|bytes| bytes > 0) {
                     self.fetched(parts, sink);
                 }
                 self.put(parts, user, Place::PageCache, Mover::Cpu, Derived, None);

@@ -196,8 +196,11 @@ fn address(socket: &Socket, path: Option<&str>) -> String {
     if let Some(local) = socket.local {
         text.push_str(&format!(" {local}"));
     }
-    if let Some(remote) = socket.remote {
-        text.push_str(&format!(" → {remote}"));
+    match socket.remote {
+        Some(remote) => text.push_str(&format!(" → {remote}")),
+        // What stands there is its own address, which must not be taken for where it sends to.
+        None if socket.local.is_some() && socket.socket_type == "datagram" => text.push_str(" (unconnected)"),
+        None => {}
     }
     text
 }
@@ -254,6 +257,14 @@ mod tests {
         }
         endpoints.learn(Serial(2), &tcp);
         assert_eq!(endpoints.end(id).address.as_deref(), Some("tcp 127.0.0.1:80 → 127.0.0.1:4242"));
+        let mut udp = testing::socket(4, "inet", "udp", Some(true), None);
+        if let Some(socket) = &mut udp.socket {
+            socket.local = "127.0.0.1:5353".parse().ok();
+            socket.socket_type = "datagram".to_owned();
+        }
+        endpoints.learn(Serial(4), &udp);
+        let (id, _) = endpoints.resolve(Serial(4));
+        assert_eq!(endpoints.end(id).address.as_deref(), Some("udp 127.0.0.1:5353 (unconnected)"));
         let mut unix = testing::socket(2, "unix", "0", None, None);
         unix.path = Some("/run/name".to_owned());
         endpoints.learn(Serial(3), &unix);

@@ -115,6 +115,8 @@ pub enum Event {
     },
     /// Operations whose detail found no room, folded by call and endpoints. Each event adds to what came before.
     Folded(Folded),
+    /// What devices moved since the last time, that no operation tells of.
+    DeviceIo(DeviceIo),
     /// The exact counters, read from the kernel. Each replaces the one before.
     Counters(Box<Counters>),
 }
@@ -408,8 +410,44 @@ pub struct Folded {
     pub transitions: u64,
     /// Bytes fetched from storage in all, if the kernel keeps such an account.
     pub storage_read_bytes: Option<u64>,
+    /// Bytes made dirty, or written directly, in all.
+    pub storage_written_bytes: Option<u64>,
     /// What hooks on the copying functions counted inside them in all.
     pub counted: Counted,
+}
+
+/// What devices moved outside of operations, or late.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct DeviceIo {
+    /// What the bytes belong to.
+    pub of: DeviceIoOf,
+    /// Monotonic time of the reading, ns: nothing of it happened later.
+    pub time_ns: u64,
+    /// Bytes that came from the device.
+    pub read_bytes: u64,
+    /// Bytes that went to it.
+    pub written_bytes: u64,
+}
+
+/// What bytes that a device moved belong to.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum DeviceIoOf {
+    /// Contents of a file or block device that operations were seen on, moved for whomever.
+    File(Serial),
+    /// Packets that a network card fetched from a socket, headers included; sent by whomever.
+    Socket(Serial),
+    /// Bytes that the CPU copied through bounce buffers, for whomever on this machine; `written_bytes` counts both ways.
+    Bounced,
+    /// Contents of another file, moved on behalf of a traced thread: programs and libraries that are paged in.
+    OtherFile {
+        /// Whether the device does DMA; `None` if not known.
+        dma: Option<bool>,
+    },
+    /// What file systems and memory management keep for themselves, moved on behalf of a traced thread.
+    Metadata {
+        /// Whether the device does DMA; `None` if not known.
+        dma: Option<bool>,
+    },
 }
 
 /// The exact counters since tracing began.

@@ -3,12 +3,13 @@
 use std::collections::HashMap;
 
 use super::{
+    copies,
     endpoint::Place,
     endpoints::{EndpointId, Endpoints},
     event::{Call, Operation, Pid},
     evidence::Evidence,
     method::Method,
-    part::{Part, Step},
+    part::{Note, Part, Step},
     snapshot::{self, Mover},
     zerocopy::Sends,
 };
@@ -114,6 +115,8 @@ pub(crate) struct Tally {
     pub(crate) folded: u64,
     pub(crate) payload: u128,
     pub(crate) stats: Stats,
+    /// Bytes made dirty that were not seen to be written.
+    pub(crate) dirty: u128,
     /// Sends with MSG_ZEROCOPY.
     pub(crate) zerocopy: Sends,
     parts: Vec<(Step, Amount)>,
@@ -182,8 +185,16 @@ impl Tally {
         self.folded = self.folded.saturating_add(other.folded);
         self.payload = self.payload.saturating_add(other.payload);
         self.stats.add(&other.stats);
+        self.dirty = self.dirty.saturating_add(other.dirty);
         self.zerocopy.add(&other.zerocopy);
         other.parts.iter().for_each(|&(step, amount)| self.put_wide(step, amount));
+    }
+
+    /// Bytes that are to go to a device late; `None` if none can, or if it is not seen when they do.
+    pub(crate) fn not_written_back(&self) -> Option<u64> {
+        let not_seen = self.telling().any(|(step, _)| *step == copies::NOT_SEEN);
+        let followed = self.telling().any(|(step, _)| step.note.is_some_and(Note::is_deferred));
+        (followed && !not_seen).then(|| narrow(self.dirty))
     }
 
     /// Payload in bytes.
@@ -195,6 +206,10 @@ impl Tally {
     fn telling(&self) -> impl Iterator<Item = &(Step, Amount)> {
         let any = |amount: &Amount| amount.bytes > 0 || amount.expected > 0;
         self.parts.iter().filter(move |(step, amount)| any(amount) || (step.is_known() && self.payload > 0))
+    }
+
+    fn moved_anything(&self) -> bool {
+        self.payload > 0 || self.parts.iter().any(|(_, amount)| amount.bytes > 0)
     }
 
     fn sum(&self, mover: Mover, claims: impl Fn(Option<Mover>) -> bool) -> Sum {
@@ -287,13 +302,15 @@ pub(crate) struct FlowId(u32);
 pub(crate) struct Flows {
     flows: Vec<(FlowKey, Tally)>,
     by_key: HashMap<FlowKey, FlowId>,
+    /// The newest flow from each source.
+    by_source: HashMap<EndpointId, FlowId>,
     most: usize,
 }
 
 impl Flows {
     /// Tells at most `most` flows apart; the rest is one per method, with pid 0.
     pub(crate) fn new(most: usize) -> Self {
-        Self { flows: Vec::new(), by_key: HashMap::new(), most: most.max(1) }
+        Self { flows: Vec::new(), by_key: HashMap::new(), by_source: HashMap::new(), most: most.max(1) }
     }
 
     /// The flow with this key.
@@ -309,7 +326,13 @@ impl Flows {
         let id = FlowId(u32::try_from(self.flows.len()).unwrap_or(u32::MAX));
         self.flows.push((key, Tally::default()));
         self.by_key.insert(key, id);
+        self.by_source.insert(key.source, id);
         id
+    }
+
+    /// The newest flow from a source.
+    pub(crate) fn newest_from(&self, source: EndpointId) -> Option<FlowId> {
+        self.by_source.get(&source).copied()
     }
 
     /// What a flow has added up.
@@ -324,7 +347,8 @@ impl Flows {
 
     /// How people see them, most CPU-copied bytes first.
     pub(crate) fn snapshot(&self, endpoints: &Endpoints) -> Vec<snapshot::Flow> {
-        let used = self.flows.iter().filter(|(_, tally)| tally.stats.operations > 0 || tally.payload > 0);
+        let used =
+            self.flows.iter().filter(|(_, tally)| tally.stats.operations > 0 || tally.moved_anything());
         let mut flows: Vec<_> = used.map(|(key, tally)| (tally.by_cpu().at_least, key, tally)).collect();
         flows.sort_by_key(|&(copied, key, tally)| {
             (std::cmp::Reverse((copied, tally.payload, tally.stats.operations)), *key)
@@ -378,6 +402,7 @@ fn shown(key: FlowKey, tally: &Tally, endpoints: &Endpoints) -> snapshot::Flow {
         preempted_ns,
         request_time_ns: request_ns,
         folded_operations: tally.folded,
+        not_written_back_bytes: tally.not_written_back(),
         zerocopy: (tally.zerocopy.sends > 0).then(|| zerocopy(&tally.zerocopy)),
         copies: tally.copies(),
         evidence: cpu.evidence,

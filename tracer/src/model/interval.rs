@@ -31,11 +31,6 @@ impl<T: Copy + PartialEq> IntervalMap<T> {
         self.spans.values().map(|(_, value)| value)
     }
 
-    /// Changes every value.
-    pub(crate) fn change_all(&mut self, mut change: impl FnMut(&mut T)) {
-        self.spans.values_mut().for_each(|(_, value)| change(value));
-    }
-
     /// Keeps only the ranges that `keep` wants.
     pub(crate) fn retain(&mut self, mut keep: impl FnMut(&T) -> bool) {
         self.spans.retain(|_, (_, value)| keep(value));

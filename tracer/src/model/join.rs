@@ -10,17 +10,19 @@ use std::ops::Range;
 use super::{
     copies::Act,
     deposit::{Deposit, DepositId, Deposits},
+    device_io::Devices,
     endpoint::Place,
     endpoints::{EndpointId, Endpoints},
-    event::{CallKind, Folded, Operation, Pid, Zerocopy},
+    event::{CallKind, DeviceIo, Folded, Operation, Pid, Zerocopy},
     finished::Finished,
     flow::{FlowId, FlowKey, Flows, Stats, Tally},
     method::{Delivery, Method, Origin},
-    part::{Part, Parts},
+    part::{Part, Parts, proportion},
     path::{End, Path, Way},
     pipes::{Pipes, Resting},
     proof::{Claim, Sample},
     provenance::{Memories, Provenance},
+    sent::Sender,
     sources::Sources,
     zerocopy::{Sends, Waiting},
 };
@@ -44,6 +46,34 @@ struct Moved {
     received: u64,
     parts: Parts,
     stats: Stats,
+    late: Late,
+}
+
+/// What of an operation reaches its device late.
+#[derive(Clone, Copy, Debug)]
+struct Late {
+    /// Bytes of the sink that it made dirty.
+    dirty: u64,
+    /// Where a network card fetches what it sent from.
+    transmits: Option<Place>,
+    /// Bytes of the sink that it wrote to the device although others had made them dirty.
+    flushed: u64,
+    /// When it began and ended, monotonic ns; it began at 0 if that is not known.
+    began_ns: u64,
+    ended_ns: u64,
+}
+
+impl Late {
+    fn of(act: &Act, parts: &Parts, ended_ns: u64, duration_ns: Option<u64>) -> Self {
+        let began_ns = duration_ns.map_or(0, |duration| ended_ns.saturating_sub(duration));
+        Self {
+            dirty: act.dirty(),
+            transmits: act.transmits(parts),
+            flushed: act.flushed(),
+            began_ns,
+            ended_ns,
+        }
+    }
 }
 
 /// What one operation adds to one flow.
@@ -68,6 +98,7 @@ pub(crate) struct Join {
     sources: Sources,
     /// Whether any read was joined to a write.
     pub(crate) joined: bool,
+    pub(crate) devices: Devices,
     /// Operations for which a hook counted other copies than the copy table derives.
     pub(crate) disagreements: u64,
     deposits: Deposits,
@@ -90,6 +121,7 @@ impl Join {
             overall: Tally::default(),
             sources,
             joined: false,
+            devices: Devices::new(limits.endpoints),
             disagreements: 0,
             deposits: Deposits::new(),
             pipes: Pipes::new(limits.pipes),
@@ -113,6 +145,7 @@ impl Join {
             bytes: operation.bytes,
             asked: operation.asked_bytes,
             storage_read: operation.storage_read_bytes,
+            storage_written: operation.storage_written_bytes,
             pinned: match operation.zerocopy {
                 Some(Zerocopy::Sent { first, end }) => Some(first != end),
                 _ => None,
@@ -120,12 +153,14 @@ impl Join {
             counted: operation.counted,
             sources: self.sources,
         };
+        let parts = act.parts();
         let moved = Moved {
             path,
             payload: act.payload(),
             received: act.received(),
-            parts: act.parts(),
+            parts,
             stats: Stats::of_operation(operation),
+            late: Late::of(&act, &parts, operation.call.end_ns, operation.call.duration_ns),
         };
         self.count_overall(&moved, u64::from(moved.payload > 0));
         match path.way {
@@ -177,6 +212,7 @@ impl Join {
             bytes: folded.bytes,
             asked: None,
             storage_read: folded.storage_read_bytes,
+            storage_written: folded.storage_written_bytes,
             pinned: None,
             counted: Some(folded.counted),
             sources: self.sources,
@@ -192,7 +228,10 @@ impl Join {
             ..Stats::default()
         };
         let payload = act.payload();
-        let moved = Moved { path, payload, received: act.received(), parts: act.parts(), stats };
+        // When they began is not known.
+        let parts = act.parts();
+        let late = Late::of(&act, &parts, 0, None);
+        let moved = Moved { path, payload, received: act.received(), parts, stats, late };
         let transfers = if payload > 0 { folded.operations } else { 0 };
         self.count_overall(&moved, transfers);
         let method = match path.way {
@@ -204,6 +243,12 @@ impl Join {
         if let Some(tally) = self.flows.tally(flow) {
             book(tally, &moved, transfers);
             tally.folded = tally.folded.saturating_add(folded.operations);
+        }
+        self.devices.dirty(&mut self.flows, &mut self.overall, path.sink, flow, late.dirty, late.began_ns);
+        self.devices.flush(&mut self.flows, &mut self.overall, path.sink, late.flushed, late.ended_ns);
+        if let Some(from) = late.transmits {
+            let sender = Sender { flow, from };
+            self.devices.send(&mut self.flows, &mut self.overall, path.sink, sender, payload);
         }
         if matches!(path.way, Way::IntoMemory(_)) || folded.kind == CallKind::ProcessVmRead {
             // It is not known which memory they overwrote.
@@ -217,6 +262,11 @@ impl Join {
         self.rest_opaque(path.sink, moved.payload);
     }
 
+    /// Books what block devices moved apart from operations.
+    pub(crate) fn device_io(&mut self, io: &DeviceIo) {
+        self.devices.moved(&mut self.endpoints, &mut self.flows, &mut self.overall, io);
+    }
+
     fn count_overall(&mut self, moved: &Moved, transfers: u64) {
         book(&mut self.overall, moved, transfers);
         let disagrees = |part: &Part| part.step.is_counted() && part.amount != part.expected;
@@ -226,7 +276,9 @@ impl Join {
     }
 
     fn open(&mut self, pid: Pid, source: EndpointId, sink: EndpointId, method: Method) -> FlowId {
-        self.flows.open(FlowKey { pid, source, sink, method })
+        let flow = self.flows.open(FlowKey { pid, source, sink, method });
+        self.devices.claim_fetched(&mut self.flows, &mut self.overall, source, flow);
+        flow
     }
 
     /// A read: what it brought stays in memory until something sends it on.
@@ -453,6 +505,8 @@ impl Join {
         let main = shares.iter().position(|share| share.bytes == largest);
         let mut parts = moved.parts;
         let mut left = moved.payload;
+        let mut dirty = moved.late.dirty;
+        let sink = moved.path.sink;
         let numbers = match operation.zerocopy {
             Some(Zerocopy::Sent { first, end }) if first != end && left > 0 => Some((first, end)),
             _ => None,
@@ -466,6 +520,8 @@ impl Join {
                     waiting.push((share.flow, part));
                 }
             });
+            let its_dirty = if share.bytes >= left { dirty } else { proportion(dirty, share.bytes, left) };
+            dirty -= its_dirty;
             left = left.saturating_sub(share.bytes);
             tally.payload = share.bytes.into();
             tally.transfers = u64::from(share.bytes > 0);
@@ -476,10 +532,17 @@ impl Join {
             if let Some(flow) = self.flows.tally(share.flow) {
                 flow.add(tally);
             }
+            let (flows, overall) = (&mut self.flows, &mut self.overall);
+            self.devices.dirty(flows, overall, sink, share.flow, its_dirty, moved.late.began_ns);
+            if let Some(from) = moved.late.transmits {
+                self.devices.send(flows, overall, sink, Sender { flow: share.flow, from }, share.bytes);
+            }
             if finished && let Some(key) = self.flows.key(share.flow) {
                 self.finished.push(&operation.call, key, tally, &self.endpoints);
             }
         }
+        let Late { flushed, ended_ns, .. } = moved.late;
+        self.devices.flush(&mut self.flows, &mut self.overall, sink, flushed, ended_ns);
         self.shared = 0;
         if let Some((first, end)) = numbers {
             self.overall.zerocopy.sends = self.overall.zerocopy.sends.saturating_add(1);

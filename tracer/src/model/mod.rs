@@ -11,8 +11,10 @@ pub mod sources;
 
 mod calls;
 mod copies;
+mod deferred;
 mod deposit;
 mod descriptors;
+mod device_io;
 mod endpoints;
 mod faults;
 mod finished;
@@ -26,6 +28,7 @@ mod path;
 mod pipes;
 mod proof;
 mod provenance;
+mod sent;
 mod state;
 mod threads;
 mod traits;

@@ -21,6 +21,20 @@ pub(crate) enum Note {
     NoAccount,
     /// Buffered writes.
     WrittenBackLater,
+    /// Writeback that was seen when it happened.
+    Deferred,
+    /// The same, on a device of which it is not known.
+    DeferredDeviceNotKnown,
+    /// The same, on a disk without DMA.
+    DeferredDriverCopies,
+    /// Fetched although the call did not ask for it.
+    ReadAhead,
+    /// Fetched for the file outside of the flow's calls.
+    FetchedApart,
+    /// Packets that a network card fetched.
+    Transmitted,
+    /// What a direct call did not move directly.
+    NotDirect,
     /// O_DIRECT that fetched nothing.
     BufferedDespiteDirect,
     /// Storage read while user memory was being read.
@@ -60,6 +74,11 @@ pub(crate) enum Note {
 }
 
 impl Note {
+    /// Whether it marks what reaches its device after the call.
+    pub(crate) fn is_deferred(self) -> bool {
+        matches!(self, Self::Deferred | Self::DeferredDeviceNotKnown | Self::DeferredDriverCopies)
+    }
+
     /// The words that people see.
     pub(crate) fn text(self) -> &'static str {
         match self {
@@ -68,7 +87,20 @@ impl Note {
             Self::DeviceNotKnown => "whether the device behind it does DMA is not known",
             Self::NoAccount => "the kernel keeps no account of what this was fetched from storage for",
             Self::NotAccounted => "the kernel's storage accounts do not cover this file system",
-            Self::WrittenBackLater => "written back later; not traced yet",
+            Self::WrittenBackLater => "written back later: not seen here",
+            Self::Deferred => "deferred: written back after the call, by whomever",
+            Self::DeferredDeviceNotKnown => {
+                "deferred: written back after the call; whether the device behind it does DMA is not known"
+            }
+            Self::DeferredDriverCopies => {
+                "deferred: written back after the call; this disk's driver copies by CPU: no DMA"
+            }
+            Self::ReadAhead => "read ahead: more than the call had asked for, at least so much",
+            Self::FetchedApart => {
+                "fetched outside of the flow's calls: by page faults or read-ahead of the file"
+            }
+            Self::Transmitted => "packets of the socket, with headers, acknowledgements and retransmissions",
+            Self::NotDirect => "O_DIRECT, but no device moved it: holes are filled, the rest is copied",
             Self::BufferedDespiteDirect => {
                 "O_DIRECT, but nothing was fetched from storage: the file system served it by copying"
             }
@@ -159,8 +191,8 @@ impl Part {
     }
 }
 
-/// The most parts that one operation has: fetch, bounce, copy, copy after all, write back.
-const PARTS: usize = 5;
+/// The most parts that one operation has: fetch, read ahead, bounce, pass on directly, copy, copy after all, write back.
+const PARTS: usize = 7;
 
 /// The parts of one operation, in the order in which the bytes pass. No allocation: there is one per operation.
 #[derive(Clone, Copy, Debug, Default)]
@@ -207,7 +239,7 @@ impl Parts {
 }
 
 /// `amount × bytes ÷ of`, rounded down; never more than `amount` as `bytes` < `of`.
-fn proportion(amount: u64, bytes: u64, of: u64) -> u64 {
+pub(crate) fn proportion(amount: u64, bytes: u64, of: u64) -> u64 {
     let share = u128::from(amount) * u128::from(bytes) / u128::from(of.max(1));
     u64::try_from(share).unwrap_or(amount).min(amount)
 }

@@ -12,8 +12,8 @@ use super::{
     endpoint::{Endpoint, EndpointKey, EndpointKind},
     event::{
         Call, CallKind, CallName, CallTotals, Counted, Counters, DescriptorChange, DescriptorEvent,
-        DescriptorSeen, DescriptorsSeen, Event, Folded, Losses, Mapping, Operation, Ran, Request, Serial,
-        Side, ThreadStarted, ThreadTotals, Zerocopy,
+        DescriptorSeen, DescriptorsSeen, DeviceIo, DeviceIoOf, Event, Folded, Losses, Mapping, Operation,
+        Ran, Request, Serial, Side, ThreadStarted, ThreadTotals, Zerocopy,
     },
     method::is_operation,
     part::Step,
@@ -222,6 +222,23 @@ fn operation() -> impl Strategy<Value = Operation> {
         )
 }
 
+fn device_io() -> impl Strategy<Value = DeviceIo> {
+    let dma = || prop::option::of(any::<bool>());
+    let of = prop_oneof![
+        4 => (0u64..12).prop_map(|serial| DeviceIoOf::File(Serial(serial))),
+        4 => (0u64..12).prop_map(|serial| DeviceIoOf::Socket(Serial(serial))),
+        1 => Just(DeviceIoOf::Bounced),
+        1 => dma().prop_map(|dma| DeviceIoOf::OtherFile { dma }),
+        1 => dma().prop_map(|dma| DeviceIoOf::Metadata { dma }),
+    ];
+    (of, number(), number(), number()).prop_map(|(of, time_ns, read_bytes, written_bytes)| DeviceIo {
+        of,
+        time_ns,
+        read_bytes,
+        written_bytes,
+    })
+}
+
 fn zerocopy(bytes: u64, flags: u32) -> Option<Zerocopy> {
     let first = flags % 8;
     match bytes % 5 {
@@ -248,6 +265,7 @@ fn folded() -> impl Strategy<Value = Folded> {
         blocked_ns: operation.call.blocked_ns,
         preempted_ns: operation.call.blocked_ns,
         storage_read_bytes: operation.storage_read_bytes,
+        storage_written_bytes: operation.storage_written_bytes,
         counted: operation.counted.unwrap_or_default(),
     })
 }
@@ -312,6 +330,7 @@ fn event() -> impl Strategy<Value = Event> {
             Event::Fault { pid, tid: pid, address, in_kernel }
         }),
         1 => folded().prop_map(Event::Folded),
+        3 => device_io().prop_map(Event::DeviceIo),
         1 => counters().prop_map(|counters| Event::Counters(Box::new(counters))),
     ]
 }
@@ -337,14 +356,15 @@ fn small() -> Model {
 fn check_sums(model: &Model, events: &[Event]) {
     let join = model.join();
     let mut parts: BTreeMap<Step, u128> = BTreeMap::new();
-    let (mut payload, mut operations, mut transitions) = (0u128, 0u64, 0u64);
+    let (mut payload, mut dirty, mut operations, mut transitions) = (0u128, 0u128, 0u64, 0u64);
     for tally in join.flows.tallies() {
         payload += tally.payload;
+        dirty += tally.dirty;
         operations += tally.stats.operations;
         transitions += tally.stats.transitions;
         tally.parts().for_each(|(step, amount)| *parts.entry(step).or_default() += amount.bytes);
     }
-    assert_eq!(payload, join.overall.payload);
+    assert_eq!((payload, dirty), (join.overall.payload, join.overall.dirty));
     assert_eq!(parts, join.overall.parts().map(|(step, amount)| (step, amount.bytes)).collect());
     let (mut made, mut switched) = (0u64, 0u64);
     for event in events {

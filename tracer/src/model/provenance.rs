@@ -177,14 +177,14 @@ impl Memories {
         }
     }
 
-    /// The child of a fork has a copy of its parent's memory. What the parent read counts as sent on there: its cost
-    /// is the parent's.
+    /// The child of a fork has a copy of its parent's mappings. What the parent read into its memory is the child's own from
+    /// now on: transfers are joined within a process, and a write there, joined to a read that the parent pays for, would
+    /// show half of what the relay costs.
     pub(crate) fn fork(&mut self, parent: Pid, child: Pid) {
         self.forget(child);
         if let Some(memory) = self.memories.get(&parent) {
-            let mut copy = memory.clone();
-            copy.brought.change_all(|piece| piece.sent = true);
-            *self.memory(child) = Memory { used: self.clock, ..copy };
+            let mapped = memory.mapped.clone();
+            self.memory(child).mapped = mapped;
         }
     }
 
@@ -275,13 +275,14 @@ mod tests {
     }
 
     #[test]
-    fn a_child_has_its_parents_memory_until_it_executes() {
+    fn a_child_has_its_parents_mappings_until_it_executes() {
         let mut memories = Memories::new(16, 16);
+        memories.map(7, 0..10, EndpointId::UNKNOWN);
         memories.bring(7, std::iter::once(10..20), deposits(1)[0], false);
         memories.fork(7, 1);
-        assert_eq!(walked(&memories, 10..20), [(10..20, "sent")]);
+        assert_eq!(walked(&memories, 0..20), [(0..10, "mapped"), (10..20, "own")]);
         memories.forget(1);
-        assert_eq!(walked(&memories, 10..20), [(10..20, "own")]);
+        assert_eq!(walked(&memories, 0..20), [(0..20, "own")]);
     }
 
     #[test]

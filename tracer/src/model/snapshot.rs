@@ -69,9 +69,22 @@ pub struct Totals {
     pub dma_evidence: Evidence,
     /// The part of it that is known.
     pub dma_bytes_at_least: u64,
-    /// Part of it that no I/O call fetched from storage but page faults, read-ahead and the start of programs: in no
-    /// flow. Null where the kernel keeps no account.
+    /// Part of it that was moved for the target but for none of its flows: programs and libraries that are paged in,
+    /// mapped files that no call takes anything from. Null where the kernel tells of neither requests nor accounts.
     pub dma_bytes_outside_operations: Option<u64>,
+    /// Part of it that file systems and memory management moved for themselves while they worked for the target: inodes,
+    /// extents, swap. In no flow. Null where requests to block devices are not traced.
+    pub dma_metadata_bytes: Option<u64>,
+    /// Bytes made dirty by calls (whole pages) that had not been written to their device when tracing ended: at most,
+    /// because they may have been deleted or cut off since. Null where there are none, or that cannot be followed.
+    pub not_written_back_bytes: Option<u64>,
+    /// Bytes written to files that the target used, beyond what calls of its own had made dirty: by mapped memory, by
+    /// other processes, or from before. Not in `dma_bytes`. Null where requests to block devices are not traced.
+    pub written_back_for_others_bytes: Option<u64>,
+    /// Bytes that the CPU copied between the buffers that devices can reach and the memory that was meant (swiotlb), on the
+    /// whole machine while tracing lasted: for whom is not known, so they are in no other number. Null where that is not
+    /// traced.
+    pub swiotlb_bounced_bytes: Option<u64>,
     /// CPU-copied bytes ÷ payload bytes; null without payload or if the copies are not known.
     pub copy_amplification: Option<f64>,
     /// How `copy_amplification` is known: the weaker evidence of the two.
@@ -313,6 +326,9 @@ pub struct Flow {
     pub request_time_ns: u64,
     /// Of its operations, how many were folded in the kernel (not joined).
     pub folded_operations: u64,
+    /// Bytes of its sink that it made dirty (whole pages) and that had not been written to the device when tracing ended:
+    /// at most, because they may have been deleted or cut off since. Null where nothing is written back, or that cannot be followed.
+    pub not_written_back_bytes: Option<u64>,
     /// What its sends with MSG_ZEROCOPY came to, if there were any.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub zerocopy: Option<Zerocopy>,

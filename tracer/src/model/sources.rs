@@ -27,6 +27,10 @@ pub struct Sources {
     pub splice_copy: bool,
     /// Block I/O in the context of the call: `block_bio_queue`.
     pub block: bool,
+    /// Packets that network cards fetch, by socket: `net_dev_start_xmit`.
+    pub network: bool,
+    /// DMA through bounce buffers: `swiotlb_bounced`.
+    pub bounces: bool,
 }
 
 impl Sources {
@@ -44,6 +48,8 @@ impl Sources {
         pipe_write: true,
         splice_copy: true,
         block: true,
+        network: true,
+        bounces: true,
     };
 
     /// No hook counts.
@@ -60,5 +66,7 @@ impl Sources {
         pipe_write: false,
         splice_copy: false,
         block: false,
+        network: false,
+        bounces: false,
     };
 }

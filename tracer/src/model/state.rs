@@ -70,6 +70,10 @@ const MOST_IN_FLIGHT: usize = 4096;
 #[derive(Debug)]
 pub struct Model {
     join: Join,
+    /// Whether requests to block devices are traced.
+    sees_requests: bool,
+    /// Whether DMA through bounce buffers is.
+    sees_bounces: bool,
     calls: Calls,
     traces_requests: bool,
     threads: Threads,
@@ -98,6 +102,8 @@ impl Model {
         let waiting = if config.record_transfers { config.most_waiting_transfers } else { 0 };
         Self {
             join: Join::new(limits, config.sources, Finished::new(waiting)),
+            sees_requests: config.sources.block,
+            sees_bounces: config.sources.bounces,
             calls: Calls::default(),
             traces_requests: config.traces_requests,
             threads: Threads::default(),
@@ -175,6 +181,7 @@ impl Model {
                     self.descriptors.folded(&folded);
                 }
             }
+            Event::DeviceIo(io) => self.join.device_io(&io),
             Event::Descriptors(event) => {
                 let alone = self.threads.is_alone(event.pid);
                 self.descriptors.changed(&event, alone, &mut self.join.endpoints);
@@ -253,6 +260,21 @@ impl Model {
         self.join.finished.dropped()
     }
 
+    /// What devices moved in no flow: as requests tell, or else as far as the kernel's accounts do.
+    fn apart(&self, accounts: Option<KernelAccounts>) -> Apart {
+        if self.sees_requests {
+            let (outside, metadata) = (self.join.devices.outside(), self.join.devices.metadata());
+            return Apart {
+                outside: Some(outside.bytes),
+                metadata: Some(metadata.bytes),
+                evidence: outside.evidence().max(metadata.evidence()),
+            };
+        }
+        let outside = accounts.map(|accounts| accounts.read_bytes.saturating_sub(self.storage_read_bytes));
+        // The kernel counted the bytes, but not which device they came from.
+        Apart { outside, metadata: None, evidence: Evidence::Modelled }
+    }
+
     /// The sums alone: their cost does not grow with the flows.
     pub fn totals(&self) -> Totals {
         let mut calls = self.calls.sums(self.traces_requests);
@@ -277,8 +299,8 @@ impl Model {
                 ..accounts
             });
         let unjoined = self.losses.folded_operations > 0 || self.losses.unattributed_operations > 0;
-        let outside = accounts.map(|accounts| accounts.read_bytes.saturating_sub(self.storage_read_bytes));
-        let (cpu, dma) = whole(cpu, dma, outside.unwrap_or(0), calls.untraced_submissions);
+        let apart = self.apart(accounts);
+        let (cpu, dma) = whole(cpu, dma, &apart, calls.untraced_submissions);
         let payload_evidence = match (unjoined, self.join.joined) {
             // What was folded is not joined, so that bytes that were read and then written count twice.
             (true, _) => Evidence::Unknown,
@@ -302,7 +324,11 @@ impl Model {
             dma_bytes: dma.bytes,
             dma_evidence: dma.evidence,
             dma_bytes_at_least: dma.at_least,
-            dma_bytes_outside_operations: outside,
+            dma_bytes_outside_operations: apart.outside,
+            dma_metadata_bytes: apart.metadata,
+            not_written_back_bytes: self.sees_requests.then(|| overall.not_written_back()).flatten(),
+            swiotlb_bounced_bytes: self.sees_bounces.then(|| self.join.devices.bounced()),
+            written_back_for_others_bytes: self.sees_requests.then(|| self.join.devices.unclaimed()),
             copy_amplification: overall.amplification().filter(|_| cpu.bytes.is_some() && !unjoined),
             copy_amplification_evidence: cpu.evidence.max(payload_evidence),
             transitions: threads.map_or(stream, |threads| threads.transitions),
@@ -327,13 +353,20 @@ impl Model {
     }
 }
 
-/// What the flows' sums lack: storage read outside of operations, and requests that are not traced.
-fn whole(mut cpu: Sum, mut dma: Sum, outside: u64, untraced: u64) -> (Sum, Sum) {
-    if outside > 0 {
-        dma.at_least = dma.at_least.saturating_add(outside);
-        dma.bytes = dma.bytes.map(|bytes| bytes.saturating_add(outside));
-        // The kernel counted the bytes, but not which device they came from.
-        dma.evidence = dma.evidence.max(Evidence::Modelled);
+/// DMA in no flow, bytes.
+struct Apart {
+    outside: Option<u64>,
+    metadata: Option<u64>,
+    evidence: Evidence,
+}
+
+/// What the flows' sums lack: DMA in no flow, and requests that are not traced.
+fn whole(mut cpu: Sum, mut dma: Sum, apart: &Apart, untraced: u64) -> (Sum, Sum) {
+    let bytes = apart.outside.unwrap_or(0).saturating_add(apart.metadata.unwrap_or(0));
+    if bytes > 0 {
+        dma.at_least = dma.at_least.saturating_add(bytes);
+        dma.bytes = dma.bytes.map(|known| known.saturating_add(bytes));
+        dma.evidence = dma.evidence.max(apart.evidence);
     }
     if untraced > 0 {
         for sum in [&mut cpu, &mut dma] {

@@ -12,6 +12,8 @@ pub(crate) struct Traits {
     /// The device that the file system is on (`s_dev`); 0 if not known.
     pub(crate) device: u32,
     pub(crate) storage: Storage,
+    /// Whether requests to the device lead to the file by their pages, so that late ones can be told to be its.
+    pub(crate) plain: bool,
     pub(crate) node: Node,
     pub(crate) route: Route,
     pub(crate) protocol: Protocol,
@@ -78,6 +80,7 @@ impl Traits {
         dma: None,
         device: 0,
         storage: Storage::Block,
+        plain: false,
         node: Node::Other,
         route: Route::Unknown,
         protocol: Protocol::Other,
@@ -97,6 +100,7 @@ impl Traits {
                 EndpointKey::User | EndpointKey::Unknown => 0,
             },
             storage: storage(endpoint.kind, endpoint.file_system),
+            plain: plain(endpoint.kind, endpoint.file_system),
             node: node(endpoint.kind, endpoint.device_node),
             route: socket.map_or(Route::Unknown, |socket| route(socket, endpoint.dma)),
             protocol: socket.map_or(Protocol::Other, protocol),
@@ -124,6 +128,15 @@ fn storage(kind: EndpointKind, file_system: Option<&str>) -> Storage {
             | "virtiofs" | "zfs",
         ) => Storage::Remote,
         _ => Storage::Block,
+    }
+}
+
+/// As `tracer_common::device::is_plain` has it.
+fn plain(kind: EndpointKind, file_system: Option<&str>) -> bool {
+    match kind {
+        EndpointKind::BlockDevice => true,
+        EndpointKind::File => matches!(file_system, Some("ext4" | "xfs" | "vfat" | "exfat")),
+        _ => false,
     }
 }
 

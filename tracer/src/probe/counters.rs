@@ -150,6 +150,7 @@ pub(super) fn folded(
             sum.blocked_ns += cpu.blocked_ns;
             sum.preempted_ns += cpu.preempted_ns;
             sum.storage_read_bytes += cpu.storage_read_bytes;
+            sum.storage_written_bytes += cpu.storage_written_bytes;
             sum.counted.add(&cpu.counted);
             sum.transitions += cpu.transitions;
         }
@@ -182,6 +183,8 @@ pub(super) fn folded(
             preempted_ns: sum.preempted_ns - before.preempted_ns,
             storage_read_bytes: (storage_known && !request)
                 .then(|| sum.storage_read_bytes - before.storage_read_bytes),
+            storage_written_bytes: (storage_known && !request)
+                .then(|| sum.storage_written_bytes - before.storage_written_bytes),
             counted,
         }));
     }

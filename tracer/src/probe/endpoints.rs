@@ -128,7 +128,7 @@ impl Describer {
 
     /// Whether a block device really does DMA: it, or one that it is made of, has a parent device on a bus. Devices
     /// without a number of their own (overlay, btrfs, network file systems) cannot be told.
-    fn storage_dma(&mut self, device: u32) -> Option<bool> {
+    pub(super) fn storage_dma(&mut self, device: u32) -> Option<bool> {
         *self.dma_by_device.entry(device).or_insert_with(|| {
             let link = PathBuf::from(format!("/sys/dev/block/{}:{}", device >> 20, device & 0xf_ffff));
             if device >> 20 == 0 || !link.exists() { None } else { Some(block_device_dma(&link)) }

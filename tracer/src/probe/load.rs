@@ -15,6 +15,7 @@ use tracer_common::{
 
 use super::{
     call_table::CallTable,
+    device_io,
     diagnostics::Diagnostics,
     error::{LoadError, from_aya, no_btf, other, refused},
     form::{Form, Source},
@@ -399,7 +400,9 @@ impl Probe {
             pipe_read: returns("pipe_read"),
             pipe_write: returns("pipe_write"),
             splice_copy: counts("copy_splice_read"),
-            block: false,
+            block: counts("block_bio_queue") && device_io::members_found(&self.offsets),
+            bounces: counts("swiotlb_bounced"),
+            network: counts("net_dev_start_xmit") && device_io::socket_members_found(&self.offsets),
         }
     }
 

@@ -6,6 +6,7 @@ mod counters;
 mod decode;
 mod descriptor_calls;
 pub mod descriptors;
+mod device_io;
 mod diagnostics;
 pub mod endpoints;
 mod error;

@@ -1,6 +1,6 @@
 //! Finding structure members and tracepoint arities in the kernel's BTF, by name.
 
-use std::path::Path;
+use std::{collections::HashMap, path::Path};
 
 use btf_rs::{Btf, BtfType, Type};
 pub use tracer_common::offsets::{ABSENT, Config, Offsets};
@@ -39,9 +39,27 @@ impl Types {
         }
     }
 
-    /// Every member that the programs read.
+    /// Every member that the programs read, and every enumerator that they know by value.
     pub fn offsets(&self) -> Offsets {
-        Offsets::resolve(|structure, path| self.offset(structure, path))
+        let enumerators = self.enumerators();
+        Offsets::resolve(|structure, path| match structure {
+            "enum" => enumerators.get(path).copied(),
+            _ => self.offset(structure, path),
+        })
+    }
+
+    /// The values of those enumerators that [`Offsets`] asks for. The enumeration of the flags of a `struct bio` has no name.
+    fn enumerators(&self) -> HashMap<String, u32> {
+        let mut values = HashMap::new();
+        for name in ["", "req_op", "req_flag_bits"] {
+            for kind in self.0.resolve_types_by_name(name).unwrap_or_default() {
+                let Type::Enum(kind) = kind else { continue };
+                for member in &kind.members {
+                    values.insert(self.0.resolve_name(member).unwrap_or_default(), member.val());
+                }
+            }
+        }
+        values
     }
 
     /// Byte offset of a dotted path of members, looking through anonymous structures and unions.

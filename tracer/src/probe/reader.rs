@@ -20,13 +20,16 @@ use super::{
     decode::{self, Decoded},
     descriptor_calls,
     descriptors::Look,
+    device_io::DeviceCounters,
     endpoints::{self, Describer},
     error::{LoadError, other},
     load::Probe,
     mappings,
     serials::SerialSet,
 };
-use crate::model::event::{Counters, Event, Operation, Serial, Side, ThreadTotals, Tid};
+use crate::model::event::{
+    Counters, DeviceIo, DeviceIoOf, Event, Operation, Serial, Side, ThreadTotals, Tid,
+};
 
 /// Most ended threads that are told apart.
 const ENDED: usize = 4096;
@@ -40,6 +43,7 @@ pub struct Reader {
     losses: PerCpuArray<MapData, LossCounters>,
     spill: PerCpuHashMap<MapData, SpillKey, SpillCounters>,
     new_endpoints: HashMap<MapData, u64, WireEndpoint>,
+    devices: DeviceCounters,
     table: CallTable,
     describer: Describer,
     storage_known: bool,
@@ -63,6 +67,7 @@ impl Reader {
             losses: PerCpuArray::try_from(probe.take("LOSSES")?).map_err(other)?,
             spill: PerCpuHashMap::try_from(probe.take("SPILL")?).map_err(other)?,
             new_endpoints: HashMap::try_from(probe.take("NEW_ENDPOINTS")?).map_err(other)?,
+            devices: DeviceCounters::new(PerCpuHashMap::try_from(probe.take("DEVICE_IO")?).map_err(other)?),
             table: CallTable::native(),
             describer: Describer::default(),
             storage_known: probe.storage_accounts(),
@@ -126,13 +131,17 @@ impl Reader {
         self.live.is_empty() && !self.ended.is_empty()
     }
 
-    /// The exact counters as they stand, and what was folded since the last time.
+    /// The exact counters as they stand, what was folded, and what devices moved, since the last time.
     pub fn counters(&mut self, events: &mut Vec<Event>) {
         let folded = counters::folded(&self.spill, &mut self.spill_seen, &self.table, self.storage_known);
         for event in &folded {
             self.tell_endpoints(event, events);
         }
         events.extend(folded);
+        for event in self.devices.moved(&mut self.describer) {
+            self.tell_endpoints(&event, events);
+            events.push(event);
+        }
         events.push(Event::Counters(Box::new(self.read_counters())));
     }
 
@@ -238,6 +247,9 @@ impl Reader {
             Event::Operation(Operation { source, sink, .. }) => [serial(source), serial(sink)],
             Event::Folded(folded) => [serial(&folded.source), serial(&folded.sink)],
             Event::Mapped(mapping) => [Some(mapping.serial), None],
+            Event::DeviceIo(DeviceIo {
+                of: DeviceIoOf::File(serial) | DeviceIoOf::Socket(serial), ..
+            }) => [Some(*serial), None],
             Event::Descriptors(event) => descriptor_calls::serials(event),
             _ => return,
         };

@@ -198,12 +198,16 @@ fn push_hex(escaped: &mut String, value: u32) {
     let _ = write!(escaped, "\\x{value:02x}");
 }
 
-/// Controls, backslash, and what Unicode calls default-ignorable or bidirectional formatting (UAX #9, UTR #36).
 fn needs_escape(character: char) -> bool {
+    character == '\\' || misleads(character)
+}
+
+/// Whether a terminal or the reader's eye would obey it: controls, and what Unicode calls default-ignorable or
+/// bidirectional formatting (UAX #9, UTR #36).
+pub(crate) fn misleads(character: char) -> bool {
     character.is_control()
         || matches!(character,
-            '\\'
-            | '\u{ad}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{180e}'
+            '\u{ad}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{180e}'
             | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
             | '\u{3164}' | '\u{feff}' | '\u{ffa0}' | '\u{fff9}'..='\u{fffd}' | '\u{e0000}'..='\u{e0fff}')
 }

@@ -145,6 +145,10 @@ fn replace(part: &mut Part, counted: Option<u64>) {
     if let Some(counted) = counted {
         part.amount = counted;
         part.step.evidence = Measured;
+        if part.step.note == Some(Note::NotDirect) {
+            // Of what no device moved, the table cannot tell what was copied from holes that were filled.
+            part.expected = counted;
+        }
     }
 }
 
@@ -175,6 +179,7 @@ mod tests {
             bytes: N,
             asked,
             storage_read: Some(0),
+            storage_written: Some(0),
             pinned: None,
             counted,
             sources: Sources::ALL,

@@ -71,7 +71,9 @@ impl Act {
 
     /// The second half of a splice into what has neither socket nor pipe buffers (fs/splice.c, iter_file_splice_write).
     fn finish_in_file(&self, parts: &mut Parts, from: Place) {
-        if self.sink.is_direct() {
+        if self.sink.is_direct() && self.sees_requests() {
+            self.direct_write(parts, from);
+        } else if self.sink.is_direct() {
             self.put(parts, from, Place::Device, Mover::Dma, Modelled, None);
         } else if self.sink.traits.is_file() {
             self.put(parts, from, Place::PageCache, Mover::Cpu, Modelled, None);

@@ -57,6 +57,7 @@ fn act(kind: CallKind, source: Party, sink: Party) -> Act {
         bytes: N,
         asked: Some(N),
         storage_read: Some(0),
+        storage_written: Some(0),
         pinned: None,
         counted: None,
         sources: Sources::NONE,
@@ -151,6 +152,105 @@ fn direct_io() {
     let ram_disk = party(&testing::file(9, "ext4", Some(false)), O_DIRECT);
     check(writing(ram_disk), &[(User, Device, CPU, Some(N), Modelled)]);
     check(Act { storage_read: Some(N), ..reading(ram_disk) }, &[(Device, User, CPU, Some(N), Modelled)]);
+}
+
+/// What hooks on block devices and network cards say of an operation.
+fn counting(act: Act, read: u64, written: u64) -> Act {
+    let counted = Counted { device_read: read, device_written: written, ..Counted::NONE };
+    Act {
+        counted: Some(counted),
+        sources: Sources { block: true, network: true, ..Sources::NONE },
+        storage_written: Some(N),
+        ..act
+    }
+}
+
+#[test]
+fn what_requests_tell_goes_before_the_accounts() {
+    let copy = (PageCache, User, CPU, Some(N), Derived);
+    let read = |source, read| counting(Act { storage_read: Some(4096), ..reading(source) }, read, 0);
+    check(read(disk(), 0), &[(Device, PageCache, DMA, Some(0), Measured), copy]);
+    check(read(disk(), N), &[(Device, PageCache, DMA, Some(N), Measured), copy]);
+    // A range of N bytes that begins and ends within pages touches one more than N bytes fill.
+    let (touched, ahead) = (N + 4096, 131_072 - N - 4096);
+    check(
+        read(disk(), 131_072),
+        &[
+            (Device, PageCache, DMA, Some(touched), Measured),
+            (Device, PageCache, DMA, Some(ahead), Measured),
+            copy,
+        ],
+    );
+    check(
+        Act { asked: None, ..read(disk(), 131_072) },
+        &[(Device, PageCache, DMA, Some(131_072), Measured), copy],
+    );
+    check(read(direct(disk()), N), &[(Device, User, DMA, Some(N), Measured)]);
+    // The last block of the file is read whole.
+    check(read(direct(disk()), N + 512), &[(Device, User, DMA, Some(N + 512), Measured)]);
+    // A hole is filled.
+    check(
+        read(direct(disk()), 4096),
+        &[(Device, User, DMA, Some(4096), Measured), (PageCache, User, CPU, Some(N - 4096), Modelled)],
+    );
+    // What page faults fetch while user memory is read is told by file.
+    check(
+        counting(Act { storage_read: Some(N), ..writing(loopback()) }, 0, 0),
+        &[(User, Socket, CPU, Some(N), Derived)],
+    );
+}
+
+#[test]
+fn what_is_written_back_is_seen_when_it_is() {
+    let copy = (User, PageCache, CPU, Some(N), Derived);
+    let later = (PageCache, Device, DMA, Some(0), Measured);
+    let write = counting(writing(disk()), 0, 0);
+    check(write, &[copy, later]);
+    assert_eq!((write.dirty(), write.flushed()), (N, 0));
+    assert!(write.parts().iter().any(|part| part.step.note == Some(Note::Deferred)));
+    // O_SYNC writes at once, and what others had made dirty with it.
+    let synchronous = counting(writing(disk()), 0, N + 4096);
+    check(synchronous, &[copy, (PageCache, Device, DMA, Some(N), Measured)]);
+    assert_eq!((synchronous.dirty(), synchronous.flushed()), (0, 4096));
+    let ram_disk = party(&testing::file(9, "ext4", Some(false)), 0);
+    check(counting(writing(ram_disk), 0, 0), &[copy, (PageCache, Device, CPU, Some(0), Modelled)]);
+    check(counting(writing(tmpfs()), 0, 0), &[copy]);
+    assert_eq!(counting(writing(tmpfs()), 0, 0).dirty(), 0);
+    // Where other pages than the file's are written, it is not seen.
+    for file_system in ["btrfs", "overlay", "nfs", "f2fs"] {
+        let opaque = counting(writing(party(&testing::file(9, file_system, Some(true)), 0)), 0, 0);
+        check(opaque, &[copy, (PageCache, Device, DMA, None, Unknown)]);
+        assert_eq!(opaque.dirty(), 0, "{file_system}");
+    }
+    let straight = counting(writing(direct(disk())), 0, N);
+    check(straight, &[(User, Device, DMA, Some(N), Measured)]);
+    assert_eq!((straight.dirty(), straight.flushed()), (0, 0));
+    // Part of it could not be written directly.
+    let partly = counting(writing(direct(disk())), 0, N - 4096);
+    check(
+        partly,
+        &[(User, Device, DMA, Some(N - 4096), Measured), (User, PageCache, CPU, Some(4096), Modelled), later],
+    );
+    assert_eq!((partly.dirty(), partly.flushed()), (4096, 0));
+    let spliced = counting(act(CallKind::Splice, pipe(), direct(disk())), 0, N);
+    check(spliced, &[(Pipe, Device, DMA, Some(N), Measured)]);
+}
+
+#[test]
+fn packets_are_seen_when_they_go() {
+    let sent = (User, Socket, CPU, Some(N), Derived);
+    let send = |sink| counting(sending(sink, 0), 0, 0);
+    let transmits = |act: Act| act.transmits(&act.parts());
+    check(send(card()), &[sent, (Socket, Device, DMA, Some(0), Measured)]);
+    assert_eq!(transmits(send(card())), Some(Socket));
+    let unrouted = party(&testing::socket(9, "inet6", "tcp", None, None), 0);
+    check(send(unrouted), &[sent, (Socket, Device, DMA, Some(0), Measured)]);
+    check(send(loopback()), &[sent]);
+    assert_eq!(transmits(send(loopback())), None);
+    let mapped = counting(act(CallKind::Sendfile, disk(), card()), 0, 0);
+    assert_eq!(transmits(mapped), Some(PageCache));
+    let zerocopy = counting(sending(card(), MSG_ZEROCOPY), 0, 0);
+    assert_eq!(transmits(zerocopy), Some(User));
 }
 
 #[test]
@@ -326,6 +426,16 @@ fn an_unknown_endpoint_gives_no_number() {
     assert_eq!(bytes(act(CallKind::Vmsplice, Party::USER, unknown())), no_number);
 }
 
+fn all_rows_are_sane(act: Act) {
+    for (from, to, _, copied, evidence) in rows(act) {
+        // Requests are for whole blocks.
+        let by_request = from == Device || to == Device;
+        assert!(by_request || copied.is_none_or(|copied| copied <= act.bytes), "{act:?}");
+        assert!(by_request || act.bytes > 0, "{act:?}");
+        assert_eq!(copied.is_none(), evidence == Unknown, "{act:?}");
+    }
+}
+
 /// Every combination: there is room for its parts, a call that moved nothing copied nothing, and no step claims more
 /// bytes than the call moved, storage aside.
 #[test]
@@ -369,11 +479,9 @@ fn all_of_the_table_is_sane() {
                     for storage_read in [None, Some(0), Some(4096), Some(u64::MAX)] {
                         for bytes in [0, 1, N, u64::MAX] {
                             let act = Act { storage_read, flags, bytes, ..act(kind, source, sink) };
-                            for (from, to, _, copied, evidence) in rows(act) {
-                                let fetched = (from, to) == (Device, PageCache);
-                                assert!(fetched || copied.is_none_or(|copied| copied <= bytes), "{act:?}");
-                                assert!(fetched || bytes > 0, "{act:?}");
-                                assert_eq!(copied.is_none(), evidence == Unknown, "{act:?}");
+                            let read = storage_read.unwrap_or(0);
+                            for act in [act, counting(act, read, 0), counting(act, 0, read)] {
+                                all_rows_are_sane(act);
                             }
                         }
                     }

@@ -178,7 +178,7 @@ fn memory_that_is_unmapped_or_executed_over_is_forgotten() {
 }
 
 #[test]
-fn the_child_of_a_fork_sends_what_its_parent_read() {
+fn what_a_parent_read_is_its_childs_own() {
     let mut model = model();
     let child = 101;
     let fork = ThreadStarted {
@@ -194,7 +194,7 @@ fn the_child_of_a_fork_sends_what_its_parent_read() {
     sent.call.pid = child;
     model.apply([Event::Operation(read(FILE, 0..100)), Event::ThreadStarted(fork), Event::Operation(sent)]);
     let snapshot = model.snapshot();
-    assert_eq!(flow(&snapshot, "read+write").cpu_copied_bytes, Some(100));
+    assert_eq!(flow(&snapshot, "write").cpu_copied_bytes, Some(100));
     assert_eq!(flow(&snapshot, "read").cpu_copied_bytes, Some(100));
 }
 
@@ -321,6 +321,7 @@ fn folded_operations_are_in_flows_but_not_joined() {
         blocked_ns: 0,
         preempted_ns: 0,
         storage_read_bytes: Some(4096),
+        storage_written_bytes: None,
         counted: crate::model::event::Counted::NONE,
     };
     model.apply([

@@ -86,6 +86,10 @@ fn write_copies(page: &mut Page, totals: &Totals) {
     let copied = (totals.cpu_copied_bytes, totals.cpu_copied_evidence, totals.cpu_copied_bytes_at_least);
     moved(page, "copied by the CPU", copied);
     moved(page, "moved by DMA", (totals.dma_bytes, totals.dma_evidence, totals.dma_bytes_at_least));
+    if let Some(left @ 1..) = totals.not_written_back_bytes {
+        let why = "at most: made dirty, not seen on its way to the device";
+        figure(page, "not yet written", &bytes(left), why);
+    }
     figure(page, "copy amplification", &amplification, "CPU-copied bytes ÷ payload bytes");
 }
 
