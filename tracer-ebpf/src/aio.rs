@@ -92,7 +92,8 @@ pub extern "C" fn aio_submit_one(object: u64) -> u64 {
     let Some(entry) = REQUEST_SCRATCH.get_ptr_mut(0) else { return 0 };
     // SAFETY: this CPU's own entry.
     let entry = unsafe { &mut *entry };
-    note(task, slot, object, entry);
+    note(slot, object, entry);
+    identify(task, entry);
     // SAFETY: time has no preconditions.
     entry.start_ns = unsafe { bpf_ktime_get_ns() };
     entry.transitions = claim_transitions(slot);
@@ -101,7 +102,9 @@ pub extern "C" fn aio_submit_one(object: u64) -> u64 {
         // The program took the completion of the one before out of the shared ring by itself, without a call.
         lost(|losses| losses.untraced_requests += 1);
     }
-    let _ = AIO_REQUESTS.insert(name, &*entry, 0);
+    // By reference: a copy would lie on the stack.
+    let built: &Request = entry;
+    let _ = AIO_REQUESTS.insert(name, built, 0);
     0
 }
 
@@ -134,21 +137,20 @@ pub fn completed(slot: &mut ThreadSlot, result: i64) {
     if count > AIO_BATCH {
         lost(|losses| losses.untraced_requests += count - AIO_BATCH);
     }
-    let events = slot.args[EVENTS];
     bound(slot, count);
     for index in 0..AIO_BATCH {
         if !is_within(slot, index) {
             break;
         }
-        let event = events.wrapping_add(index * size_of::<Event>() as u64);
-        if aio_meet_one(event) != 0 {
-            aio_complete_one(event);
-        }
+        let event = slot.args[EVENTS].wrapping_add(index * size_of::<Event>() as u64);
+        aio_meet_one(event);
+        aio_identify_one(event);
+        aio_complete_one(event);
     }
 }
 
-/// A request that was submitted before tracing began is noted now: the program's own description of it still stands. 0 if
-/// that is not possible. Apart from what follows, because the stacks of all functions on the way to a file's identity add up.
+/// A request that was submitted before tracing began is noted now: the program's own description of it still stands. Its
+/// file and its completion are done with apart, because the stacks of all functions on the way to a file's identity add up.
 #[unsafe(no_mangle)]
 #[inline(never)]
 pub extern "C" fn aio_meet_one(address: u64) -> u64 {
@@ -157,13 +159,40 @@ pub extern "C" fn aio_meet_one(address: u64) -> u64 {
     let object = payload::user(address.wrapping_add(EVENT_OBJECT));
     let name = AioName { tgid: slot.tgid as u64, object };
     if AIO_REQUESTS.get_ptr(name).is_some() {
-        return 1;
+        return 0;
     }
     let Some(entry) = REQUEST_SCRATCH.get_ptr_mut(0) else { return 0 };
     // SAFETY: this CPU's own entry.
     let entry = unsafe { &mut *entry };
-    note(task, slot, object, entry);
-    AIO_REQUESTS.insert(name, &*entry, 0).is_ok() as u64
+    note(slot, object, entry);
+    // By reference: a copy would lie on the stack.
+    let built: &Request = entry;
+    let _ = AIO_REQUESTS.insert(name, built, 0);
+    0
+}
+
+/// Looks the file of such a request up.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn aio_identify_one(address: u64) -> u64 {
+    let task = Task::current();
+    let Some(slot) = threads::slot_of(task) else { return 0 };
+    let object = payload::user(address.wrapping_add(EVENT_OBJECT));
+    let Some(entry) = AIO_REQUESTS.get_ptr_mut(AioName { tgid: slot.tgid as u64, object }) else { return 0 };
+    // SAFETY: an entry that only this process's calls change.
+    let entry = unsafe { &mut *entry };
+    if entry.start_ns == 0 {
+        identify(task, entry);
+    }
+    0
+}
+
+#[inline(always)]
+fn identify(task: Task, entry: &mut Request) {
+    let file = identity::file_of(task, entry.fd as u32);
+    let OpenFile { serial, flags } = identity::of_file(file, entry.fd as u32);
+    entry.other = serial;
+    entry.other_flags = flags;
 }
 
 /// A global function, likewise.
@@ -196,7 +225,7 @@ fn table_index(opcode: u32) -> u32 {
 
 /// What the program says of a request.
 #[inline(always)]
-fn note(task: Task, slot: &ThreadSlot, object: u64, entry: &mut Request) {
+fn note(slot: &ThreadSlot, object: u64, entry: &mut Request) {
     let iocb: Iocb = payload::user(object);
     entry.ring = 0;
     entry.user_data = iocb.data;
@@ -222,7 +251,6 @@ fn note(task: Task, slot: &ThreadSlot, object: u64, entry: &mut Request) {
         entry.vectors = if iocb.length > u32::MAX as u64 { u32::MAX - 1 } else { iocb.length as u32 };
         payload::vector(iocb.buffer, iocb.length, &mut entry.iovecs);
     }
-    let file = identity::of_file(identity::file_of(task, iocb.fd), iocb.fd);
-    entry.other = file.serial;
-    entry.other_flags = file.flags;
+    entry.other = 0;
+    entry.other_flags = 0;
 }

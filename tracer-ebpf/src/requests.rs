@@ -223,7 +223,8 @@ fn fold(entry: &Request, outcome: &Outcome) -> bool {
         _pad: 0,
     };
     if SPILL.get_ptr_mut(key).is_none() {
-        let _ = SPILL.insert(key, &NOTHING, 0);
+        let nothing: &SpillCounters = &NOTHING;
+        let _ = SPILL.insert(key, nothing, 0);
     }
     let Some(counters) = SPILL.get_ptr_mut(key) else {
         lost(|losses| losses.unattributed_operations += 1);

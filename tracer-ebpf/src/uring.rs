@@ -185,7 +185,9 @@ fn submitted(request: u64) -> i32 {
     entry.transitions = claim_transitions(slot);
     // SAFETY: time has no preconditions.
     entry.start_ns = unsafe { bpf_ktime_get_ns() };
-    let _ = REQUESTS.insert(request, &*entry, 0);
+    // By reference: a copy would lie on the stack.
+    let built: &Request = entry;
+    let _ = REQUESTS.insert(request, built, 0);
     if moves_payload(shape) && entry.flags & IOSQE_BUFFER_SELECT != 0 {
         let name = RequestName { ring: entry.ring, user_data: entry.user_data };
         let _ = MULTISHOT_REQUESTS.insert(name, request, 0);
