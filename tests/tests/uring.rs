@@ -8,7 +8,7 @@ use zc_trace_tests::{
     document::{Document, Flow},
     gate::Gate,
     process::STEP,
-    scenario::{Outcome, Scenario, last_line, require_program, scenario},
+    scenario::{EXT4, Outcome, Scenario, last_line, require_file_system, require_program, scenario},
     skip,
     tracer::Tracer,
     workload::reported_calls,
@@ -218,6 +218,34 @@ fn fio_by_io_uring() -> Outcome {
             let reads = ["io_uring:read", "io_uring:read_fixed", "io_uring:readv"];
             let writes = ["io_uring:write", "io_uring:write_fixed", "io_uring:writev"];
             compare_fio(&document, &job, &reads, &writes)
+        })?;
+    }
+    Ok(())
+}
+
+/// What requests have devices read is known, past the page cache or not: the kernel's own account is the referee.
+#[test]
+fn fetched_from_storage() -> Outcome {
+    for (engine, how, option) in [
+        ("io_uring", "direct", "--direct=1"),
+        ("io_uring", "by the polling thread", "--sqthread_poll=1"),
+        ("libaio", "direct", "--direct=1"),
+    ] {
+        scenario(&format!("uring/fetched from storage, {engine} {how}"), |s| {
+            require_uring()?;
+            require_file_system(s.folder(), "ext4", EXT4)?;
+            let (document, _) = fio(s, engine, &[option, "--direct=1", "--rw=read", "--bs=16k"])?;
+            let flows = document.flows_from(&s.path("data"))?;
+            let mut comparison = Comparison::default();
+            comparison.equal("payload_bytes", payload(&flows), FILE);
+            let fetched: u64 = flows.iter().map(|flow| flow.copied("device", "user", "dma")).sum();
+            let driver: u64 = flows.iter().map(|flow| flow.copied("device", "user", "cpu")).sum();
+            comparison.equal("device → user", fetched + driver, FILE);
+            if fetched > 0 {
+                let account = document.number("totals.kernel_accounts.read_bytes")?;
+                comparison.equal("totals.dma_bytes", document.number("totals.dma_bytes")?, account);
+            }
+            comparison.finish()
         })?;
     }
     Ok(())

@@ -7,6 +7,7 @@
 //! that `tracer_common::device` lists; for the others the task and the direction have to do.
 
 use tracer_common::{
+    call::CallClass,
     device::{DeviceBytes, DeviceKey, DeviceKind, is_plain},
     offsets::ABSENT,
     slot::{ThreadSlot, state},
@@ -28,6 +29,8 @@ const REQ_OP_READ: u32 = 0;
 const REQ_OP_WRITE: u32 = 1;
 /// include/linux/sched.h: a thread of the kernel.
 const PF_KTHREAD: u32 = 0x20_0000;
+/// A worker or the polling thread of io_uring.
+const PF_IO_WORKER: u32 = 0x10;
 /// include/linux/page-flags.h, `PAGE_MAPPING_FLAGS`: with either of these bits it is no address of a mapping (anonymous
 /// memory, KSM, movable pages of a driver).
 const MAPPING_FLAGS: u64 = 3;
@@ -53,7 +56,7 @@ pub fn block_bio_queue(ctx: Context) -> i32 {
     let request = Request { bio, operation, bytes: bytes as u64 };
     match slot_of(task) {
         // Also before the command is executed: its `execve` reads the program, and the task's account has that.
-        Some(slot) => own(slot, &request),
+        Some(slot) => own(task, slot, &request),
         None => foreign(task, &request),
     }
     0
@@ -154,7 +157,7 @@ fn foreign(task: Task, request: &Request) {
 
 /// A traced thread.
 #[inline(always)]
-fn own(slot: &mut ThreadSlot, request: &Request) {
+fn own(task: Task, slot: &mut ThreadSlot, request: &Request) {
     let mapping = request.mapping();
     let file = file_of_operation(slot, request.writes());
     if file != 0 {
@@ -170,7 +173,19 @@ fn own(slot: &mut ThreadSlot, request: &Request) {
             return;
         }
     }
+    if file == 0 && works_for_requests(task, slot) && is_own_memory(request, mapping) {
+        // Of a request of io_uring or AIO past the page cache: what it moved its completion tells.
+        return;
+    }
     by_file(slot, request, mapping);
+}
+
+/// Whether the thread runs requests of io_uring or AIO: in the calls for that, as a worker, or as the polling thread.
+#[inline(always)]
+fn works_for_requests(task: Task, slot: &ThreadSlot) -> bool {
+    let in_call = slot.state & state::IN_CALL != 0;
+    in_call && calls::shape_of(slot.call).class.0 >= CallClass::ENTERS_RING.0
+        || task.flags() & PF_IO_WORKER != 0
 }
 
 /// The open file that the operation under way may read from or write to, 0 for none: its source when it reads, else its

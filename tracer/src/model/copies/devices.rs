@@ -114,6 +114,8 @@ impl Act {
             (_, None, Some(bytes)) => {
                 parts.push(step(Mover::Dma, Modelled, Some(Note::DeviceNotKnown)), bytes)
             }
+            // A request of io_uring or AIO has no account, but what is fetched of the file is told by file.
+            (_, _, None) if self.sources.block && file.traits.plain => {}
             (_, _, None) => {
                 self.unknown(parts, Place::Device, Place::PageCache, Some(Mover::Dma), Note::NoAccount);
             }

@@ -165,6 +165,17 @@ fn counting(act: Act, read: u64, written: u64) -> Act {
     }
 }
 
+/// A request of io_uring or AIO: nobody kept an account for it.
+#[test]
+fn what_a_request_had_fetched_is_told_by_file() {
+    let copy = (PageCache, User, CPU, Some(N), Derived);
+    let request = Act { storage_read: None, ..reading(disk()) };
+    check(request, &[(Device, PageCache, DMA, None, Unknown), copy]);
+    check(Act { counted: None, ..counting(request, 0, 0) }, &[copy]);
+    let direct = Act { storage_read: None, counted: None, ..counting(reading(direct(disk())), 0, 0) };
+    check(direct, &[(Device, User, DMA, Some(N), Derived)]);
+}
+
 #[test]
 fn what_requests_tell_goes_before_the_accounts() {
     let copy = (PageCache, User, CPU, Some(N), Derived);
