@@ -83,8 +83,18 @@ pub fn scenario(name: &str, body: impl FnOnce(&Scenario) -> Result<()>) -> Outco
     }
 }
 
+/// A shell without job control starts what runs in the background with these ignored, and whoever is started inherits it: what
+/// zc-trace does when they come is to be seen all the same.
+fn heed_signals() {
+    for signal in [libc::SIGINT, libc::SIGQUIT, libc::SIGHUP] {
+        // SAFETY: no handler is installed, only the default action.
+        unsafe { libc::signal(signal, libc::SIG_DFL) };
+    }
+}
+
 impl Scenario {
     fn new(name: &str) -> Result<Self> {
+        heed_signals();
         let folder = tempfile::Builder::new().prefix("zc-trace-test-").tempdir()?;
         // Programs that are run as another user must get in.
         fs::set_permissions(folder.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755))?;
