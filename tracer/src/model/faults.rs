@@ -146,7 +146,7 @@ mod tests {
             ]);
         }
         let files = model.snapshot().mapped_files;
-        assert!(files.len() <= MOST + 1);
-        assert!(files[0].user_faults > 1000 || files.len() < 5999);
+        assert_eq!(files.len(), MOST + 1);
+        assert_eq!(files[0].user_faults, 5999 - MOST as u64);
     }
 }

@@ -174,19 +174,19 @@ pub(crate) struct Part {
 }
 
 impl Part {
-    /// Of a send with MSG_ZEROCOPY, now that of its `of` messages `copied` were reported as copied after all. The report
-    /// says so of a message as a whole, and so of all its bytes.
+    /// Of a send with MSG_ZEROCOPY, now that of its `of` messages `copied` were reported as copied after all. That a
+    /// message was not copied is certain of all its bytes; that it was is certain of one of its packets only (net/core/skbuff.c,
+    /// `__msg_zerocopy_callback`: one that copied decides for all).
     pub(super) fn judged(&self, copied: u32, of: u32) -> [Self; 2] {
         let by_cpu = proportion(self.amount, copied.into(), u64::from(of.max(copied)) + u64::from(of == 0));
-        let part = |mover, note, amount| {
-            let evidence = Evidence::Derived;
+        let part = |mover, evidence, note, amount| {
             let step = Step { mover: Some(mover), evidence, note: Some(note), ..self.step };
             Self { step, amount, expected: amount }
         };
         let by_cpu = if copied == of { self.amount } else { by_cpu };
         [
-            part(Mover::Cpu, Note::ReportedCopied, by_cpu),
-            part(Mover::None, Note::ReportedByReference, self.amount - by_cpu),
+            part(Mover::Cpu, Evidence::Modelled, Note::ReportedCopied, by_cpu),
+            part(Mover::None, Evidence::Derived, Note::ReportedByReference, self.amount - by_cpu),
         ]
     }
 }

@@ -62,8 +62,7 @@ impl Act {
                 Storage::Block | Storage::ReflinkingIomap,
                 _,
             ) => self.sources.file_read,
-            // Some have read paths of their own (DAX, passthrough, network file systems).
-            (EndpointKind::File, ..) => self.sources.file_read && to_user > 0,
+            (EndpointKind::File, ..) => self.sources.file_read,
             (EndpointKind::Socket, _, Protocol::Tcp | Protocol::Unix) => self.sources.socket_receive,
             // Where the kernel verifies a checksum while it copies, it goes round the hook (net/core/datagram.c,
             // `skb_copy_and_csum_datagram_msg`).
@@ -81,7 +80,7 @@ impl Act {
             (EndpointKind::File | EndpointKind::BlockDevice, _) => return self.copied_to_file(from_user),
             (EndpointKind::Socket, Protocol::Tcp) => self.sources.tcp_send,
             (EndpointKind::Socket, Protocol::Unix) => self.sources.unix_send,
-            (EndpointKind::Socket, Protocol::Ip) => self.sources.udp_send && from_user > 0,
+            (EndpointKind::Socket, Protocol::Ip) => self.sources.udp_send,
             (EndpointKind::Pipe, _) => self.sources.pipe_write && self.kind == CallKind::Write,
             _ => false,
         };
@@ -140,9 +139,10 @@ impl Act {
     }
 }
 
-/// The counted figure, if there is one.
+/// The counted figure, if there is one. A hook that saw nothing of a copy does not stand on its way: file systems have
+/// read and write paths of their own (DAX, hugetlbfs, passthrough). That nothing was copied is not what it says.
 fn replace(part: &mut Part, counted: Option<u64>) {
-    if let Some(counted) = counted {
+    if let Some(counted) = counted.filter(|counted| *counted > 0) {
         part.amount = counted;
         part.step.evidence = Measured;
         if part.step.note == Some(Note::NotDirect) {
@@ -266,7 +266,11 @@ mod tests {
     fn a_hook_that_a_path_goes_round_counts_nothing() {
         let udp = testing::socket(3, "inet", "udp", Some(true), Some(false));
         let udp = Party { traits: Traits::of(&udp), flags: 0 };
+        let cpu = Some(Mover::Cpu);
         let rows = cpu_rows(act(CallKind::Receive, udp, Party::USER, Counted::NONE));
-        assert_eq!(rows, [(Place::Socket, Place::User, Some(Mover::Cpu), N, N, Evidence::Derived)]);
+        assert_eq!(rows, [(Place::Socket, Place::User, cpu, N, N, Evidence::Derived)]);
+        // A file on DAX does not pass filemap_read.
+        let rows = cpu_rows(act(CallKind::Read, file(), Party::USER, Counted::NONE));
+        assert_eq!(rows, [(Place::PageCache, Place::User, cpu, N, N, Evidence::Derived)]);
     }
 }
