@@ -147,8 +147,9 @@ fn synced(name: &str, options: &[&str]) -> Outcome {
                 flow.copies.iter().find(deferred).and_then(|copy| copy.note.clone()).unwrap_or_default();
             comparison.holds("it is named deferred", note.contains("deferred"));
             let accounted = document.number("totals.kernel_accounts.write_bytes")?;
-            // A new file may make a page of its folder dirty, too.
-            comparison.between("write_bytes in /proc/PID/io", pages, accounted, pages + 4 * PAGE);
+            // A new file makes pages of metadata dirty, too: its folder, inode table, bitmaps, and each again if another
+            // program's sync has cleaned it meanwhile. How many depends on what the disk holds.
+            comparison.between("write_bytes in /proc/PID/io", pages, accounted, pages + 64 * PAGE);
         }
         comparison.finish()
     })
