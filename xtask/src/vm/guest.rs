@@ -21,12 +21,14 @@ pub(super) const MODULES: [&str; 4] = ["virtio_pci", "virtio_blk", "virtio_net",
 
 /// The programs that scenarios trace or are made of, and their packages. Where a scenario asks for one that is not here
 /// (a web server and its client, a browser of documents), it is skipped by name, as on any machine without it.
-const PROGRAMS: [(&str, &str); 18] = [
+const PROGRAMS: [(&str, &str); 19] = [
     ("dash", "dash"),
     ("dd", "coreutils"),
     ("cat", "coreutils"),
     ("cp", "coreutils"),
     ("echo", "coreutils"),
+    // busybox' own knows no --ignore-signal.
+    ("env", "coreutils"),
     ("touch", "coreutils"),
     ("true", "coreutils"),
     ("sleep", "coreutils"),

@@ -122,7 +122,7 @@ struct Examined {
 impl Matrix {
     fn new(folder: PathBuf, plan: Plan) -> anyhow::Result<Self> {
         let cache = Cache::new(folder.join("packages"));
-        for name in ["packages", "logs", "run"] {
+        for name in ["packages", "logs"] {
             let path = folder.join(name);
             fs::create_dir_all(&path).with_context(|| format!("cannot make {}", path.display()))?;
         }
@@ -189,7 +189,9 @@ impl Matrix {
         accelerator: Accelerator,
         number: u32,
     ) -> anyhow::Result<Machine> {
-        let run = self.folder.join("run");
+        // Of its own for each series, so that two runs may go on beside each other.
+        let run = self.folder.join("run").join(&kernel.series);
+        fs::create_dir_all(&run).with_context(|| format!("cannot make {}", run.display()))?;
         let initramfs = run.join("initramfs");
         guest::pack(&self.cache, &self.built, &self.plan, accelerator.patience(), modules, &initramfs)?;
         let log =

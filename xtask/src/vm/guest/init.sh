@@ -3,7 +3,7 @@
 # port, in lines that begin with @@@. The first one is the kernel's console.
 # Debian's kernels take programs on function exits.
 export PATH=/usr/bin:/usr/sbin:/busybox HOME=/ TERM=dumb ZC_TRACE_TEST_FUNCTION_EXITS=1
-/busybox/busybox mkdir -p /proc /sys /dev /run /tmp /disk/ext4 /disk/xfs
+/busybox/busybox mkdir -p /proc /sys /dev /run /tmp /mnt /disk/ext4 /disk/xfs
 /busybox/busybox --install -s /busybox
 
 say() { echo "@@@ $*" >/dev/ttyS1; }
