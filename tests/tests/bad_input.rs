@@ -15,7 +15,7 @@ use zc_trace_tests::{
     document::Document,
     gate::Gate,
     namesake::Namesake,
-    process::{STEP, wait_until},
+    process::{STEP, patience, wait_until},
     scenario::{Outcome, Scenario, require_program, require_root, scenario},
     skip,
     tracer::{Trace, Tracer, binary},
@@ -448,7 +448,9 @@ fn a_target_that_ended_before_it_was_attached_to() -> Outcome {
 #[test]
 fn a_target_that_became_another_program_before_it_was_attached_to() -> Outcome {
     scenario("bad input/target execs before the attach", |s| {
-        let mut gate = Gate::before(s, workload!("gate"), "/bin/sleep", &["2"], Stdio::null())?;
+        // Longer than it takes to attach.
+        let seconds = (2 * patience()).to_string();
+        let mut gate = Gate::before(s, workload!("gate"), "/bin/sleep", &[seconds], Stdio::null())?;
         let pid = gate.pid();
         let trace = stopped_before_it_attaches(s, pid)?;
         gate.open()?;

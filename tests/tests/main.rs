@@ -21,6 +21,7 @@ mod fio;
 mod from_the_start;
 mod kernel_accounts;
 mod midway;
+mod nic;
 mod outputs;
 mod own_commands;
 mod programs;

@@ -1,5 +1,7 @@
-//! `relay METHOD FILE CHUNK [--gate FIFO]`: sends a file over loopback TCP to another process, chunk by chunk, by
-//! `read+write`, `sendfile`, `mmap+write` or `splice`. The file's size is a multiple of the chunk.
+//! `relay METHOD FILE CHUNK [ADDRESS NETNS] [--gate FIFO]`: sends a file over loopback TCP to another process, chunk by chunk,
+//! by `read+write`, `sendfile`, `mmap+write`, `splice` or `send(MSG_ZEROCOPY)`. The file's size is a multiple of the chunk.
+//! With ADDRESS (and port) it is at that address that it listens, and the other process is in the network namespace of that
+//! name; then the connection is ended in order, so that every packet of it has left before the socket is closed.
 //!
 //! `relay receive ADDRESS SIZE` is the other process.
 
@@ -7,7 +9,7 @@ use std::{
     env, fs,
     fs::File,
     io,
-    net::{TcpListener, TcpStream},
+    net::{Shutdown, TcpListener, TcpStream},
     os::fd::{AsRawFd as _, RawFd},
     path::Path,
     process::Command,
@@ -19,6 +21,7 @@ use serde_json::json;
 use zc_trace_tests::{
     call,
     workload::{self, Ledger},
+    zerocopy,
 };
 
 fn main() -> Result<()> {
@@ -33,15 +36,27 @@ fn main() -> Result<()> {
     let size = usize::try_from(fs::metadata(path)?.len())?;
     ensure!(chunk > 0 && size.is_multiple_of(chunk), "{size} bytes are not whole chunks of {chunk}");
 
-    let listener = TcpListener::bind("127.0.0.1:0")?;
-    let mut receiver = Command::new(env::current_exe()?)
-        .arg("receive")
-        .arg(listener.local_addr()?.to_string())
-        .arg(size.to_string())
-        .spawn()?;
+    let namespace = arguments.get(4);
+    let listener = match namespace {
+        None => TcpListener::bind("127.0.0.1:0")?,
+        Some(_) => TcpListener::bind(workload::path(&arguments, 3, "ADDRESS")?.to_str().context("ADDRESS")?)?,
+    };
+    let mut receiver = match namespace {
+        None => Command::new(env::current_exe()?),
+        Some(namespace) => {
+            let mut command = Command::new("ip");
+            command.args(["netns", "exec"]).arg(namespace).arg(env::current_exe()?);
+            command
+        }
+    };
+    let mut receiver =
+        receiver.arg("receive").arg(listener.local_addr()?.to_string()).arg(size.to_string()).spawn()?;
     let (socket, _) = listener.accept()?;
     let file = File::open(path)?;
+    // Read before the gate: the flow is from the memory of this process.
+    let content = if method == ZEROCOPY { fs::read(path)? } else { Vec::new() };
     let mut ledger = Ledger::default();
+    let mut more = json!({"payload_bytes": size, "chunks": size / chunk});
     let (from, to) = (file.as_raw_fd(), socket.as_raw_fd());
 
     workload::begin(gate.as_ref())?;
@@ -50,12 +65,24 @@ fn main() -> Result<()> {
         "sendfile" => sendfile(&mut ledger, from, to, size, chunk)?,
         "mmap+write" => mmap_write(&mut ledger, from, to, size, chunk)?,
         "splice" => splice(&mut ledger, from, to, size, chunk)?,
+        ZEROCOPY => {
+            let reports = zerocopy::send(&mut ledger, to, &content, chunk)?;
+            more["sends"] = reports.sends.into();
+            more["copied"] = reports.copied.into();
+            more["by_reference"] = reports.by_reference.into();
+        }
         other => bail!("no method {other}"),
+    }
+    if namespace.is_some() {
+        socket.shutdown(Shutdown::Write)?;
+        ledger.moved("read", call::read(to, &mut [0; 1]), 0)?;
     }
     drop(socket);
     workload::did_well("the receiver", receiver.wait()?)?;
-    ledger.report(json!({"payload_bytes": size, "chunks": size / chunk}))
+    ledger.report(more)
 }
+
+const ZEROCOPY: &str = "send(MSG_ZEROCOPY)";
 
 fn receive(address: &Path, size: usize) -> Result<()> {
     let socket = TcpStream::connect(address.to_str().context("the address is no text")?)?;

@@ -49,7 +49,7 @@ const PROGRAMS: [(&str, &str); 19] = [
 pub(super) enum Plan {
     /// All on ext4, and on XFS those to which the file system matters.
     Full,
-    /// One or two of each kind, in half a minute.
+    /// One or two of each kind, in two minutes.
     Quick,
     /// Those with this in their name, on both.
     Only(String),
@@ -59,8 +59,10 @@ pub(super) enum Plan {
 const ON_XFS: &str = "copies:: evidence:: endpoints:: from_the_start::cp from_the_start::dd";
 
 /// One or two of each kind.
-const QUICK: &str = "copies::classical_relay copies::spliced evidence:: endpoints::descriptors_started \
-    from_the_start::cp::started kernel_accounts::threads_old_and_new own_commands::doctor raw_form::relay_copies_twice";
+const QUICK: &str = "copies::classical_relay copies::spliced endpoints::descriptors_started evidence::buffered \
+    evidence::direct_read evidence::faults evidence::function_exits evidence::pipes evidence::sendfile_to_a_file \
+    evidence::tcp from_the_start::cp::started_equals kernel_accounts::threads_old_and_new nic::sendfile own_commands::doctor \
+    raw_form::relay_copies_twice";
 
 impl Plan {
     /// As the guest reads it: a line per run with its name, the folder for files, and filters.

@@ -91,7 +91,7 @@ impl Machine {
         command.args(["-accel", accelerator.option(), "-cpu", "max", "-smp", "2", "-m", "2048"]);
         command.arg("-kernel").arg(&self.kernel).arg("-initrd").arg(&self.initramfs);
         // `oops=panic`: a kernel that we have damaged must not go on as if nothing were.
-        command.args(["-append", "console=ttyS0 loglevel=5 panic=-1 oops=panic ipv6.disable=1"]);
+        command.args(["-append", "console=ttyS0 loglevel=5 panic=-1 oops=panic"]);
         for file in [&self.console, &self.results] {
             command.arg("-serial").arg(with_path("file:", file));
         }
