@@ -46,6 +46,11 @@ impl Finished {
         });
     }
 
+    /// Keeps at most `most` from now on.
+    pub(crate) fn keep(&mut self, most: usize) {
+        self.most = most;
+    }
+
     /// Hands them out.
     pub(crate) fn take(&mut self) -> Vec<Transfer> {
         std::mem::take(&mut self.transfers)
