@@ -1,8 +1,9 @@
 //! Requests of Linux AIO, each with its bytes.
 
-use anyhow::ensure;
+use anyhow::{Context as _, ensure};
 use zc_trace_tests::{
     comparison::Comparison,
+    document::Document,
     gate::Gate,
     process::STEP,
     scenario::{Outcome, last_line, scenario},
@@ -56,6 +57,40 @@ fn taken_out_of_the_ring() -> Outcome {
         comparison.holds("copies are not known", document.get("totals.cpu_copied_bytes")?.is_null());
         comparison.finish()
     })
+}
+
+/// zc-trace looks at a request before the kernel does, at pages that are not there yet. That look is no fault of the target.
+fn looks(name: &str, options: &[&str]) -> Outcome {
+    scenario(name, |s| {
+        let arguments = [s.folder().as_os_str(), "mapped".as_ref()];
+        let ended = Tracer::new(s)?.args(options).traced(workload!("aio"), &arguments).run()?;
+        let document = ended.document()?;
+        let report = last_line(&String::from_utf8(ended.stdout)?)?;
+        let of = |what: &str| report["more"][what].as_u64().with_context(|| format!("no {what}"));
+        let (faults, pages) = (of("faults")?, of("pages")?);
+        ensure!(faults >= pages, "the pages were there before: {faults} faults");
+        let path = s.path("requests");
+        let of_file =
+            |found: &&Document| found.get("file.path").is_ok_and(|found| found.as_str() == path.to_str());
+        let mapped = document.list("mapped_files")?;
+        let found = mapped.iter().find(of_file).context("no faults on the file")?;
+        let mut comparison = Comparison::default();
+        comparison.equal("user_faults", found.number("user_faults")?, 0);
+        // Each page once, and no more than the kernel has accounted: whether it takes another one to write to a page
+        // depends on the file system, and the program may take one by itself.
+        comparison.between("kernel_faults", pages, found.number("kernel_faults")?, faults);
+        comparison.finish()
+    })
+}
+
+#[test]
+fn looks_are_no_faults() -> Outcome {
+    looks("aio/looks are no faults", &[])
+}
+
+#[test]
+fn looks_are_no_faults_in_the_raw_form() -> Outcome {
+    looks("aio/looks are no faults, raw", &["--form", "raw"])
 }
 
 #[test]

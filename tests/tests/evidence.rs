@@ -249,6 +249,16 @@ fn between_files(document: &Document, magic: u64) -> Result<Known> {
     Ok(As(if measured { "measured" } else { "modelled" }))
 }
 
+/// That each copy by the CPU of what claims to copy nothing says why it copied.
+fn says_why(document: &Document, method: &str, reason: &str) -> Result<()> {
+    let copies = copies(document, &[method])?;
+    let notes: Vec<_> =
+        copies.iter().filter(|copy| copy["mover"] == "cpu").map(|copy| &copy["note"]).collect();
+    let says = |note: &&Value| note.as_str().is_some_and(|note| note.contains(reason));
+    ensure!(!notes.is_empty() && notes.iter().all(says), "the copies say {notes:?}, not {reason:?}");
+    Ok(())
+}
+
 #[test]
 fn sendfile_to_a_file() -> Outcome {
     scenario("evidence/sendfile_to_file", |s| {
@@ -257,7 +267,8 @@ fn sendfile_to_a_file() -> Outcome {
         let document = traced(s, "sendfile_to_file", s.folder())?;
         let known = between_files(&document, magic)?;
         let rows = [("page_cache", "page_cache", "cpu", SIZE, known)];
-        check(&document, "sendfile_to_file", &["sendfile"], &rows)
+        check(&document, "sendfile_to_file", &["sendfile"], &rows)?;
+        says_why(&document, "sendfile", "takes no pages by reference")
     })
 }
 
@@ -273,7 +284,8 @@ fn copy_file_range() -> Outcome {
         match (magic, hooked) {
             (EXT4, _) => {
                 let rows = [("page_cache", "page_cache", "cpu", SIZE, known)];
-                check(&document, "copy_file_range", &["copy_file_range"], &rows)
+                check(&document, "copy_file_range", &["copy_file_range"], &rows)?;
+                says_why(&document, "copy_file_range", "no extents were shared")
             }
             (_, true) => {
                 let rows = [("page_cache", "page_cache", "none", SIZE, known)];

@@ -100,6 +100,7 @@ offsets! {
     netdev_parent = "net_device" "dev.parent";
     task_flags = "task_struct" "flags";
     task_bio_list = "task_struct" "bio_list";
+    task_faults_disabled = "task_struct" "pagefault_disabled";
     bio_operation = "bio" "bi_opf";
     bio_flags = "bio" "bi_flags";
     bio_size = "bio" "bi_iter.bi_size";

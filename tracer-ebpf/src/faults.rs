@@ -31,11 +31,14 @@ pub fn page_fault_user(ctx: Context) -> i32 {
     0
 }
 
-/// The kernel touches memory of the program inside a call: copies from or to pages that are not there yet. Outside of calls
-/// it is these programs themselves that look at the target's memory, and do not wait for the page.
+/// The kernel touches memory of the program inside a call: copies from or to pages that are not there yet. Those that it
+/// does not wait for, its own first attempts and the looks that these programs take at the target's memory, fail at once
+/// and are in no account.
 #[hook]
 pub fn page_fault_kernel(ctx: Context) -> i32 {
-    if let Some(slot) = copies::in_call() {
+    if let Some(slot) = copies::in_call()
+        && !Task::current().takes_no_faults()
+    {
         tell(slot, ctx.arg(0), flag::FAULT_IN_KERNEL);
     }
     0

@@ -132,6 +132,14 @@ impl Task {
         }
     }
 
+    /// Whether a page fault in kernel mode fails at once instead of bringing the page: then the kernel accounts none
+    /// (arch/x86/mm/fault.c, `do_user_addr_fault`).
+    #[inline(always)]
+    pub fn takes_no_faults(self) -> bool {
+        offset!(task_faults_disabled) != ABSENT
+            && self.member::<i32>(offset!(task_faults_disabled)) > form::FAULTS_DISABLED_BY_LOAD
+    }
+
     /// `task->bio_list`: not null while a block device's driver makes requests of a request.
     #[inline(always)]
     pub fn bio_list(self) -> u64 {

@@ -11,6 +11,7 @@ mod entry;
 pub mod error;
 pub mod evidence;
 pub mod export;
+pub mod findings;
 pub mod machine;
 pub mod model;
 mod model_room;

@@ -186,6 +186,7 @@ async fn trace_on_runtime(
         evidence,
         started_at_unix_ns: unix_ns(started_at),
         duration_ns: 0,
+        findings: Vec::new(),
         snapshot: crate::model::snapshot::Snapshot::default(),
     };
     let stream = match ndjson.map(|output| output.start(StreamHeader::of(&document))).transpose() {
@@ -219,6 +220,7 @@ async fn trace_on_runtime(
     let exit_status = ending.await??;
     let Finished { model, stream, failure } = room.await?;
     document.snapshot = model.snapshot();
+    document.findings = crate::findings::findings(&document.snapshot);
     document.duration_ns = u64::try_from(ended.duration_since(began).as_nanos()).unwrap_or(u64::MAX);
     document.target.exit_code = exit_status.map(|status| i32::from(spawn::exit_code(status)));
     refresh_target(&mut document);

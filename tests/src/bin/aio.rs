@@ -1,10 +1,12 @@
 //! `aio FOLDER [unseen] [--gate FIFO]`: requests of Linux AIO, each with a known result. With `unseen` the first completion
-//! is taken out of the shared ring without a call, as some programs do.
+//! is taken out of the shared ring without a call, as some programs do. With `mapped` the only requests are some in pages
+//! of a mapped file that nothing has touched before the kernel looks at them.
 
 use std::{
     fs::{self, File, OpenOptions},
-    io,
-    os::fd::AsRawFd as _,
+    io, mem,
+    os::{fd::AsRawFd as _, unix::fs::FileExt as _},
+    path::Path,
     ptr,
 };
 
@@ -125,10 +127,57 @@ fn make(
     Ok(())
 }
 
+/// Pages of the mapped file: the list, and a request in each of the others.
+const PAGES: usize = 9;
+
+/// Page faults that the kernel has accounted to this process.
+fn faults() -> Result<i64> {
+    // SAFETY: all zeros are valid accounts, and the kernel fills them in.
+    let mut usage: libc::rusage = unsafe { mem::zeroed() };
+    // SAFETY: room for the accounts.
+    ensure!(unsafe { libc::getrusage(libc::RUSAGE_SELF, &raw mut usage) } == 0, "getrusage");
+    Ok(usage.ru_minflt + usage.ru_majflt)
+}
+
+/// Submits requests that lie in a mapped file, a page for each, and the list of them in a page before. The page faults that
+/// the kernel accounted for that.
+fn submit_mapped(context: &Context, folder: &Path, ledger: &mut Ledger, one: Iocb) -> Result<i64> {
+    let page = rustix::param::page_size();
+    let path = folder.join("requests");
+    let file = OpenOptions::new().read(true).write(true).create(true).truncate(true).open(&path)?;
+    file.set_len((PAGES * page) as u64)?;
+    let (protection, fd) = (libc::PROT_READ | libc::PROT_WRITE, file.as_raw_fd());
+    // SAFETY: a new mapping, at an address of the kernel's choice.
+    let start = unsafe { libc::mmap(ptr::null_mut(), PAGES * page, protection, libc::MAP_SHARED, fd, 0) };
+    ensure!(start != libc::MAP_FAILED, "mmap: {}", io::Error::last_os_error());
+    // Each page is faulted in by itself.
+    // SAFETY: advice on our own mapping.
+    unsafe { libc::madvise(start, PAGES * page, libc::MADV_RANDOM) };
+    for number in 1..PAGES {
+        let at = start as u64 + (number * page) as u64;
+        file.write_all_at(&at.to_ne_bytes(), ((number - 1) * 8) as u64)?;
+        // SAFETY: a plain structure without padding.
+        let bytes: [u8; 64] = unsafe { mem::transmute(one) };
+        file.write_all_at(&bytes, (number * page) as u64)?;
+    }
+    // The first time the function itself may have to be found and paged in.
+    faults()?;
+    let before = faults()?;
+    // SAFETY: the list, the requests and their memory live until their completions have been taken.
+    let taken = unsafe { libc::syscall(libc::SYS_io_submit, context.0, PAGES - 1, start) };
+    let accounted = faults()? - before;
+    ensure!(taken == (PAGES - 1) as i64, "io_submit took {taken}");
+    for event in context.collect(PAGES - 1)? {
+        ledger.moved("aio:pread", Ok(usize::try_from(event.result)?), 100)?;
+    }
+    Ok(accounted)
+}
+
 fn main() -> Result<()> {
     workload::bound();
     let (arguments, gate) = workload::arguments()?;
     let folder = workload::path(&arguments, 0, "FOLDER")?;
+    let mapped = arguments.get(1).is_some_and(|argument| argument == "mapped");
     let unseen = arguments.get(1).is_some_and(|argument| argument == "unseen");
     let (from_path, to_path) = (folder.join("from"), folder.join("to"));
     fs::write(&from_path, vec![7; 10_000])?;
@@ -138,8 +187,13 @@ fn main() -> Result<()> {
     let mut ledger = Ledger::default();
     workload::begin(gate.as_ref())?;
 
-    let mut buffer = vec![0_u8; 4096];
+    // Not zeros: those would be pages that are not there yet.
+    let mut buffer = vec![1_u8; 4096];
     let memory = address(&mut buffer);
+    if mapped {
+        let faults = submit_mapped(&context, folder, &mut ledger, request(PREAD, &from, memory, 100, 0))?;
+        return ledger.report(json!({"faults": faults, "pages": PAGES}));
+    }
     let mut one = [request(PREAD, &from, memory, 4096, 0)];
     if unseen {
         ensure!(context.submit(&mut one)? == 1, "not taken");

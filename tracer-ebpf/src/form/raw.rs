@@ -31,6 +31,9 @@ pub unsafe fn load<T: Copy>(base: *const u8, offset: usize) -> T {
     probe(base as u64, offset as u32)
 }
 
+/// By how much a load itself raises `task->pagefault_disabled` while it reads (mm/maccess.c, `copy_from_kernel_nofault`).
+pub const FAULTS_DISABLED_BY_LOAD: i32 = 1;
+
 /// The `struct task_struct` on this CPU.
 #[inline(always)]
 pub fn current() -> *const u8 {

@@ -22,6 +22,9 @@ pub unsafe fn load<T: Copy>(base: *const u8, offset: usize) -> T {
     unsafe { core::ptr::read_volatile(base.add(offset).cast::<T>()) }
 }
 
+/// By how much a load itself raises `task->pagefault_disabled` while it reads: a plain load does not.
+pub const FAULTS_DISABLED_BY_LOAD: i32 = 0;
+
 /// The `struct task_struct` on this CPU.
 #[inline(always)]
 pub fn current() -> *const u8 {

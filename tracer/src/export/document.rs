@@ -7,7 +7,10 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::model::{evidence::Evidence, snapshot::Snapshot};
+use crate::{
+    findings::Finding,
+    model::{evidence::Evidence, snapshot::Snapshot},
+};
 
 /// Version of the document's form. Counts up when a published name goes or changes its meaning.
 pub const SCHEMA_VERSION: u32 = 1;
@@ -29,6 +32,8 @@ pub struct Document {
     pub started_at_unix_ns: u64,
     /// How long tracing lasted, ns.
     pub duration_ns: u64,
+    /// What could cost less, worst first.
+    pub findings: Vec<Finding>,
     /// What was found.
     #[serde(flatten)]
     pub snapshot: Snapshot,

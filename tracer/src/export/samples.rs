@@ -6,11 +6,14 @@ use super::{
     document::{DemoDocument, DemoRun, Document, EvidenceSource, Machine, SCHEMA_VERSION, Target, Tool},
     ndjson::OperationLine,
 };
-use crate::model::{
-    endpoint::{EndpointKind, Place},
-    event::{Call, CallKind, CallName, Operation, Serial, Side},
-    evidence::Evidence,
-    snapshot::*,
+use crate::{
+    findings::findings,
+    model::{
+        endpoint::{EndpointKind, Place},
+        event::{Call, CallKind, CallName, Operation, Serial, Side},
+        evidence::Evidence,
+        snapshot::*,
+    },
 };
 
 const MIB: u64 = 1 << 20;
@@ -42,6 +45,7 @@ pub(crate) fn empty() -> Document {
         ]),
         started_at_unix_ns: 1_790_000_100_000_000_000,
         duration_ns: 10_002_345_678,
+        findings: Vec::new(),
         snapshot: Snapshot {
             totals: Totals { cpu_copied_bytes: Some(0), dma_bytes: Some(0), ..Totals::default() },
             ..Snapshot::default()
@@ -108,6 +112,7 @@ pub(crate) fn busy() -> Document {
         threads: Vec::new(),
         in_flight: InFlight::default(),
     };
+    document.findings = findings(&document.snapshot);
     document
 }
 
@@ -400,6 +405,7 @@ pub(crate) fn hostile() -> Document {
     document.snapshot.flows.truncate(1);
     document.snapshot.flows[0].source =
         file("/tmp/\x1b[2J\x1b[Hall\nis\u{200b} fine/文文文文文文文文文文文文文文文文文文文文/\u{9b}31m.bin");
+    document.findings = findings(&document.snapshot);
     document
 }
 

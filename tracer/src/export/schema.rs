@@ -81,9 +81,17 @@ mod tests {
     #[test]
     fn what_lacks_a_published_name_is_not_valid() {
         let validator = jsonschema::validator_for(&schema()).unwrap();
-        for name in
-            ["schema_version", "totals", "calls", "flows", "in_flight", "target", "evidence", "duration_ns"]
-        {
+        for name in [
+            "schema_version",
+            "findings",
+            "totals",
+            "calls",
+            "flows",
+            "in_flight",
+            "target",
+            "evidence",
+            "duration_ns",
+        ] {
             let mut value = serde_json::to_value(samples::busy()).unwrap();
             value.as_object_mut().unwrap().remove(name);
             assert!(!validator.is_valid(&value), "valid without {name}");

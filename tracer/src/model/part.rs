@@ -55,6 +55,10 @@ pub(crate) enum Note {
     CopyingSplice,
     /// A driver or a made-up file answers.
     SpecialFile,
+    /// sendfile or splice into a file.
+    IntoFile,
+    /// copy_file_range that copies: no extents are shared.
+    NotReflinked,
     /// copy_file_range on a file system that shares extents.
     MaybeReflinked,
     /// copy_file_range that shared extents.
@@ -113,6 +117,8 @@ impl Note {
             Self::ZerocopyIfAsked => "MSG_ZEROCOPY: if SO_ZEROCOPY is set and the driver can",
             Self::CopyingSplice => "falls back to a copying splice",
             Self::SpecialFile => "as its driver is expected to do",
+            Self::IntoFile => "a file takes no pages by reference: the CPU copies them into its page cache",
+            Self::NotReflinked => "copied after all: no extents were shared between the two files",
             Self::MaybeReflinked => "this file system may share the extents instead of copying",
             Self::Reflinked => "the file system shared the extents: nothing was copied",
             Self::VmspliceCopies => "vmsplice out of a pipe copies",

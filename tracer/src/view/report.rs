@@ -2,6 +2,7 @@
 
 mod calls;
 mod descriptors;
+mod findings;
 mod flows;
 mod gaps;
 mod header;
@@ -18,6 +19,7 @@ pub fn report(document: &Document, style: Style) -> String {
     let mut page = Page::new(style);
     header::write(&mut page, document);
     flows::write(&mut page, &document.snapshot.flows);
+    findings::write(&mut page, &document.findings);
     calls::write(&mut page, &document.snapshot.calls);
     calls::write_requests(&mut page, &document.snapshot.requests);
     descriptors::write(&mut page, &document.snapshot);

@@ -122,7 +122,7 @@ impl Act {
         part.amount -= copied;
         // The table does not say which of the two it is: neither figure disagrees.
         part.expected = part.amount;
-        let step = Step { mover: Some(Mover::Cpu), ..counted };
+        let step = Step { mover: Some(Mover::Cpu), note: Some(Note::NotReflinked), ..counted };
         (copied > 0).then_some(Part { step, amount: copied, expected: copied })
     }
 
@@ -245,6 +245,29 @@ mod tests {
         let counted = Counted { to_file: N, ..Counted::NONE };
         let rows = cpu_rows(act(CallKind::CopyFileRange, file(), file(), counted));
         assert_eq!(rows, [(Place::PageCache, Place::PageCache, Some(Mover::Cpu), N, N, Measured)]);
+    }
+
+    #[test]
+    fn what_copies_after_all_says_why() {
+        let why = |act: Act| {
+            let parts = act.parts();
+            parts.iter().find(|part| part.step.mover == Some(Mover::Cpu)).and_then(|part| part.step.note)
+        };
+        let counted = Counted { to_file: N, to_socket: N, ..Counted::NONE };
+        let xfs = Party { traits: Traits::of(&testing::file(1, "xfs", Some(true))), flags: 0 };
+        for (kind, source, sink, note) in [
+            (CallKind::Sendfile, file(), file(), Note::IntoFile),
+            (CallKind::Splice, file(), file(), Note::IntoFile),
+            (CallKind::CopyFileRange, file(), file(), Note::NotReflinked),
+            (CallKind::CopyFileRange, xfs, xfs, Note::NotReflinked),
+            (CallKind::Sendfile, file(), tcp(), Note::FellBack),
+        ] {
+            assert_eq!(why(act(kind, source, sink, counted)), Some(note), "{kind:?}");
+        }
+        let derived =
+            Act { sources: Sources::NONE, ..act(CallKind::Sendfile, file(), file(), Counted::NONE) };
+        assert_eq!(why(derived), Some(Note::IntoFile), "also where no hook counts");
+        assert_eq!(why(act(CallKind::Sendfile, file(), tcp(), Counted::NONE)), None);
     }
 
     #[test]

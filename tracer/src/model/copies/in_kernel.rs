@@ -76,7 +76,8 @@ impl Act {
         } else if self.sink.is_direct() {
             self.put(parts, from, Place::Device, Mover::Dma, Modelled, None);
         } else if self.sink.traits.is_file() {
-            self.put(parts, from, Place::PageCache, Mover::Cpu, Modelled, None);
+            // fs/splice.c, iter_file_splice_write: `write_iter` of the file copies from the pipe's pages.
+            self.put(parts, from, Place::PageCache, Mover::Cpu, Modelled, Some(Note::IntoFile));
             self.written_back(parts, self.sink);
         } else {
             self.put(parts, from, Place::Device, Mover::Cpu, Modelled, Some(Note::SpecialFile));
@@ -97,7 +98,7 @@ impl Act {
             self.unknown(parts, cache, cache, None, Note::MaybeReflinked);
         } else {
             self.fetched(parts, self.source);
-            self.put(parts, cache, cache, Mover::Cpu, Modelled, None);
+            self.put(parts, cache, cache, Mover::Cpu, Modelled, Some(Note::NotReflinked));
             self.written_back(parts, self.sink);
         }
     }
