@@ -14,6 +14,7 @@ use crate::{
     model::{
         Model,
         event::Event,
+        recent::RecentTransfer,
         snapshot::{Snapshot, Totals},
     },
     view::live::Live,
@@ -29,9 +30,17 @@ pub(crate) enum Message {
         elapsed: Duration,
     },
     /// The dashboard wants to know where things stand.
-    Look(oneshot::Sender<Box<Snapshot>>),
+    Look(oneshot::Sender<Box<Look>>),
     /// From now on lines go to this stream, or to none; the one before is handed back.
     Stream(Option<LineStream>, oneshot::Sender<Option<LineStream>>),
+}
+
+/// Where things stand.
+pub(crate) struct Look {
+    /// What is known.
+    pub(crate) snapshot: Snapshot,
+    /// The last transfers, newest first.
+    pub(crate) transfers: Vec<RecentTransfer>,
 }
 
 /// The model with the exporters that follow it live.
@@ -77,7 +86,10 @@ impl Room {
                 Message::Events(events) => self.take(events),
                 Message::Tick { elapsed } => self.tick(elapsed),
                 // Whoever asked may be gone.
-                Message::Look(reply) => _ = reply.send(Box::new(self.model.snapshot())),
+                Message::Look(reply) => {
+                    let transfers = self.model.recent_transfers(usize::MAX);
+                    let _ = reply.send(Box::new(Look { snapshot: self.model.snapshot(), transfers }));
+                }
                 Message::Stream(stream, reply) => {
                     self.model.record_transfers(stream.is_some());
                     let _ = reply.send(std::mem::replace(&mut self.stream, stream));

@@ -37,6 +37,9 @@ use crate::{
 /// buffer folds in the kernel, where nothing is lost.
 const WAITING_BATCHES: usize = 64;
 
+/// Transfers that the dashboard lists.
+const RECENT_TRANSFERS: usize = 1_000;
+
 /// What a trace came to.
 pub struct Traced {
     /// All that was found.
@@ -206,6 +209,7 @@ async fn trace_on_runtime(
         Model::new(ModelConfig {
             sources,
             record_transfers: stream.is_some(),
+            most_recent_transfers: if plan.dashboard.is_some() { RECENT_TRANSFERS } else { 0 },
             traces_requests,
             ..ModelConfig::default()
         }),

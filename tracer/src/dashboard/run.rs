@@ -29,8 +29,7 @@ use crate::{
         ndjson::{StreamHeader, StreamOutput},
     },
     findings,
-    model::snapshot::Snapshot,
-    model_room::Message,
+    model_room::{Look, Message},
 };
 
 /// What the session tells the dashboard.
@@ -57,7 +56,7 @@ pub(crate) struct Dashboard {
 }
 
 /// Answers of the room that are waited for.
-type Looking = oneshot::Receiver<Box<Snapshot>>;
+type Looking = oneshot::Receiver<Box<Look>>;
 
 impl Dashboard {
     /// Shows the dashboard until the user or the session ends it. Blocks; meant for a thread of its own.
@@ -95,9 +94,9 @@ impl Dashboard {
                     }
                     Some(Command::Quit) | None => return Ok(()),
                 },
-                snapshot = answer(&mut looking) => {
-                    if let Some(snapshot) = snapshot {
-                        self.apply(*snapshot, ended_at);
+                look = answer(&mut looking) => {
+                    if let Some(look) = look {
+                        self.apply(*look, ended_at);
                     }
                     looking = None;
                     None
@@ -144,7 +143,8 @@ impl Dashboard {
         Some(looking)
     }
 
-    fn apply(&mut self, snapshot: Snapshot, ended_at: Option<Duration>) {
+    fn apply(&mut self, look: Look, ended_at: Option<Duration>) {
+        let Look { snapshot, transfers } = look;
         let elapsed = ended_at.unwrap_or_else(|| self.began.elapsed());
         let elapsed_ns = u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX);
         if let Some(process) =
@@ -152,12 +152,12 @@ impl Dashboard {
         {
             self.state.target.comm.clone_from(&process.comm);
         }
-        self.state.apply(Frame { elapsed_ns, snapshot, cost: own_cost::now() });
+        self.state.apply(Frame { elapsed_ns, snapshot, transfers, cost: own_cost::now() });
     }
 
     /// The document as it would be if tracing ended now.
     async fn document(&self) -> Option<Document> {
-        let snapshot = *self.look().await?.await.ok()?;
+        let Look { snapshot, transfers: _ } = *self.look().await?.await.ok()?;
         Some(Document {
             duration_ns: self.state.frame.elapsed_ns,
             findings: findings::findings(&snapshot),
@@ -226,7 +226,7 @@ fn ticks(period: Duration) -> tokio::time::Interval {
 }
 
 /// Waits for what was asked; for ever if nothing was.
-async fn answer(looking: &mut Option<Looking>) -> Option<Box<Snapshot>> {
+async fn answer(looking: &mut Option<Looking>) -> Option<Box<Look>> {
     match looking {
         Some(looking) => looking.await.ok(),
         None => std::future::pending().await,

@@ -158,11 +158,6 @@ impl Theme {
         if self.unicode { &[" ", "▁", "▂", "▃", "▄", "▅", "▆", "▇", "█"] } else { &[" ", ".", ":", "-", "=", "#"] }
     }
 
-    /// Shades of growing weight, from nothing to full.
-    pub(crate) fn shades(&self) -> &'static [&'static str] {
-        if self.unicode { &[" ", "·", "░", "▒", "▓", "█"] } else { &[" ", ".", ":", "+", "#", "@"] }
-    }
-
     /// Of two ways to write something, the one that can be shown.
     pub(crate) fn pick(&self, unicode: &'static str, ascii: &'static str) -> &'static str {
         if self.unicode { unicode } else { ascii }
@@ -228,6 +223,6 @@ mod tests {
     fn what_cannot_be_shown_is_spelled() {
         let ascii = Theme::of(Environment::default(), None, true);
         assert_eq!(ascii.spell("a → b … 3 µs"), "a -> b ~ 3 us");
-        assert!(ascii.bars().iter().chain(ascii.shades()).all(|bar| bar.is_ascii()));
+        assert!(ascii.bars().iter().all(|bar| bar.is_ascii()));
     }
 }

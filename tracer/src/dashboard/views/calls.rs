@@ -110,11 +110,17 @@ fn open(frame: &Frame, wanted: u64, canvas: &Canvas<'_>) -> Option<Vec<Line<'sta
             )
         },
     );
-    Some(vec![
+    let mut lines = vec![
         canvas.heading(&format::escape(&call.name)),
         canvas.fact("calls", &calls),
         canvas.fact("payload", &format::bytes(call.bytes)),
         canvas.fact("time", &time),
         canvas.fact("latency", &latency),
-    ])
+    ];
+    if !call.errors_by_name.is_empty() {
+        lines.push(Line::default());
+        lines.push(canvas.heading("Errors by name"));
+    }
+    lines.extend(call.errors_by_name.iter().map(|error| canvas.fact(&error.name, &count(error.count))));
+    Some(lines)
 }

@@ -1,5 +1,6 @@
 //! The views, one file each. A new one is a file and a line in [`VIEWS`].
 
+mod anatomy;
 mod calls;
 mod descriptors;
 mod findings;
@@ -7,6 +8,7 @@ mod flows;
 mod overview;
 mod pieces;
 mod threads;
+mod transfers;
 
 use ratatui::text::Line;
 
@@ -39,8 +41,15 @@ pub(crate) struct View {
 pub(crate) type Open = fn(&Frame, u64, &Canvas<'_>) -> Option<Vec<Line<'static>>>;
 
 /// All views, by number.
-pub(crate) static VIEWS: &[View] =
-    &[overview::VIEW, flows::VIEW, calls::VIEW, threads::VIEW, findings::VIEW, descriptors::VIEW];
+pub(crate) static VIEWS: &[View] = &[
+    overview::VIEW,
+    flows::VIEW,
+    transfers::VIEW,
+    calls::VIEW,
+    threads::VIEW,
+    findings::VIEW,
+    descriptors::VIEW,
+];
 
 /// The rows that hold every word of the filter.
 pub(crate) fn rows(view: &View, frame: &Frame, filter: &str) -> Vec<Row> {
