@@ -6,6 +6,8 @@
 pub mod endpoint;
 pub mod event;
 pub mod evidence;
+pub mod ideal;
+pub mod recent;
 pub mod snapshot;
 pub mod sources;
 
@@ -16,6 +18,7 @@ mod deposit;
 mod descriptors;
 mod device_io;
 mod endpoints;
+pub(crate) mod errno;
 mod faults;
 mod finished;
 mod flow;
@@ -29,6 +32,7 @@ mod pipes;
 mod proof;
 mod provenance;
 mod sent;
+mod served;
 mod state;
 mod threads;
 mod traits;

@@ -7,6 +7,8 @@ mod flows;
 mod gaps;
 mod header;
 
+pub(crate) use flows::{kind_word, name, place_word};
+
 use super::{
     format::LEGEND,
     layout::Page,
