@@ -9,13 +9,16 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, ensure};
-use rustix::process::Signal;
+use rustix::{
+    fs::{CWD, Mode, mkfifoat},
+    process::Signal,
+};
 use zc_trace_tests::{
     bpf,
     document::Document,
     gate::Gate,
     namesake::Namesake,
-    process::{STEP, patience, wait_until},
+    process::{STEP, wait_until},
     scenario::{Outcome, Scenario, require_program, require_root, scenario},
     skip,
     tracer::{Trace, Tracer, binary},
@@ -448,19 +451,21 @@ fn a_target_that_ended_before_it_was_attached_to() -> Outcome {
 #[test]
 fn a_target_that_became_another_program_before_it_was_attached_to() -> Outcome {
     scenario("bad input/target execs before the attach", |s| {
-        // Longer than it takes to attach.
-        let seconds = (2 * patience()).to_string();
-        let mut gate = Gate::before(s, workload!("gate"), "/bin/sleep", &[seconds], Stdio::null())?;
+        // The other program ends when it is told to: how long it takes to attach depends on the machine.
+        let fifo = s.path("end");
+        mkfifoat(CWD, &fifo, Mode::RUSR | Mode::WUSR)?;
+        let mut gate = Gate::before(s, workload!("gate"), "/bin/cat", &[&fifo], Stdio::null())?;
         let pid = gate.pid();
         let trace = stopped_before_it_attaches(s, pid)?;
         gate.open()?;
         let comm = format!("/proc/{pid}/comm");
-        wait_until(STEP, "the other program", || Ok(fs::read_to_string(&comm)? == "sleep\n"))?;
+        wait_until(STEP, "the other program", || Ok(fs::read_to_string(&comm)? == "cat\n"))?;
         trace.signal(Signal::CONT)?;
         trace.wait_for_line("zc-trace: attached")?;
+        fs::write(&fifo, "")?;
         gate.process().reap(STEP)?;
         let document = trace.end()?.document()?;
-        ensure!(document.text("target.comm")? == "sleep", "{document:?}");
+        ensure!(document.text("target.comm")? == "cat", "{document:?}");
         ensure!(document.process(pid)?.number("exit_code")? == 0, "{document:?}");
         Ok(())
     })
