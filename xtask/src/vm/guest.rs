@@ -14,7 +14,7 @@ use crate::workspace::{self, Profile};
 const INIT: &str = include_str!("guest/init.sh");
 
 /// A guest ends itself after that many seconds, whatever happens: nobody may be left to end it.
-const LIMIT_SECONDS: u32 = 45 * 60;
+const LIMIT_SECONDS: u32 = 90 * 60;
 
 /// The modules that a guest needs where the kernel does not have them built in.
 pub(super) const MODULES: [&str; 4] = ["virtio_pci", "virtio_blk", "virtio_net", "xfs"];
