@@ -11,6 +11,7 @@ use crate::{
         ndjson::{Line, LineStream, OperationLine},
         text::TextOutput,
     },
+    filter::Filter,
     model::{
         Model,
         endpoint::Endpoint,
@@ -36,6 +37,7 @@ pub(crate) struct Room {
     model: Model,
     stream: Option<LineStream>,
     ends: HashMap<Serial, FlowEnd>,
+    filter: Filter,
     live: Option<LiveLines>,
     failure: Option<OutputError>,
 }
@@ -63,9 +65,14 @@ pub(crate) struct Finished {
 }
 
 impl Room {
-    /// An empty room.
-    pub(crate) fn new(model: Model, stream: Option<LineStream>, live: Option<LiveLines>) -> Self {
-        Self { model, stream, ends: HashMap::new(), live, failure: None }
+    /// An empty room. The stream gets the lines that the filter lets through.
+    pub(crate) fn new(
+        model: Model,
+        stream: Option<LineStream>,
+        filter: Filter,
+        live: Option<LiveLines>,
+    ) -> Self {
+        Self { model, stream, ends: HashMap::new(), filter, live, failure: None }
     }
 
     /// Takes messages until the sender is gone. Blocks; meant for a thread of its own.
@@ -85,7 +92,9 @@ impl Room {
         }
         self.model.apply(events);
         for transfer in self.model.take_transfers() {
-            self.write(&Line::Transfer(transfer));
+            if self.filter.matches_transfer(&transfer) {
+                self.write(&Line::Transfer(transfer));
+            }
         }
     }
 
@@ -97,7 +106,9 @@ impl Room {
                 }
                 Event::Operation(operation) => {
                     let line = OperationLine::new(operation, |serial| self.ends.get(&serial).cloned());
-                    self.write(&Line::Operation(line));
+                    if self.filter.matches_operation(&line) {
+                        self.write(&Line::Operation(line));
+                    }
                 }
                 _ => {}
             }

@@ -5,6 +5,7 @@ use std::{ffi::OsString, path::PathBuf, time::Duration};
 use crate::{
     cli::TraceArgs,
     error::{Failure, Fatal},
+    filter::{Filter, FilterError},
     probe::Source,
     size,
 };
@@ -33,6 +34,8 @@ pub struct Plan {
     pub json: Option<PathBuf>,
     /// Where the lines go.
     pub ndjson: Option<PathBuf>,
+    /// What the report shows and the lines tell.
+    pub filter: Filter,
     /// No report.
     pub quiet: bool,
     /// Ring buffer, bytes.
@@ -60,6 +63,7 @@ impl Plan {
             interval: interval(args.interval.or(default_interval), args.quiet)?,
             json: args.json,
             ndjson: args.ndjson,
+            filter: filter(args.filter.as_deref())?,
             quiet: args.quiet,
             ring_bytes: ring_bytes(&args.ring_size)?,
             debug_ebpf: args.debug_ebpf,
@@ -78,6 +82,7 @@ impl Plan {
             interval: None,
             json: None,
             ndjson: None,
+            filter: Filter::default(),
             quiet: true,
             ring_bytes: DEFAULT_RING_BYTES,
             debug_ebpf: false,
@@ -131,6 +136,13 @@ fn positive(option: &str, seconds: f64) -> Result<Duration, Fatal> {
 fn interval(seconds: Option<f64>, quiet: bool) -> Result<Option<Duration>, Fatal> {
     let interval = seconds.map(|seconds| positive("--interval", seconds)).transpose()?;
     Ok(interval.filter(|_| !quiet))
+}
+
+fn filter(text: Option<&str>) -> Result<Filter, Fatal> {
+    let told = |FilterError { position, what, hint }| {
+        usage(format!("--filter: {what} (at character {position})"), hint)
+    };
+    Filter::parse(text.unwrap_or_default()).map_err(told)
 }
 
 fn check_outputs(json: Option<&PathBuf>, ndjson: Option<&PathBuf>) -> Result<(), Fatal> {
@@ -201,6 +213,14 @@ mod tests {
         let plan = plan(&["-d", "0.5", "--", "ls", "-p", "-d"]).unwrap();
         assert_eq!(plan.subject, Subject::Command(vec!["ls".into(), "-p".into(), "-d".into()]));
         assert_eq!((plan.duration, plan.interval), (Some(Duration::from_millis(500)), None));
+    }
+
+    #[test]
+    fn filters_are_checked() {
+        let error = plan(&["--filter", "bytes>=lots", "-p", "1"]).unwrap_err();
+        assert_eq!(error.failure, Failure::Usage);
+        assert_eq!(error.what, "--filter: bytes>=lots is not a size (at character 8)");
+        assert!(plan(&["-p", "1"]).unwrap().filter.is_empty());
     }
 
     #[test]

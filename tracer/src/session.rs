@@ -84,9 +84,10 @@ pub fn run(plan: Plan) -> anyhow::Result<u8> {
     // Known before anything is traced, as with the files.
     let text = (!plan.quiet).then(|| TextOutput::prepare(stream_of_text)).transpose();
     let text = text.map_err(|error| cannot_write(&error))?;
+    let filter = plan.filter.clone();
     let (traced, stream, mut failure) = trace(plan, outputs.ndjson, stream_of_text)?;
     if let Some(mut text) = text
-        && let Err(error) = text.write(&report::report(&traced.document, style(stream_of_text)))
+        && let Err(error) = text.write(&report::report(&traced.document, &filter, style(stream_of_text)))
     {
         failure.get_or_insert(error);
     }
@@ -189,13 +190,14 @@ async fn trace_on_runtime(
         findings: Vec::new(),
         snapshot: crate::model::snapshot::Snapshot::default(),
     };
-    let stream = match ndjson.map(|output| output.start(StreamHeader::of(&document))).transpose() {
-        Ok(stream) => stream,
-        Err(error) => {
-            spawn::abandon(child);
-            return Err(cannot_write(&error).into());
-        }
-    };
+    let stream =
+        match ndjson.map(|output| output.start(StreamHeader::of(&document, &plan.filter))).transpose() {
+            Ok(stream) => stream,
+            Err(error) => {
+                spawn::abandon(child);
+                return Err(cannot_write(&error).into());
+            }
+        };
     announce(&plan, &document.target, missing_tracepoints(&probe));
 
     let traces_requests = probe.traces_requests();
@@ -207,6 +209,7 @@ async fn trace_on_runtime(
             ..ModelConfig::default()
         }),
         stream,
+        plan.filter.clone(),
         live,
     );
     let (sender, receiver) = mpsc::channel(WAITING_BATCHES);
