@@ -36,6 +36,13 @@ Examples:
   sudo zc-trace demo                         see what read+write, sendfile, mmap, splice and MSG_ZEROCOPY cost
   zc-trace doctor                            what this kernel offers and what is missing
 
+Filters (--filter): terms with spaces between, all of which must hold
+  call=NAME  fd=N  path=PART  method=NAME  bytes>=SIZE  thread=TID|PART  pid=PID
+  WORD       in some name, path, address or method      !TERM  not so      \"a b\"  with spaces
+  * and ? stand for any characters and for one: call=pread*, path=*.log. A term that has no meaning for a kind
+  of row (fd= for a flow) does not hide it.
+  sudo zc-trace --filter 'path=/srv !call=fstat bytes>=1M' -p 1234
+
 Exit codes:
   0    the trace ended as asked (with a command: the command's own exit code, 128 + signal if it was killed)
   1    an internal error      2  the command line      3  the process to trace      4  missing rights
@@ -75,6 +82,9 @@ pub struct TraceArgs {
     /// Write each operation and transfer as a line of JSON as it happens; - for standard output
     #[arg(long, value_name = "FILE")]
     pub ndjson: Option<PathBuf>,
+    /// Show and stream only what is like this (terms below); totals and --json stay whole
+    #[arg(long, value_name = "EXPR")]
+    pub filter: Option<String>,
     /// No dashboard, no live lines and no report
     #[arg(short, long)]
     pub quiet: bool,

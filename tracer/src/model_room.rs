@@ -11,6 +11,7 @@ use crate::{
         ndjson::{Line, LineStream, OperationLine},
         text::TextOutput,
     },
+    filter::Filter,
     model::{
         Model,
         event::Event,
@@ -47,6 +48,7 @@ pub(crate) struct Look {
 pub(crate) struct Room {
     model: Model,
     stream: Option<LineStream>,
+    filter: Filter,
     live: Option<LiveLines>,
     failure: Option<OutputError>,
 }
@@ -74,9 +76,14 @@ pub(crate) struct Finished {
 }
 
 impl Room {
-    /// An empty room.
-    pub(crate) fn new(model: Model, stream: Option<LineStream>, live: Option<LiveLines>) -> Self {
-        Self { model, stream, live, failure: None }
+    /// An empty room. The stream gets the lines that the filter lets through.
+    pub(crate) fn new(
+        model: Model,
+        stream: Option<LineStream>,
+        filter: Filter,
+        live: Option<LiveLines>,
+    ) -> Self {
+        Self { model, stream, filter, live, failure: None }
     }
 
     /// Takes messages until the sender is gone. Blocks; meant for a thread of its own.
@@ -106,12 +113,16 @@ impl Room {
         for event in events {
             if let Event::Operation(operation) = &event {
                 let line = OperationLine::new(operation, |serial| self.model.end_of(serial));
-                self.write(&Line::Operation(line));
+                if self.filter.matches_operation(&line) {
+                    self.write(&Line::Operation(line));
+                }
             }
             self.model.apply([event]);
         }
         for transfer in self.model.take_transfers() {
-            self.write(&Line::Transfer(transfer));
+            if self.filter.matches_transfer(&transfer) {
+                self.write(&Line::Transfer(transfer));
+            }
         }
     }
 

@@ -10,7 +10,9 @@ use std::{
 use crate::{
     cli::{Colors, TraceArgs},
     error::{Failure, Fatal},
+    filter::{Filter, FilterError},
     probe::Source,
+    size,
 };
 
 /// What to trace.
@@ -48,6 +50,8 @@ pub struct Plan {
     pub json: Option<PathBuf>,
     /// Where the lines go.
     pub ndjson: Option<PathBuf>,
+    /// What the report shows and the lines tell.
+    pub filter: Filter,
     /// No report.
     pub quiet: bool,
     /// The dashboard, if there is to be one, and how it looks.
@@ -86,6 +90,7 @@ impl Plan {
                 .filter(|_| dashboard.is_none()),
             json: args.json,
             ndjson: args.ndjson,
+            filter: filter(args.filter.as_deref())?,
             quiet: args.quiet,
             dashboard,
             ring_bytes: ring_bytes(&args.ring_size)?,
@@ -105,6 +110,7 @@ impl Plan {
             interval: None,
             json: None,
             ndjson: None,
+            filter: Filter::default(),
             quiet: true,
             dashboard: None,
             ring_bytes: DEFAULT_RING_BYTES,
@@ -174,6 +180,13 @@ fn interval(seconds: Option<f64>, quiet: bool) -> Result<Option<Duration>, Fatal
     Ok(interval.filter(|_| !quiet))
 }
 
+fn filter(text: Option<&str>) -> Result<Filter, Fatal> {
+    let told = |FilterError { position, what, hint }| {
+        usage(format!("--filter: {what} (at character {position})"), hint)
+    };
+    Filter::parse(text.unwrap_or_default()).map_err(told)
+}
+
 fn check_outputs(json: Option<&PathBuf>, ndjson: Option<&PathBuf>) -> Result<(), Fatal> {
     let absolute = |path: &PathBuf| std::path::absolute(path).unwrap_or_else(|_| path.clone());
     if json.is_some() && json.map(absolute) == ndjson.map(absolute) {
@@ -204,23 +217,11 @@ fn ring_bytes(text: &str) -> Result<u32, Fatal> {
 /// # Errors
 /// A usage error if it is none, or zero.
 pub fn size(option: &str, text: &str) -> Result<u64, Fatal> {
-    let shown = crate::view::format::escape(text);
-    let text = text.trim();
-    let digits = text.trim_end_matches(|c: char| !c.is_ascii_digit());
-    let unit: u64 = match text[digits.len()..].to_ascii_lowercase().as_str() {
-        "" | "b" => 1,
-        "k" | "kb" | "kib" => 1 << 10,
-        "m" | "mb" | "mib" => 1 << 20,
-        "g" | "gb" | "gib" => 1 << 30,
-        _ => 0,
-    };
-    match digits.parse::<u64>().ok().and_then(|number| number.checked_mul(unit)) {
-        Some(bytes) if bytes > 0 => Ok(bytes),
-        _ => Err(usage(
-            format!("{option} {shown} is not a size"),
-            "give bytes above 0, or a number with K, M or G, such as 64K",
-        )),
-    }
+    size::read(text).ok_or_else(|| {
+        let shown = crate::view::format::escape(text);
+        let hint = "give bytes above 0, or a number with K, M or G, such as 64K";
+        usage(format!("{option} {shown} is not a size"), hint)
+    })
 }
 
 #[cfg(test)]
@@ -257,6 +258,14 @@ mod tests {
     }
 
     #[test]
+    fn filters_are_checked() {
+        let error = plan(&["--filter", "bytes>=lots", "-p", "1"]).unwrap_err();
+        assert_eq!(error.failure, Failure::Usage);
+        assert_eq!(error.what, "--filter: bytes>=lots is not a size (at character 8)");
+        assert!(plan(&["-p", "1"]).unwrap().filter.is_empty());
+    }
+
+    #[test]
     fn nonsense_is_refused() {
         for args in [
             ["-d", "0"],
@@ -274,13 +283,5 @@ mod tests {
                 "{args:?}"
             );
         }
-    }
-
-    #[test]
-    fn sizes_have_units() {
-        assert_eq!(size("", "64K").unwrap(), 65_536);
-        assert_eq!(size("", "12").unwrap(), 12);
-        assert_eq!(size("", "1GiB").unwrap(), 1 << 30);
-        assert!(size("", "").is_err() && size("", "K").is_err() && size("", "0").is_err());
     }
 }

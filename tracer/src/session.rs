@@ -29,8 +29,8 @@ use crate::{
     pump::{self, Pumped},
     signals::{Interrupted, Signals},
     spawn, target,
-    watching::Watching,
     view::{live::Live, report, style::Style},
+    watching::{self, Watching},
 };
 
 /// Batches of events that may wait for the model: bounded, so that a slow model makes the reader wait, and a full ring
@@ -89,10 +89,11 @@ pub fn run(plan: Plan) -> anyhow::Result<u8> {
     let text = (!plan.quiet).then(|| TextOutput::prepare(stream_of_text)).transpose();
     let text = text.map_err(|error| cannot_write(&error))?;
     let watched = plan.dashboard.is_some();
+    let filter = plan.filter.clone();
     let (traced, stream, mut failure) = trace(plan, outputs.ndjson, stream_of_text)?;
     // Who has watched it has seen it.
     if let Some(mut text) = text.filter(|_| !watched)
-        && let Err(error) = text.write(&report::report(&traced.document, style(stream_of_text)))
+        && let Err(error) = text.write(&report::report(&traced.document, &filter, style(stream_of_text)))
     {
         failure.get_or_insert(error);
     }
@@ -195,13 +196,14 @@ async fn trace_on_runtime(
         findings: Vec::new(),
         snapshot: crate::model::snapshot::Snapshot::default(),
     };
-    let stream = match ndjson.map(|output| output.start(StreamHeader::of(&document))).transpose() {
-        Ok(stream) => stream,
-        Err(error) => {
-            spawn::abandon(child);
-            return Err(cannot_write(&error).into());
-        }
-    };
+    let stream =
+        match ndjson.map(|output| output.start(StreamHeader::of(&document, &plan.filter))).transpose() {
+            Ok(stream) => stream,
+            Err(error) => {
+                spawn::abandon(child);
+                return Err(cannot_write(&error).into());
+            }
+        };
     announce(&plan, &document.target, missing_tracepoints(&probe));
 
     let traces_requests = probe.traces_requests();
@@ -214,6 +216,7 @@ async fn trace_on_runtime(
             ..ModelConfig::default()
         }),
         stream,
+        plan.filter.clone(),
         live,
     );
     let (sender, receiver) = mpsc::channel(WAITING_BATCHES);
@@ -222,10 +225,12 @@ async fn trace_on_runtime(
     let (stop, stopped) = tokio::sync::watch::channel(false);
     let watching = plan.dashboard.map(|looks| {
         let recording = plan.ndjson.as_deref();
-        Watching::start(looks, recording, &document, sender.clone(), stop.clone(), began)
+        let state = watching::first_state(looks, &document.target, &plan.filter, recording);
+        Watching::start(state, &document, sender.clone(), stop.clone(), began)
     });
     let pump = tokio::spawn(pump::run(probe, reader, sender, stopped, plan.interval, began));
-    let ending = tokio::spawn(ending::wait(Ending { child, duration: plan.duration, signals: signals.clone(), stop }));
+    let ending =
+        tokio::spawn(ending::wait(Ending { child, duration: plan.duration, signals: signals.clone(), stop }));
 
     let Pumped { ended } = pump.await??;
     let exit_status = ending.await??;

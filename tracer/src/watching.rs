@@ -19,7 +19,8 @@ use crate::{
         theme::{Environment, Palette, Theme},
     },
     error::{Failure, Fatal},
-    export::document::Document,
+    export::document::{Document, Target},
+    filter::Filter,
     model_room::Message,
     options::Looks,
     signals::Signals,
@@ -36,17 +37,16 @@ pub(crate) struct Watching {
 impl Watching {
     /// Opens it. When it is left, so ends the trace.
     pub(crate) fn start(
-        looks: Looks,
-        recording: Option<&Path>,
+        state: State,
         document: &Document,
         model: mpsc::Sender<Message>,
         stop: watch::Sender<bool>,
         began: Instant,
     ) -> Self {
-        let mut state = State::new(document.target.clone(), theme(looks), looks.interval);
-        state.recording.stream = recording.map(|path| format::escape(&path.to_string_lossy()).into_owned());
         let (commands, received) = mpsc::channel(8);
-        let dashboard = Dashboard { state, model, commands: received, document: document.clone(), began };
+        let stream_filter = state.filter.clone();
+        let (commands_in, document) = (received, document.clone());
+        let dashboard = Dashboard { state, model, commands: commands_in, document, stream_filter, began };
         let screen = spawn_blocking(move || {
             let left = dashboard.run();
             // Nobody may be there any more to be told.
@@ -80,9 +80,18 @@ impl Watching {
     }
 }
 
+/// What the dashboard shows before the first frame.
+pub(crate) fn first_state(looks: Looks, target: &Target, filter: &Filter, recording: Option<&Path>) -> State {
+    let mut state = State::new(target.clone(), theme(looks), looks.interval);
+    state.filter = filter.clone();
+    state.recording.stream = recording.map(|path| format::escape(&path.to_string_lossy()).into_owned());
+    state
+}
+
 fn theme(looks: Looks) -> Theme {
     let variable = |name| std::env::var(name).ok();
-    let (no_color, colorterm, colorfgbg) = (variable("NO_COLOR"), variable("COLORTERM"), variable("COLORFGBG"));
+    let (no_color, colorterm, colorfgbg) =
+        (variable("NO_COLOR"), variable("COLORTERM"), variable("COLORFGBG"));
     let set = |name| variable(name).filter(|value| !value.is_empty());
     let locale = set("LC_ALL").or_else(|| set("LC_CTYPE")).or_else(|| set("LANG"));
     let environment = Environment {

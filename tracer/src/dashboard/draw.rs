@@ -46,7 +46,12 @@ pub(crate) fn draw(state: &State, screen: &mut Screen<'_>) -> Drawn {
         screen.render_widget(Paragraph::new("zc-trace: the terminal is too small"), area);
         return drawn;
     }
-    let rows = Layout::vertical([Constraint::Length(1), Constraint::Length(1), Constraint::Min(1), Constraint::Length(1)]);
+    let rows = Layout::vertical([
+        Constraint::Length(1),
+        Constraint::Length(1),
+        Constraint::Min(1),
+        Constraint::Length(1),
+    ]);
     let [head, names, body, foot] = rows.areas(area);
     screen.render_widget(head_line(state, head.width), head);
     draw_names(state, screen, names, &mut drawn);
@@ -55,6 +60,13 @@ pub(crate) fn draw(state: &State, screen: &mut Screen<'_>) -> Drawn {
         draw_help(state, screen, body, top, &mut drawn);
     }
     draw_foot(state, screen, foot);
+    if let (Some(notice), true) = (&state.notice, state.typing.is_some()) {
+        // Above the line that is being typed.
+        let above = Rect { y: foot.y.saturating_sub(1), ..foot };
+        let text = truncate_end(&state.theme.spell(&notice.text), usize::from(area.width)).into_owned();
+        screen.render_widget(Clear, above);
+        screen.render_widget(Paragraph::new(Span::styled(text, state.theme.style(Role::Warning))), above);
+    }
     drawn
 }
 
@@ -128,7 +140,8 @@ fn draw_names(state: &State, screen: &mut Screen<'_>, area: Rect, drawn: &mut Dr
 
 fn draw_view(state: &State, screen: &mut Screen<'_>, area: Rect, drawn: &mut Drawn) {
     let Some(view) = VIEWS.get(state.view) else { return };
-    let canvas = Canvas { theme: &state.theme, width: usize::from(area.width), height: usize::from(area.height) };
+    let canvas =
+        Canvas { theme: &state.theme, width: usize::from(area.width), height: usize::from(area.height) };
     if let Some(opened) = state.opened {
         let open = view.open.and_then(|open| open(&state.frame, opened.key, &canvas));
         let gone = || vec![Line::from(" It is gone from the list. Esc closes.")];
@@ -168,11 +181,7 @@ fn draw_help(state: &State, screen: &mut Screen<'_>, body: Rect, top: usize, dra
     lines.extend(keys::MOUSE.iter().map(|pair| entry(*pair)));
     lines.push(Line::default());
     lines.extend(format::LEGEND.iter().map(|text| Line::from(format!(" {text}"))));
-    let area = Rect {
-        x: body.x + body.width.saturating_sub(78) / 2,
-        width: body.width.min(78),
-        ..body
-    };
+    let area = Rect { x: body.x + body.width.saturating_sub(78) / 2, width: body.width.min(78), ..body };
     let block = Block::bordered().border_set(theme.border()).title(" Keys ");
     let inner = block.inner(area);
     screen.render_widget(Clear, area);
@@ -184,7 +193,7 @@ fn draw_foot(state: &State, screen: &mut Screen<'_>, area: Rect) {
     let theme = &state.theme;
     let columns = usize::from(area.width);
     if let Some(line) = &state.typing {
-        let prompt = " filter: ";
+        let prompt = if state.notice.is_some() { " filter (!): " } else { " filter: " };
         // The end that is being typed stays in sight.
         let room = columns.saturating_sub(width(prompt) + 1);
         let before: Vec<char> = format::escape(&line.before()).chars().collect();
@@ -201,16 +210,23 @@ fn draw_foot(state: &State, screen: &mut Screen<'_>, area: Rect) {
         }
         None => (hints(state), theme.style(Role::Faint)),
     };
-    screen.render_widget(Paragraph::new(Span::styled(truncate_end(&theme.spell(&text), columns).into_owned(), style)), area);
+    screen.render_widget(
+        Paragraph::new(Span::styled(truncate_end(&theme.spell(&text), columns).into_owned(), style)),
+        area,
+    );
 }
 
 fn hints(state: &State) -> String {
     let filter = if state.filter.is_empty() {
         String::new()
     } else {
-        format!(" filter: {}  Esc drops it · ", format::escape(&state.filter))
+        format!(" filter: {}  Esc drops it · ", format::escape(&state.filter.to_string()))
     };
-    let list = if state.opened.is_some() { "Esc close · ↑↓ scroll" } else { "Enter open · s r sort · / filter" };
+    let list = if state.opened.is_some() {
+        "Esc close · ↑↓ scroll"
+    } else {
+        "Enter open · s r sort · / filter"
+    };
     format!("{filter} ? help · {list} · p pause · w trace · J JSON · y copy · q quit")
 }
 
@@ -239,7 +255,8 @@ fn draw_list(state: &State, view: &views::View, screen: &mut Screen<'_>, area: R
     drawn.height = usize::from(body.height);
     drawn.top = state.list().top(&state.rows, drawn.height);
     if state.rows.is_empty() {
-        let why = if state.filter.is_empty() { view.empty } else { "Nothing matches the filter. Esc drops it." };
+        let why =
+            if state.filter.is_empty() { view.empty } else { "Nothing matches the filter. Esc drops it." };
         screen.render_widget(Paragraph::new(Span::styled(format!(" {why}"), theme.style(Role::Faint))), body);
         return;
     }
@@ -291,7 +308,8 @@ fn widths(columns: &[Column], room: usize) -> Vec<Option<usize>> {
         let Some(last) = spare.max_by_key(|at| columns[*at].spare) else { break };
         shown[last] = false;
     }
-    let names = columns.iter().zip(&shown).filter(|(column, shown)| **shown && column.align == Align::Left).count();
+    let names =
+        columns.iter().zip(&shown).filter(|(column, shown)| **shown && column.align == Align::Left).count();
     let more = room.saturating_sub(least(&shown)).checked_div(names).unwrap_or(0);
     let width = |(column, shown): (&Column, &bool)| {
         let more = if column.align == Align::Left { more } else { 0 };

@@ -64,7 +64,13 @@ pub(crate) const KEYS: &[Binding] = &[
     key!("s >", Action::SortNext, "sort by the next column", plain('s'), plain('>')),
     key!("S <", Action::SortPrevious, "sort by the previous column", plain('S'), plain('<')),
     key!("r", Action::Reverse, "sort the other way round", plain('r')),
-    key!("/ F4", Action::Filter, "filter: call= fd= path= method= thread= pid= bytes>=, or any word", plain('/'), code(KeyCode::F(4))),
+    key!(
+        "/ F4",
+        Action::Filter,
+        "filter: call= fd= path= method= thread= pid= bytes>=, or any word",
+        plain('/'),
+        code(KeyCode::F(4))
+    ),
     key!("p Space", Action::Pause, "pause and go on (tracing does not pause)", plain('p'), plain(' ')),
     key!("c", Action::Clear, "forget rates and graphs, begin them anew", plain('c')),
     key!("f", Action::Follow, "keep to the first row, or to the selected one", plain('f')),
@@ -79,10 +85,8 @@ pub(crate) const KEYS: &[Binding] = &[
 ];
 
 /// What the mouse does, for the help.
-pub(crate) const MOUSE: &[(&str, &str)] = &[
-    ("click", "choose a view, sort by a column, select a row; again: open it"),
-    ("wheel", "scroll"),
-];
+pub(crate) const MOUSE: &[(&str, &str)] =
+    &[("click", "choose a view, sort by a column, select a row; again: open it"), ("wheel", "scroll")];
 
 /// What an event of the terminal asks for, if anything. While a line is being typed, characters are its.
 pub(crate) fn action(event: &Event, typing: bool) -> Option<Action> {
@@ -164,7 +168,10 @@ mod tests {
     #[test]
     fn keys_are_heeded() {
         assert_eq!(action(&press(KeyCode::Char('c'), CONTROL), false), Some(Action::Quit));
-        assert_eq!(action(&press(KeyCode::Char('G'), KeyModifiers::SHIFT), false), Some(Action::Move(Move::Last)));
+        assert_eq!(
+            action(&press(KeyCode::Char('G'), KeyModifiers::SHIFT), false),
+            Some(Action::Move(Move::Last))
+        );
         assert_eq!(action(&press(KeyCode::Char('3'), PLAIN), false), Some(Action::View(2)));
         assert_eq!(action(&press(KeyCode::Char('0'), PLAIN), false), None);
     }

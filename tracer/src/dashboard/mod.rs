@@ -15,6 +15,8 @@ pub(crate) mod list;
 pub(crate) mod output;
 pub(crate) mod own_cost;
 pub(crate) mod run;
+#[cfg(test)]
+mod screens;
 pub(crate) mod state;
 pub(crate) mod table;
 pub(crate) mod terminal;

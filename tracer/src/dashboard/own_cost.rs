@@ -28,7 +28,8 @@ fn programs() -> Option<ProgramCost> {
         if !is_program {
             continue;
         }
-        let Ok(text) = fs::read_to_string(format!("/proc/self/fdinfo/{}", entry.file_name().to_string_lossy()))
+        let Ok(text) =
+            fs::read_to_string(format!("/proc/self/fdinfo/{}", entry.file_name().to_string_lossy()))
         else {
             continue;
         };

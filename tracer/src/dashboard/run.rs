@@ -13,14 +13,7 @@ use tokio::{
     time::{MissedTickBehavior, interval},
 };
 
-use super::{
-    action::Effect,
-    draw,
-    frame::Frame,
-    keys, output, own_cost,
-    state::State,
-    terminal::Taken,
-};
+use super::{action::Effect, draw, frame::Frame, keys, output, own_cost, state::State, terminal::Taken};
 use crate::{
     export::{
         document::Document,
@@ -28,6 +21,7 @@ use crate::{
         json::DocumentOutput,
         ndjson::{StreamHeader, StreamOutput},
     },
+    filter::Filter,
     findings,
     model_room::{Look, Message},
 };
@@ -51,6 +45,8 @@ pub(crate) struct Dashboard {
     pub(crate) commands: mpsc::Receiver<Command>,
     /// The document without its findings: what a JSON file begins with.
     pub(crate) document: Document,
+    /// What the room lets into streams: the filter of the command line.
+    pub(crate) stream_filter: Filter,
     /// When tracing began.
     pub(crate) began: Instant,
 }
@@ -147,8 +143,7 @@ impl Dashboard {
         let Look { snapshot, transfers } = look;
         let elapsed = ended_at.unwrap_or_else(|| self.began.elapsed());
         let elapsed_ns = u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX);
-        if let Some(process) =
-            snapshot.processes.iter().find(|process| process.pid == self.state.target.pid)
+        if let Some(process) = snapshot.processes.iter().find(|process| process.pid == self.state.target.pid)
         {
             self.state.target.comm.clone_from(&process.comm);
         }
@@ -186,10 +181,12 @@ impl Dashboard {
             return self.told(stream.finish(document), "ended the trace file");
         }
         if self.state.ended.is_some() {
-            return self.state.tell("nothing comes any more that could be written; J writes what is known", true);
+            return self
+                .state
+                .tell("nothing comes any more that could be written; J writes what is known", true);
         }
         let path = self.path("ndjson");
-        let header = StreamHeader::of(&self.document);
+        let header = StreamHeader::of(&self.document, &self.stream_filter);
         match StreamOutput::prepare(&path).and_then(|output| output.start(header)) {
             Ok(stream) => {
                 self.exchange_stream(Some(stream)).await;

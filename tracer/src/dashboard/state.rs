@@ -11,9 +11,9 @@ use super::{
     list::{List, Move},
     table::{self, Row},
     theme::Theme,
-    views::{self, VIEWS},
+    views::VIEWS,
 };
-use crate::export::document::Target;
+use crate::{export::document::Target, filter::Filter};
 
 /// Intervals between frames that can be chosen, ms.
 const INTERVALS_MS: [u64; 7] = [100, 250, 500, 1_000, 2_000, 5_000, 10_000];
@@ -63,7 +63,7 @@ pub(crate) struct State {
     /// Between frames.
     pub(crate) interval: Duration,
     /// What rows must hold.
-    pub(crate) filter: String,
+    pub(crate) filter: Filter,
     /// A filter that is being typed.
     pub(crate) typing: Option<LineEdit>,
     /// Whether the keys are shown, and from which line on.
@@ -96,7 +96,7 @@ impl State {
             paused: false,
             follow: true,
             interval,
-            filter: String::new(),
+            filter: Filter::default(),
             typing: None,
             help: None,
             opened: None,
@@ -161,7 +161,7 @@ impl State {
             Action::SortNext => self.sort(1),
             Action::SortPrevious => self.sort(-1),
             Action::Reverse => self.sort(0),
-            Action::Filter => self.typing = Some(LineEdit::of(&self.filter)),
+            Action::Filter => self.typing = Some(LineEdit::of(&self.filter.to_string())),
             Action::Edit(edit) => {
                 if let Some(line) = &mut self.typing {
                     line.edit(edit);
@@ -194,7 +194,7 @@ impl State {
     /// Makes the rows anew.
     fn refresh(&mut self) {
         let Some(view) = VIEWS.get(self.view) else { return };
-        self.rows = views::rows(view, &self.frame, &self.filter);
+        self.rows = (view.rows)(&self.frame, &self.filter);
         let Some(list) = self.lists.get_mut(self.view) else { return };
         if let Some((column, descending)) = list.sorted {
             table::sort(&mut self.rows, column, descending);
@@ -208,7 +208,9 @@ impl State {
 
     fn move_to(&mut self, to: Move) {
         let height = self.drawn.height;
-        for top in [self.help.as_mut(), self.opened.as_mut().map(|opened| &mut opened.top)].into_iter().flatten() {
+        for top in
+            [self.help.as_mut(), self.opened.as_mut().map(|opened| &mut opened.top)].into_iter().flatten()
+        {
             let page = isize::try_from(height.max(1)).unwrap_or(1);
             let last = self.drawn.lines.saturating_sub(height);
             *top = match to {
@@ -234,7 +236,8 @@ impl State {
         {
             list.move_to(Move::By(0), &self.rows, self.drawn.height);
         }
-        let what = if self.follow { "lists keep to their first row" } else { "lists keep to the selected row" };
+        let what =
+            if self.follow { "lists keep to their first row" } else { "lists keep to the selected row" };
         self.tell(what, false);
         self.refresh();
     }
@@ -251,7 +254,7 @@ impl State {
         if self.help.take().is_some() || self.opened.take().is_some() {
             return;
         }
-        self.filter.clear();
+        self.filter = Filter::default();
         self.refresh();
     }
 
@@ -266,9 +269,16 @@ impl State {
     }
 
     fn accept(&mut self) {
-        let Some(line) = self.typing.take() else { return };
-        self.filter = line.text().trim().to_owned();
-        self.refresh();
+        let Some(line) = &self.typing else { return };
+        match Filter::parse(&line.text()) {
+            Ok(filter) => {
+                self.filter = filter;
+                self.typing = None;
+                self.refresh();
+            }
+            // The line stays, to be put right.
+            Err(error) => self.tell(error.to_string(), true),
+        }
     }
 
     fn change_interval(&mut self, slower: bool) -> Option<Effect> {

@@ -155,7 +155,11 @@ impl Theme {
 
     /// Bars of growing height, from nothing to full.
     pub(crate) fn bars(&self) -> &'static [&'static str] {
-        if self.unicode { &[" ", "▁", "▂", "▃", "▄", "▅", "▆", "▇", "█"] } else { &[" ", ".", ":", "-", "=", "#"] }
+        if self.unicode {
+            &[" ", "▁", "▂", "▃", "▄", "▅", "▆", "▇", "█"]
+        } else {
+            &[" ", ".", ":", "-", "=", "#"]
+        }
     }
 
     /// Of two ways to write something, the one that can be shown.
@@ -198,7 +202,9 @@ fn emphasis(role: Role) -> Modifier {
         Role::Faint => Modifier::DIM,
         Role::Heading | Role::Warning => Modifier::BOLD,
         Role::Selected => Modifier::REVERSED,
-        Role::Text | Role::Good | Role::Cpu | Role::Dma | Role::Payload | Role::Transitions => Modifier::empty(),
+        Role::Text | Role::Good | Role::Cpu | Role::Dma | Role::Payload | Role::Transitions => {
+            Modifier::empty()
+        }
     }
 }
 
@@ -212,7 +218,11 @@ mod tests {
         let plain = of(Environment { no_color: Some("1"), ..Environment::default() });
         assert_eq!((plain.palette, plain.unicode), (Palette::Plain, false));
         assert_eq!(plain.next().palette, Palette::Plain);
-        let light = of(Environment { colorfgbg: Some("0;15"), locale: Some("de_DE.UTF-8"), ..Environment::default() });
+        let light = of(Environment {
+            colorfgbg: Some("0;15"),
+            locale: Some("de_DE.UTF-8"),
+            ..Environment::default()
+        });
         assert_eq!((light.palette, light.unicode), (Palette::Light, true));
         assert_eq!(of(Environment::default()).palette, Palette::Dark);
         let asked = Theme::of(Environment::default(), Some(Palette::Plain), true);

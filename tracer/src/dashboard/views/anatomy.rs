@@ -63,7 +63,13 @@ pub(super) fn lanes(canvas: &Canvas<'_>, steps: &[Step]) -> Vec<Line<'static>> {
             lines.push(line(canvas, lane, String::new(), &took, Role::Faint));
         }
         if step.blocked_ns > 0 && step.duration_ns.is_some() {
-            lines.push(line(canvas, lane, "  of that blocked".to_owned(), &short_duration(step.blocked_ns), Role::Faint));
+            lines.push(line(
+                canvas,
+                lane,
+                "  of that blocked".to_owned(),
+                &short_duration(step.blocked_ns),
+                Role::Faint,
+            ));
         }
     }
     lines

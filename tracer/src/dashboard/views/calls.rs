@@ -8,6 +8,7 @@ use crate::{
         frame::Frame,
         table::{Cell, Row, key, names, numbers},
     },
+    filter::Filter,
     model::snapshot::{CallStatistics, Latency, RequestStatistics},
     view::format::{self, count, short_duration},
 };
@@ -34,9 +35,10 @@ pub(crate) const VIEW: View = View {
     picture: None,
 };
 
-fn rows(frame: &Frame) -> Vec<Row> {
-    let calls = frame.snapshot.calls.iter().map(call_row);
-    calls.chain(frame.snapshot.requests.iter().map(request_row)).collect()
+fn rows(frame: &Frame, filter: &Filter) -> Vec<Row> {
+    let calls = frame.snapshot.calls.iter().filter(|call| filter.matches_call(call)).map(call_row);
+    let requests = frame.snapshot.requests.iter().filter(|request| filter.matches_request(request));
+    calls.chain(requests.map(request_row)).collect()
 }
 
 fn call_row(call: &CallStatistics) -> Row {

@@ -23,7 +23,10 @@ pub(crate) const VIEW: View = View {
         numbers("PID", 7, 5),
     ],
     sorted: 4,
-    rows: |frame| frame.snapshot.descriptors.iter().map(row).collect(),
+    rows: |frame, filter| {
+        let descriptors = frame.snapshot.descriptors.iter();
+        descriptors.filter(|descriptor| filter.matches_descriptor(descriptor)).map(row).collect()
+    },
     empty: "No descriptor is known.",
     open: None,
     picture: None,

@@ -26,7 +26,10 @@ pub(crate) const VIEW: View = View {
         numbers("PID", 7, 3),
     ],
     sorted: 2,
-    rows: |frame| findings::findings(&frame.snapshot).iter().map(row).collect(),
+    rows: |frame, filter| {
+        let found = findings::findings(&frame.snapshot);
+        found.iter().filter(|finding| filter.matches_finding(finding)).map(row).collect()
+    },
     empty: "Nothing that would be worth a change.",
     open: Some(open),
     picture: None,
@@ -85,6 +88,7 @@ fn open(frame: &Frame, wanted: u64, canvas: &Canvas<'_>) -> Option<Vec<Line<'sta
 
 fn shown(figure: &Figure) -> String {
     let Some(value) = figure.value else { return format::UNKNOWN.to_owned() };
-    let number = if figure.unit == "bytes" { bytes(value) } else { format!("{} {}", count(value), figure.unit) };
+    let number =
+        if figure.unit == "bytes" { bytes(value) } else { format!("{} {}", count(value), figure.unit) };
     format!("{number} ({})", evidence_word(figure.evidence))
 }

@@ -33,7 +33,9 @@ pub(crate) const VIEW: View = View {
         numbers("PID", 7, 9),
     ],
     sorted: 3,
-    rows: |frame| frame.snapshot.flows.iter().map(row).collect(),
+    rows: |frame, filter| {
+        frame.snapshot.flows.iter().filter(|flow| filter.matches_flow(flow)).map(row).collect()
+    },
     empty: "Nothing has been transferred yet.",
     open: Some(open),
     picture: None,
@@ -99,10 +101,7 @@ fn open(frame: &Frame, wanted: u64, canvas: &Canvas<'_>) -> Option<Vec<Line<'sta
             "context switches",
             &format!("{} voluntary, {} involuntary", count(switches.voluntary), count(switches.involuntary)),
         ),
-        canvas.fact(
-            "page faults",
-            &format!("{} minor, {} major", count(faults.minor), count(faults.major)),
-        ),
+        canvas.fact("page faults", &format!("{} minor, {} major", count(faults.minor), count(faults.major))),
     ];
     if flow.folded_operations > 0 {
         let folded = format!("{} (not joined to transfers)", count(flow.folded_operations));

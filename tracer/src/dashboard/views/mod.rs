@@ -18,6 +18,7 @@ use super::{
     state::State,
     table::{Column, Row},
 };
+use crate::filter::Filter;
 
 /// A view.
 pub(crate) struct View {
@@ -27,8 +28,8 @@ pub(crate) struct View {
     pub(crate) columns: &'static [Column],
     /// The column that it is sorted by at first, the largest first.
     pub(crate) sorted: usize,
-    /// The rows of its list.
-    pub(crate) rows: fn(&Frame) -> Vec<Row>,
+    /// The rows of its list that the filter lets through.
+    pub(crate) rows: fn(&Frame, &Filter) -> Vec<Row>,
     /// What to say when there are none.
     pub(crate) empty: &'static str,
     /// What a row opens to.
@@ -50,16 +51,3 @@ pub(crate) static VIEWS: &[View] = &[
     findings::VIEW,
     descriptors::VIEW,
 ];
-
-/// The rows that hold every word of the filter.
-pub(crate) fn rows(view: &View, frame: &Frame, filter: &str) -> Vec<Row> {
-    let mut rows = (view.rows)(frame);
-    let words: Vec<String> = filter.split_whitespace().map(str::to_lowercase).collect();
-    if !words.is_empty() {
-        let holds = |row: &Row, word: &String| {
-            row.cells.iter().any(|cell| cell.text.to_lowercase().contains(word.as_str()))
-        };
-        rows.retain(|row| words.iter().all(|word| holds(row, word)));
-    }
-    rows
-}

@@ -21,7 +21,7 @@ pub(crate) const VIEW: View = View {
     title: "Overview",
     columns: &[],
     sorted: 0,
-    rows: |_| Vec::new(),
+    rows: |_, _| Vec::new(),
     empty: "",
     open: None,
     picture: Some(picture),
@@ -152,8 +152,11 @@ fn facts(state: &State, canvas: &Canvas<'_>) -> Vec<Line<'static>> {
     ];
     let disagree = totals.kernel_accounts.filter(|accounts| state.ended.is_some() && !accounts.agree);
     if let Some(accounts) = disagree {
-        let text =
-            format!(" ! the kernel accounts {} read, {} written", bytes(accounts.rchar), bytes(accounts.wchar));
+        let text = format!(
+            " ! the kernel accounts {} read, {} written",
+            bytes(accounts.rchar),
+            bytes(accounts.wchar)
+        );
         lines.push(Line::styled(text, canvas.theme.style(Role::Warning)));
     }
     lines

@@ -57,7 +57,8 @@ impl Canvas<'_> {
                 line.push_str(word);
             }
         }
-        let indented = |line: String| Line::from(format!("{:indent$}{}", "", format::truncate_end(&line, room)));
+        let indented =
+            |line: String| Line::from(format!("{:indent$}{}", "", format::truncate_end(&line, room)));
         lines.into_iter().map(indented).collect()
     }
 

@@ -24,7 +24,9 @@ pub(crate) const VIEW: View = View {
         numbers("PID", 7, 8),
     ],
     sorted: 2,
-    rows: |frame| frame.snapshot.threads.iter().map(row).collect(),
+    rows: |frame, filter| {
+        frame.snapshot.threads.iter().filter(|thread| filter.matches_thread(thread)).map(row).collect()
+    },
     empty: "No thread is traced.",
     open: None,
     picture: None,

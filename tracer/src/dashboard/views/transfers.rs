@@ -35,7 +35,10 @@ pub(crate) const VIEW: View = View {
         numbers("TID", 7, 6),
     ],
     sorted: 0,
-    rows: |frame| frame.transfers.iter().map(row).collect(),
+    rows: |frame, filter| {
+        let transfers = frame.transfers.iter();
+        transfers.filter(|recent| filter.matches_transfer(&recent.transfer)).map(row).collect()
+    },
     empty: "No transfer has been finished yet.",
     open: Some(open),
     picture: None,
@@ -81,7 +84,10 @@ fn open(frame: &Frame, wanted: u64, canvas: &Canvas<'_>) -> Option<Vec<Line<'sta
     let mut lines = vec![
         canvas.heading(&format!("Transfer {number} by {}, thread {}", transfer.method, transfer.tid)),
         Line::from(format!(" {}", format::truncate_middle(&ends, canvas.width.saturating_sub(2)))),
-        Line::from(format!(" {}", format::truncate_end(&canvas.theme.spell(&figures), canvas.width.saturating_sub(2)))),
+        Line::from(format!(
+            " {}",
+            format::truncate_end(&canvas.theme.spell(&figures), canvas.width.saturating_sub(2))
+        )),
         Line::default(),
     ];
     let wide = canvas.width >= SIDE_BY_SIDE;
@@ -89,10 +95,16 @@ fn open(frame: &Frame, wanted: u64, canvas: &Canvas<'_>) -> Option<Vec<Line<'sta
     let mut measured = vec![half.heading("As it was")];
     measured.extend(anatomy::lanes(&half, &recent.steps));
     if recent.more_steps > 0 {
-        measured.push(Line::from(format!(" and {} that are not shown", format::counted(recent.more_steps, "operation"))));
+        measured.push(Line::from(format!(
+            " and {} that are not shown",
+            format::counted(recent.more_steps, "operation")
+        )));
     }
     if recent.steps.iter().any(|step| step.shared) {
-        measured.extend(half.wrapped(1, "A step served another transfer as well, to which its time and switches are counted."));
+        measured.extend(half.wrapped(
+            1,
+            "A step served another transfer as well, to which its time and switches are counted.",
+        ));
     }
     let better = match ideal(recent) {
         Some(ideal) => as_it_could_be(&half, recent, &ideal),

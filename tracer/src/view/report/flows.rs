@@ -22,15 +22,20 @@ const SHOWN: usize = 20;
 /// Between the ends of a flow; not the arrow that stands inside a socket's address.
 const ARROW: &str = " ──► ";
 
-pub(super) fn write(page: &mut Page, flows: &[Flow]) {
-    let mut carrying: Vec<&Flow> = flows.iter().filter(|flow| flow.payload_bytes > 0).collect();
+pub(super) fn write(page: &mut Page, flows: &[&Flow], filtered: bool) {
+    let mut carrying: Vec<&Flow> = flows.iter().copied().filter(|flow| flow.payload_bytes > 0).collect();
     // What is not known may be the most: it comes first.
     carrying.sort_by_key(|flow| {
         std::cmp::Reverse((flow.cpu_copied_bytes.unwrap_or(u64::MAX), flow.payload_bytes))
     });
     heading(page, "FLOWS, most CPU-copied bytes first");
     if carrying.is_empty() {
-        page.line(Paint::Plain, "  no payload was moved");
+        let none = if filtered {
+            "  none with payload that the filter lets through"
+        } else {
+            "  no payload was moved"
+        };
+        page.line(Paint::Plain, none);
     } else {
         write_shown(page, &carrying[..carrying.len().min(SHOWN)]);
     }
@@ -46,8 +51,8 @@ pub(super) fn write(page: &mut Page, flows: &[Flow]) {
     write_silent(page, flows);
 }
 
-fn write_silent(page: &mut Page, flows: &[Flow]) {
-    let silent: Vec<&Flow> = flows.iter().filter(|flow| flow.payload_bytes == 0).collect();
+fn write_silent(page: &mut Page, flows: &[&Flow]) {
+    let silent: Vec<&&Flow> = flows.iter().filter(|flow| flow.payload_bytes == 0).collect();
     if !silent.is_empty() {
         let calls = silent.iter().map(|flow| flow.operations).fold(0, u64::saturating_add);
         let text = format!(
