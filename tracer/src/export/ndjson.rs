@@ -5,7 +5,6 @@ use std::path::Path;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use syscalls::Errno;
 
 use super::{
     document::{Document, Machine, Target, Tool},
@@ -15,6 +14,7 @@ use super::{
 use crate::{
     filter::Filter,
     model::{
+        errno::errno_name,
         event::{CallName, Operation, Ran, Request, Serial, Side},
         snapshot::{ContextSwitches, FlowEnd, PageFaults, Transfer},
     },
@@ -168,14 +168,6 @@ impl OperationLine {
 
 fn call_name(name: CallName) -> String {
     format!("{}{}", name.name, if name.compat { ":32" } else { "" })
-}
-
-/// The errno's name; its number for one that the table does not have.
-fn errno_name(result: i64) -> Option<String> {
-    // include/linux/err.h: MAX_ERRNO. Any other negative value is a result, such as an address in the upper half.
-    let number = result.checked_neg().filter(|number| (1..=4095).contains(number))?;
-    let number = i32::try_from(number).ok()?;
-    Some(Errno::new(number).name().map_or_else(|| number.to_string(), str::to_owned))
 }
 
 /// Where the stream goes, tested but not yet touched.
@@ -346,14 +338,5 @@ mod tests {
         assert_eq!(line.errno.as_deref(), Some("EAGAIN"));
         assert_eq!(line.source.unwrap().endpoint, Some(samples::file("/srv/big.bin")));
         assert_eq!(line.sink.unwrap().endpoint, None, "an unknown serial has no endpoint");
-    }
-
-    #[test]
-    fn only_errnos_have_names() {
-        assert_eq!(errno_name(-11).as_deref(), Some("EAGAIN"));
-        assert_eq!(errno_name(-4000).as_deref(), Some("4000"));
-        for result in [0, 1, 65_536, -4096, i64::MIN, i64::MAX] {
-            assert_eq!(errno_name(result), None);
-        }
     }
 }

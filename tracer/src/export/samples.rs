@@ -167,6 +167,7 @@ fn call(name: &str, count: u64, errors: u64, bytes: u64, time_ns: u64) -> CallSt
         time_ns,
         blocked_ns: time_ns / 10,
         preempted_ns: time_ns / 100,
+        errors_by_name: if errors > 0 { vec![error("EAGAIN", errors)] } else { Vec::new() },
         latency_ns: Some(Latency {
             samples: count,
             p50: time_ns / count,
@@ -175,6 +176,10 @@ fn call(name: &str, count: u64, errors: u64, bytes: u64, time_ns: u64) -> CallSt
             max: time_ns / count * 90,
         }),
     }
+}
+
+fn error(name: &str, count: u64) -> ErrorCount {
+    ErrorCount { name: name.to_owned(), count }
 }
 
 /// A descriptor that was open when tracing began.

@@ -6,6 +6,7 @@ use hdrhistogram::Histogram;
 use tracer_common::request;
 
 use super::{
+    errno::{Errors, errno},
     event::{Call, CallKind, CallName, CallTotals},
     method::is_operation,
     snapshot::{CallStatistics, Latency, RequestStatistics},
@@ -22,6 +23,7 @@ struct Seen {
     totals: CallTotals,
     latency: Option<Histogram<u64>>,
     longest_ns: u64,
+    errors: Errors,
 }
 
 /// All calls.
@@ -60,8 +62,10 @@ impl Calls {
         let totals = &mut seen.totals;
         totals.kind = totals.kind.or(kind);
         totals.count = totals.count.saturating_add(1);
-        // include/linux/err.h: MAX_ERRNO is 4095; what is smaller is an address.
-        totals.errors = totals.errors.saturating_add(u64::from((-4095..0).contains(&call.result)));
+        if let Some(errno) = errno(call.result) {
+            totals.errors = totals.errors.saturating_add(1);
+            seen.errors.count(errno);
+        }
         totals.bytes = totals.bytes.saturating_add(bytes);
         totals.blocked_ns = totals.blocked_ns.saturating_add(call.blocked_ns);
         totals.preempted_ns = totals.preempted_ns.saturating_add(call.preempted_ns);
@@ -164,6 +168,10 @@ impl Calls {
             time_ns: totals.duration_ns,
             blocked_ns: totals.blocked_ns,
             preempted_ns: totals.preempted_ns,
+            errors_by_name: match self.seen.get(&name) {
+                Some(seen) => seen.errors.shown(totals.errors),
+                None => Errors::default().shown(totals.errors),
+            },
             latency_ns: self.seen.get(&name).and_then(latency),
         };
         self.sorted(false).into_iter().map(shown).collect()
@@ -191,7 +199,7 @@ fn latency(seen: &Seen) -> Option<Latency> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::testing;
+    use crate::model::{snapshot::ErrorCount, testing};
 
     #[test]
     fn the_stream_counts_until_the_counters_are_read() {
@@ -205,9 +213,12 @@ mod tests {
         assert_eq!((read.count, read.errors, read.bytes, read.time_ns), (3, 1, 15, 4000));
         let latency = read.latency_ns.unwrap();
         assert_eq!((latency.samples, latency.p50, latency.max), (2, 1000, 3000));
+        let error = |name: &str, count| ErrorCount { name: name.to_owned(), count };
+        assert_eq!(read.errors_by_name, [error("EAGAIN", 1)]);
         let exact = CallTotals {
             kind: Some(CallKind::Read),
             count: 100,
+            errors: 4,
             unfinished: 1,
             bytes: 1500,
             ..CallTotals::default()
@@ -216,6 +227,10 @@ mod tests {
         let read = &calls.snapshot()[0];
         assert_eq!((read.count, read.unfinished, read.bytes), (101, 1, 1500));
         assert_eq!(read.latency_ns, Some(latency));
+        assert_eq!(
+            (read.errors, &read.errors_by_name[..]),
+            (4, &[error("other", 3), error("EAGAIN", 1)][..])
+        );
         assert_eq!(
             calls.sums(true),
             Sums { operations: 100, calls: 101, read_bytes: 1500, ..Sums::default() }

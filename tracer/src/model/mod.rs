@@ -16,6 +16,7 @@ mod deposit;
 mod descriptors;
 mod device_io;
 mod endpoints;
+pub(crate) mod errno;
 mod faults;
 mod finished;
 mod flow;

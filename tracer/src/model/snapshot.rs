@@ -215,7 +215,10 @@ pub struct CallStatistics {
     pub count: u64,
     /// Of these, how many returned an error.
     pub errors: u64,
-    /// Of these, how many never returned (`exit_group`).
+    /// The errors by name, most first; they add up to `errors`.
+    #[serde(default)]
+    pub errors_by_name: Vec<ErrorCount>,
+    /// Of the calls, how many never returned (`exit_group`).
     pub unfinished: u64,
     /// Payload bytes.
     pub bytes: u64,
@@ -227,6 +230,15 @@ pub struct CallStatistics {
     pub preempted_ns: u64,
     /// Distribution of the wall time; null if no call was seen from start to end.
     pub latency_ns: Option<Latency>,
+}
+
+/// One kind of error.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ErrorCount {
+    /// The errno, such as `EAGAIN`; its number if it has no name; `other` for all of which the detail was lost.
+    pub name: String,
+    /// How many.
+    pub count: u64,
 }
 
 /// One kind of request.

@@ -122,6 +122,7 @@ fn sum(calls: &[CallStatistics]) -> CallStatistics {
         time_ns: sum(|call| call.time_ns),
         blocked_ns: sum(|call| call.blocked_ns),
         preempted_ns: sum(|call| call.preempted_ns),
+        errors_by_name: Vec::new(),
         latency_ns: None,
     }
 }
