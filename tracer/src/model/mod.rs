@@ -26,7 +26,7 @@ mod interval;
 mod join;
 mod mappings;
 mod method;
-mod part;
+pub(crate) mod part;
 mod path;
 mod pipes;
 mod proof;
