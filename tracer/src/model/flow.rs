@@ -212,6 +212,11 @@ impl Tally {
         self.payload > 0 || self.parts.iter().any(|(_, amount)| amount.bytes > 0)
     }
 
+    /// Whether there is anything to say of the flow.
+    fn is_used(&self) -> bool {
+        self.stats.operations > 0 || self.moved_anything()
+    }
+
     fn sum(&self, mover: Mover, claims: impl Fn(Option<Mover>) -> bool) -> Sum {
         let relevant = || self.telling().filter(|(step, _)| claims(step.mover));
         let known = relevant()
@@ -297,6 +302,13 @@ pub(crate) struct FlowKey {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct FlowId(u32);
 
+impl FlowId {
+    /// As a place in a list.
+    pub(crate) fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
 /// All flows.
 #[derive(Debug)]
 pub(crate) struct Flows {
@@ -347,13 +359,13 @@ impl Flows {
 
     /// How people see them, most CPU-copied bytes first.
     pub(crate) fn snapshot(&self, endpoints: &Endpoints) -> Vec<snapshot::Flow> {
-        let used =
-            self.flows.iter().filter(|(_, tally)| tally.stats.operations > 0 || tally.moved_anything());
-        let mut flows: Vec<_> = used.map(|(key, tally)| (tally.by_cpu().at_least, key, tally)).collect();
-        flows.sort_by_key(|&(copied, key, tally)| {
+        let used = (0u64..).zip(&self.flows).filter(|(_, (_, tally))| tally.is_used());
+        let mut flows: Vec<_> =
+            used.map(|(id, (key, tally))| (tally.by_cpu().at_least, id, key, tally)).collect();
+        flows.sort_by_key(|&(copied, _, key, tally)| {
             (std::cmp::Reverse((copied, tally.payload, tally.stats.operations)), *key)
         });
-        flows.into_iter().map(|(_, key, tally)| shown(*key, tally, endpoints)).collect()
+        flows.into_iter().map(|(_, id, key, tally)| shown(id, *key, tally, endpoints)).collect()
     }
 }
 
@@ -363,7 +375,7 @@ fn zerocopy(counts: &Sends) -> snapshot::Zerocopy {
     snapshot::Zerocopy { sends, copied, by_reference, not_reported: sends.saturating_sub(reported) }
 }
 
-fn shown(key: FlowKey, tally: &Tally, endpoints: &Endpoints) -> snapshot::Flow {
+fn shown(id: u64, key: FlowKey, tally: &Tally, endpoints: &Endpoints) -> snapshot::Flow {
     const MIB: f64 = 1_048_576.0;
     let Stats {
         operations,
@@ -380,6 +392,7 @@ fn shown(key: FlowKey, tally: &Tally, endpoints: &Endpoints) -> snapshot::Flow {
     let cpu = tally.by_cpu();
     let payload_evidence = key.method.payload_evidence();
     snapshot::Flow {
+        id,
         pid: key.pid,
         source: endpoints.end(key.source),
         sink: endpoints.end(key.sink),
