@@ -1,6 +1,6 @@
 //! Flows: what goes from one endpoint to another by one method, added up.
 
-use std::collections::HashMap;
+use std::{cmp::Reverse, collections::HashMap};
 
 use super::{
     copies,
@@ -231,6 +231,12 @@ impl Tally {
         }
     }
 
+    /// The known part of what the CPU copied.
+    fn copied_at_least(&self) -> u64 {
+        let known = self.parts.iter().filter(|(step, _)| step.is_known() && step.mover == Some(Mover::Cpu));
+        narrow(known.fold(0u128, |sum, (_, amount)| sum.saturating_add(amount.bytes)))
+    }
+
     /// What the CPU copied. That pages were passed by reference is a claim on this as well.
     pub(crate) fn by_cpu(&self) -> Sum {
         self.sum(Mover::Cpu, |mover| mover != Some(Mover::Dma))
@@ -357,15 +363,34 @@ impl Flows {
         self.flows.get(id.0 as usize).map(|(key, _)| *key)
     }
 
-    /// How people see them, most CPU-copied bytes first.
-    pub(crate) fn snapshot(&self, endpoints: &Endpoints) -> Vec<snapshot::Flow> {
-        let used = (0u64..).zip(&self.flows).filter(|(_, (_, tally))| tally.is_used());
-        let mut flows: Vec<_> =
-            used.map(|(id, (key, tally))| (tally.by_cpu().at_least, id, key, tally)).collect();
-        flows.sort_by_key(|&(copied, _, key, tally)| {
-            (std::cmp::Reverse((copied, tally.payload, tally.stats.operations)), *key)
-        });
-        flows.into_iter().map(|(_, id, key, tally)| shown(id, *key, tally, endpoints)).collect()
+    /// The flows of which there is anything to say.
+    fn used(&self) -> impl Iterator<Item = (u64, &FlowKey, &Tally)> {
+        let all = (0u64..).zip(&self.flows).map(|(id, (key, tally))| (id, key, tally));
+        all.filter(|(_, _, tally)| tally.is_used())
+    }
+
+    /// How many [`Self::snapshot`] has without a limit.
+    pub(crate) fn count(&self) -> usize {
+        self.used().count()
+    }
+
+    /// How people see them, most CPU-copied bytes first; with a limit only the first so many, without work for the rest
+    /// but to find out that they are not among these.
+    pub(crate) fn snapshot(&self, limit: Option<usize>, endpoints: &Endpoints) -> Vec<snapshot::Flow> {
+        type Entry<'a> = (u64, (u64, &'a FlowKey, &'a Tally));
+        let order = |one: &Entry<'_>, other: &Entry<'_>| {
+            let by = |&(copied, (_, key, tally)): &Entry<'_>| {
+                (Reverse((copied, tally.payload, tally.stats.operations)), *key)
+            };
+            by(one).cmp(&by(other))
+        };
+        let mut flows: Vec<Entry<'_>> = self.used().map(|flow| (flow.2.copied_at_least(), flow)).collect();
+        if let Some(limit) = limit.filter(|limit| *limit < flows.len()) {
+            flows.select_nth_unstable_by(limit, order);
+            flows.truncate(limit);
+        }
+        flows.sort_unstable_by(order);
+        flows.into_iter().map(|(_, (id, key, tally))| shown(id, *key, tally, endpoints)).collect()
     }
 }
 

@@ -483,6 +483,14 @@ fn check_anatomy(model: &Model) {
     }
 }
 
+/// The view has the first flows of the snapshot, and the rest as it is.
+fn check_view(model: &Model, limit: usize) {
+    let mut snapshot = model.snapshot();
+    assert_eq!(snapshot.flows.len(), model.flow_count());
+    snapshot.flows.truncate(limit);
+    assert_eq!(model.view(Some(limit)), snapshot);
+}
+
 /// The detail of a flow is that of its operations.
 fn check_details(model: &Model) {
     for flow in model.snapshot().flows {
@@ -717,7 +725,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 128, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn any_sequence_adds_up(events in prop::collection::vec(event(), 0..60)) {
+    fn any_sequence_adds_up(events in prop::collection::vec(event(), 0..60), limit in 0usize..8) {
         let roomy = ModelConfig { most_recent_transfers: 100, record_details: true, ..ModelConfig::default() };
         for mut model in [small(), Model::new(roomy)] {
             model.apply(events.clone());
@@ -725,6 +733,7 @@ proptest! {
             check_document(&model.snapshot());
             check_anatomy(&model);
             check_details(&model);
+            check_view(&model, limit);
             check_descriptors(&model.snapshot(), &events);
             prop_assert!(model.take_transfers().len() <= 4);
         }

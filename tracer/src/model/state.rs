@@ -246,6 +246,16 @@ impl Model {
 
     /// Everything that is known now.
     pub fn snapshot(&self) -> Snapshot {
+        self.view(None)
+    }
+
+    /// How many flows [`Model::snapshot`] has.
+    pub fn flow_count(&self) -> usize {
+        self.join.flows.count()
+    }
+
+    /// The same, but of the flows only the `limit` with most CPU-copied bytes: what it costs hardly grows with the rest.
+    pub fn view(&self, limit: Option<usize>) -> Snapshot {
         let (descriptors, descriptor_summary) = self.descriptors.snapshot(&self.join.endpoints);
         Snapshot {
             totals: self.totals(),
@@ -253,7 +263,7 @@ impl Model {
             descriptor_summary,
             calls: self.calls.snapshot(),
             requests: self.calls.requests(),
-            flows: self.join.flows.snapshot(&self.join.endpoints),
+            flows: self.join.flows.snapshot(limit, &self.join.endpoints),
             mapped_files: self.faults.files(&self.join.endpoints),
             processes: self.threads.processes(),
             threads: self.threads.threads(),
