@@ -597,3 +597,24 @@ fn closed_pipe() -> Outcome {
         reads_one_line_of(s, Tracer::bare(s)?.args(&["--ndjson", "-"]).traced(Path::new("/bin/dd"), &quiet))
     })
 }
+
+#[test]
+fn filters_that_cannot_be_read() -> Outcome {
+    scenario("bad input/filter", |s| {
+        for (filter, where_and_what) in [
+            ("path=/srv bytes>=lots", "bytes>=lots is not a size (at character 18)"),
+            ("colour=red", "there is no term colour= (at character 1)"),
+            ("path=\"/srv", "a quote is opened and not closed (at character 6)"),
+            ("\u{1b}[2J=1", "(at character 1)"),
+        ] {
+            let mark = s.path("ran");
+            let tracer = Tracer::new(s)?.args(&["--filter", filter]);
+            let ended = tracer.traced("/bin/touch", &[&mark]).run()?;
+            ended.refused_with(USAGE)?;
+            ensure!(ended.stderr.contains(where_and_what), "{filter:?}: {}", ended.stderr);
+            ensure!(!ended.stderr.contains('\u{1b}'), "an escape sequence came through: {:?}", ended.stderr);
+            ensure!(!mark.exists() && ended.json().is_some_and(|json| !json.exists()), "it ran all the same");
+        }
+        Ok(())
+    })
+}

@@ -259,3 +259,51 @@ fn the_time_given_ends_a_trace_of_descendants() -> Outcome {
     }
     Ok(())
 }
+
+#[test]
+fn a_filter_limits_lists_and_lines_and_no_number() -> Outcome {
+    scenario("outputs/filter", |s| {
+        require_root()?;
+        let [wanted, other] = [s.file("wanted file", 300_000)?, s.file("other", 200_000)?];
+        let ndjson = s.path("stream.ndjson");
+        let script = "cat \"$1\" >/dev/null; cat \"$2\" >/dev/null";
+        let arguments = ["-c".into(), script.into(), "sh".into(), wanted.clone(), other.clone()];
+        let filter = "path=\"*/wanted file\" bytes>=1K";
+        let tracer = Tracer::new(s)?.args(&["-f", "--filter", filter, "--ndjson"]).arg(&ndjson);
+        let ended = tracer.traced("/bin/sh", &arguments).run()?;
+
+        // The document has everything.
+        let document = ended.document()?;
+        for (path, bytes) in [(&wanted, 300_000), (&other, 200_000)] {
+            let payload: u64 = document.flows_from(path)?.iter().map(|flow| flow.payload_bytes).sum();
+            ensure!(payload == bytes, "{payload} bytes from {}", path.display());
+        }
+        let text = &ended.stderr;
+        ensure!(
+            text.contains("listed below, --filter path="),
+            "the report does not say that it is filtered: {text}"
+        );
+        let (head, lists) = text.split_once("FLOWS").context("the report has no flows")?;
+        ensure!(lists.contains("wanted file") && !lists.contains("/other"), "{lists}");
+        ensure!(head.contains("copied by the CPU"), "the totals are missing: {head}");
+
+        let lines = fs::read_to_string(&ndjson)?;
+        let lines: Vec<Document> = lines.lines().map(Document::parse).collect::<Result<_>>()?;
+        ensure!(
+            lines.first().context("no header")?.text("filter")? == filter,
+            "the header does not name the filter"
+        );
+        let operations = lines.iter().filter(|line| line.text("type").is_ok_and(|kind| kind == "operation"));
+        let mut bytes = 0;
+        for operation in operations {
+            ensure!(operation.text("source.endpoint.path")?.ends_with("/wanted file"), "{operation:?}");
+            bytes += operation.number("bytes")?;
+        }
+        ensure!(bytes == 300_000, "operations with {bytes} bytes have lines");
+        ensure!(
+            lines.last().is_some_and(|line| line.text("type").is_ok_and(|kind| kind == "summary")),
+            "no summary"
+        );
+        Ok(())
+    })
+}

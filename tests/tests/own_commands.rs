@@ -161,6 +161,7 @@ fn help_and_version() -> Outcome {
             "--summary",
             "--interval",
             "--ring-size",
+            "--filter",
             "demo",
             "doctor",
         ] {

@@ -27,13 +27,21 @@ pub struct Cli {
 
 const AFTER_HELP: &str = "\
 Examples:
-  sudo zc-trace -p 1234                      watch a running process; Ctrl-C ends with a report
+  sudo zc-trace -p 1234                      watch a running process on the dashboard; ? lists its keys
+  sudo zc-trace -p 1234 --summary            the same as lines of text; Ctrl-C ends with a report
   sudo zc-trace -p 1234 -d 10 --json t.json  ten seconds, and the whole trace as JSON
   sudo zc-trace -- dd if=/etc/passwd of=/dev/null
                                              trace a command from its first instruction
   sudo zc-trace -f -- make                   ... and its children
   sudo zc-trace demo                         see what read+write, sendfile, mmap, splice and MSG_ZEROCOPY cost
   zc-trace doctor                            what this kernel offers and what is missing
+
+Filters (--filter): terms with spaces between, all of which must hold
+  call=NAME  fd=N  path=PART  method=NAME  bytes>=SIZE  thread=TID|PART  pid=PID
+  WORD       in some name, path, address or method      !TERM  not so      \"a b\"  with spaces
+  * and ? stand for any characters and for one: call=pread*, path=*.log. A term that has no meaning for a kind
+  of row (fd= for a flow) does not hide it.
+  sudo zc-trace --filter 'path=/srv !call=fstat bytes>=1M' -p 1234
 
 Exit codes:
   0    the trace ended as asked (with a command: the command's own exit code, 128 + signal if it was killed)
@@ -56,19 +64,28 @@ pub struct TraceArgs {
     /// End after this many seconds (a command then gets SIGTERM, and SIGKILL 3 s later)
     #[arg(short, long, value_name = "SECONDS")]
     pub duration: Option<f64>,
-    /// Seconds between live lines [default: 1; with a command no lines]
+    /// Seconds between pictures of the dashboard [default: 0.5] or live lines [default: 1; with a command no lines]
     #[arg(short, long, value_name = "SECONDS")]
     pub interval: Option<f64>,
-    /// Live lines and a report, also on a terminal
+    /// Live lines and a report instead of the dashboard
     #[arg(long)]
     pub summary: bool,
+    /// Colours of the dashboard
+    #[arg(long, value_enum, default_value_t, value_name = "COLORS")]
+    pub colors: Colors,
+    /// Draw the dashboard with ASCII characters only
+    #[arg(long)]
+    pub ascii: bool,
     /// Write the whole trace as one JSON document when it ends; - for standard output
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
     /// Write each operation and transfer as a line of JSON as it happens; - for standard output
     #[arg(long, value_name = "FILE")]
     pub ndjson: Option<PathBuf>,
-    /// No live lines and no report
+    /// Show and stream only what is like this (terms below); totals and --json stay whole
+    #[arg(long, value_name = "EXPR")]
+    pub filter: Option<String>,
+    /// No dashboard, no live lines and no report
     #[arg(short, long)]
     pub quiet: bool,
     /// Size of the ring buffer between kernel and daemon, in bytes or with K, M, G: a power of two
@@ -83,6 +100,20 @@ pub struct TraceArgs {
     /// Run this command and trace it from its first instruction
     #[arg(last = true, value_name = "COMMAND")]
     pub command: Vec<OsString>,
+}
+
+/// Which colours the dashboard has.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, clap::ValueEnum)]
+pub enum Colors {
+    /// Those that fit the terminal; none with NO_COLOR
+    #[default]
+    Auto,
+    /// For a dark background
+    Dark,
+    /// For a light background
+    Light,
+    /// None
+    None,
 }
 
 /// The kernel's types, and what is made of them.

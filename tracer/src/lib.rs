@@ -3,6 +3,7 @@
 //! Data flows one way: kernel hooks → ring buffer → probe → model → view and export.
 
 pub mod cli;
+mod dashboard;
 pub mod demo;
 pub mod demonstration;
 pub mod doctor;
@@ -11,6 +12,7 @@ mod entry;
 pub mod error;
 pub mod evidence;
 pub mod export;
+pub mod filter;
 pub mod findings;
 pub mod machine;
 pub mod model;
@@ -21,6 +23,8 @@ pub mod probe;
 mod pump;
 pub mod session;
 pub mod signals;
+pub mod size;
 mod spawn;
 mod target;
 pub mod view;
+mod watching;

@@ -1,11 +1,18 @@
 //! From the command line to what is to be done: checked, with one clear sentence for what cannot be.
 
-use std::{ffi::OsString, path::PathBuf, time::Duration};
+use std::{
+    ffi::OsString,
+    io::IsTerminal,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use crate::{
-    cli::TraceArgs,
+    cli::{Colors, TraceArgs},
     error::{Failure, Fatal},
+    filter::{Filter, FilterError},
     probe::Source,
+    size,
 };
 
 /// What to trace.
@@ -15,6 +22,17 @@ pub enum Subject {
     Processes(Vec<u32>),
     /// A command to start.
     Command(Vec<OsString>),
+}
+
+/// How the dashboard looks, where the terminal does not decide.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Looks {
+    /// Colours.
+    pub colors: Colors,
+    /// Whether to draw with ASCII characters only.
+    pub ascii: bool,
+    /// Between pictures.
+    pub interval: Duration,
 }
 
 /// A trace to be made.
@@ -32,8 +50,12 @@ pub struct Plan {
     pub json: Option<PathBuf>,
     /// Where the lines go.
     pub ndjson: Option<PathBuf>,
+    /// What the report shows and the lines tell.
+    pub filter: Filter,
     /// No report.
     pub quiet: bool,
+    /// The dashboard, if there is to be one, and how it looks.
+    pub dashboard: Option<Looks>,
     /// Ring buffer, bytes.
     pub ring_bytes: u32,
     /// Diagnostics of the kernel programs.
@@ -50,16 +72,27 @@ impl Plan {
     pub fn new(args: TraceArgs) -> Result<Self, Fatal> {
         let subject = subject(args.pids, args.command)?;
         // A command's own output is not interrupted unless that is asked for.
-        let default_interval = matches!(subject, Subject::Processes(_)).then_some(1.0);
+        let running = matches!(subject, Subject::Processes(_));
+        let default_interval = running.then_some(1.0);
+        let given_interval = interval(args.interval, false)?;
+        let wants_text = args.summary || args.quiet || [&args.json, &args.ndjson].into_iter().any(is_stdout);
+        let dashboard = (running && !wants_text && on_terminal()).then(|| Looks {
+            colors: args.colors,
+            ascii: args.ascii,
+            interval: given_interval.unwrap_or(REFRESH),
+        });
         check_outputs(args.json.as_ref(), args.ndjson.as_ref())?;
         Ok(Self {
             subject,
             follow: args.follow,
             duration: args.duration.map(|seconds| positive("--duration", seconds)).transpose()?,
-            interval: interval(args.interval.or(default_interval), args.quiet)?,
+            interval: interval(args.interval.or(default_interval), args.quiet)?
+                .filter(|_| dashboard.is_none()),
             json: args.json,
             ndjson: args.ndjson,
+            filter: filter(args.filter.as_deref())?,
             quiet: args.quiet,
+            dashboard,
             ring_bytes: ring_bytes(&args.ring_size)?,
             debug_ebpf: args.debug_ebpf,
             source: args.kernel.source(),
@@ -77,7 +110,9 @@ impl Plan {
             interval: None,
             json: None,
             ndjson: None,
+            filter: Filter::default(),
             quiet: true,
+            dashboard: None,
             ring_bytes: DEFAULT_RING_BYTES,
             debug_ebpf: false,
             source,
@@ -87,6 +122,19 @@ impl Plan {
 
 /// What `--ring-size` says when it is not given.
 const DEFAULT_RING_BYTES: u32 = 4 << 20;
+
+/// Between pictures of the dashboard, where nothing else is asked for.
+const REFRESH: Duration = Duration::from_millis(500);
+
+fn is_stdout(path: &Option<PathBuf>) -> bool {
+    path.as_deref() == Some(Path::new("-"))
+}
+
+/// Whether there is somebody who sees, and keys to press, on a terminal that can do more than a typewriter.
+fn on_terminal() -> bool {
+    let able = std::env::var_os("TERM").is_some_and(|term| !term.is_empty() && term != "dumb");
+    able && std::io::stdin().is_terminal() && std::io::stdout().is_terminal()
+}
 
 fn usage(what: impl Into<String>, hint: impl Into<String>) -> Fatal {
     Fatal::new(Failure::Usage, what, hint)
@@ -132,6 +180,13 @@ fn interval(seconds: Option<f64>, quiet: bool) -> Result<Option<Duration>, Fatal
     Ok(interval.filter(|_| !quiet))
 }
 
+fn filter(text: Option<&str>) -> Result<Filter, Fatal> {
+    let told = |FilterError { position, what, hint }| {
+        usage(format!("--filter: {what} (at character {position})"), hint)
+    };
+    Filter::parse(text.unwrap_or_default()).map_err(told)
+}
+
 fn check_outputs(json: Option<&PathBuf>, ndjson: Option<&PathBuf>) -> Result<(), Fatal> {
     let absolute = |path: &PathBuf| std::path::absolute(path).unwrap_or_else(|_| path.clone());
     if json.is_some() && json.map(absolute) == ndjson.map(absolute) {
@@ -162,23 +217,11 @@ fn ring_bytes(text: &str) -> Result<u32, Fatal> {
 /// # Errors
 /// A usage error if it is none, or zero.
 pub fn size(option: &str, text: &str) -> Result<u64, Fatal> {
-    let shown = crate::view::format::escape(text);
-    let text = text.trim();
-    let digits = text.trim_end_matches(|c: char| !c.is_ascii_digit());
-    let unit: u64 = match text[digits.len()..].to_ascii_lowercase().as_str() {
-        "" | "b" => 1,
-        "k" | "kb" | "kib" => 1 << 10,
-        "m" | "mb" | "mib" => 1 << 20,
-        "g" | "gb" | "gib" => 1 << 30,
-        _ => 0,
-    };
-    match digits.parse::<u64>().ok().and_then(|number| number.checked_mul(unit)) {
-        Some(bytes) if bytes > 0 => Ok(bytes),
-        _ => Err(usage(
-            format!("{option} {shown} is not a size"),
-            "give bytes above 0, or a number with K, M or G, such as 64K",
-        )),
-    }
+    size::read(text).ok_or_else(|| {
+        let shown = crate::view::format::escape(text);
+        let hint = "give bytes above 0, or a number with K, M or G, such as 64K";
+        usage(format!("{option} {shown} is not a size"), hint)
+    })
 }
 
 #[cfg(test)]
@@ -215,6 +258,14 @@ mod tests {
     }
 
     #[test]
+    fn filters_are_checked() {
+        let error = plan(&["--filter", "bytes>=lots", "-p", "1"]).unwrap_err();
+        assert_eq!(error.failure, Failure::Usage);
+        assert_eq!(error.what, "--filter: bytes>=lots is not a size (at character 8)");
+        assert!(plan(&["-p", "1"]).unwrap().filter.is_empty());
+    }
+
+    #[test]
     fn nonsense_is_refused() {
         for args in [
             ["-d", "0"],
@@ -232,13 +283,5 @@ mod tests {
                 "{args:?}"
             );
         }
-    }
-
-    #[test]
-    fn sizes_have_units() {
-        assert_eq!(size("", "64K").unwrap(), 65_536);
-        assert_eq!(size("", "12").unwrap(), 12);
-        assert_eq!(size("", "1GiB").unwrap(), 1 << 30);
-        assert!(size("", "").is_err() && size("", "K").is_err() && size("", "0").is_err());
     }
 }

@@ -8,10 +8,13 @@ use super::{
     escaped,
     file::{Destination, LineFile, OutputError},
 };
-use crate::model::{
-    errno::errno_name,
-    event::{CallName, Operation, Ran, Request, Serial, Side},
-    snapshot::{ContextSwitches, FlowEnd, PageFaults, Transfer},
+use crate::{
+    filter::Filter,
+    model::{
+        errno::errno_name,
+        event::{CallName, Operation, Ran, Request, Serial, Side},
+        snapshot::{ContextSwitches, FlowEnd, PageFaults, Transfer},
+    },
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -41,16 +44,20 @@ pub struct StreamHeader {
     pub machine: Machine,
     /// What is traced.
     pub target: Target,
+    /// Which operations and transfers have lines (`--filter`); absent if all have.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub filter: Option<String>,
 }
 
 impl StreamHeader {
-    /// The header of the stream whose summary a document will be.
-    pub fn of(document: &Document) -> Self {
+    /// The header of the stream whose summary a document will be, with lines of what `filter` lets through.
+    pub fn of(document: &Document, filter: &Filter) -> Self {
         Self {
             schema_version: document.schema_version,
             tool: document.tool.clone(),
             machine: document.machine.clone(),
             target: document.target.clone(),
+            filter: (!filter.is_empty()).then(|| filter.to_string()),
         }
     }
 }
@@ -256,7 +263,7 @@ mod tests {
         let output = StreamOutput::prepare(&path).unwrap();
         assert_eq!(fs::read_to_string(&path).unwrap(), "what was there before\n");
         let document = samples::busy();
-        let mut stream = output.start(StreamHeader::of(&document)).unwrap();
+        let mut stream = output.start(StreamHeader::of(&document, &Filter::default())).unwrap();
         assert!(matches!(lines(&path)[..], [Line::Header(_)]), "the header is there at once");
         stream.write(&Line::Transfer(samples::transfer())).unwrap();
         stream.write(&Line::Operation(samples::operation_line())).unwrap();
@@ -271,7 +278,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("out.ndjson");
         let document = samples::hostile();
-        let stream = StreamOutput::prepare(&path).unwrap().start(StreamHeader::of(&document)).unwrap();
+        let stream = StreamOutput::prepare(&path)
+            .unwrap()
+            .start(StreamHeader::of(&document, &Filter::default()))
+            .unwrap();
         stream.finish(document.clone()).unwrap();
         let text = fs::read_to_string(&path).unwrap();
         assert!(!text.contains(|character| character != '\n' && misleads(character)), "{text}");
@@ -289,7 +299,7 @@ mod tests {
     #[test]
     fn a_full_device_is_reported_once() {
         let output = StreamOutput::prepare(Path::new("/dev/full")).unwrap();
-        let error = output.start(StreamHeader::of(&samples::empty())).unwrap_err();
+        let error = output.start(StreamHeader::of(&samples::empty(), &Filter::default())).unwrap_err();
         assert!(error.to_string().contains("No space left on device"), "{error}");
 
         let file = Destination::prepare_in_place(Path::new("/dev/full")).unwrap().into_lines().unwrap();

@@ -30,7 +30,10 @@ mod tests {
     use std::{fs, path::Path};
 
     use super::*;
-    use crate::export::{ndjson::StreamHeader, samples};
+    use crate::{
+        export::{ndjson::StreamHeader, samples},
+        filter::Filter,
+    };
 
     const COMMITTED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/zc-trace.schema.json");
 
@@ -66,7 +69,7 @@ mod tests {
         let validator = jsonschema::validator_for(&schema()).unwrap();
         let document = samples::busy();
         let lines = [
-            Line::Header(StreamHeader::of(&document)),
+            Line::Header(StreamHeader::of(&document, &Filter::parse("path=/srv").unwrap())),
             Line::Operation(samples::operation_line()),
             Line::Transfer(samples::transfer()),
             Line::Summary(Box::new(document)),

@@ -33,6 +33,11 @@ impl Finished {
         self.transfers.push(shown([call.pid, call.tid], call.end_ns, key, tally, endpoints));
     }
 
+    /// Keeps at most `most` from now on.
+    pub(crate) fn keep(&mut self, most: usize) {
+        self.most = most;
+    }
+
     /// Hands them out.
     pub(crate) fn take(&mut self) -> Vec<Transfer> {
         std::mem::take(&mut self.transfers)

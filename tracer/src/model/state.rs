@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use super::{
     calls::{self, Calls},
     descriptors::{self, Descriptors},
-    event::{Call, CallKind, Counters, Event, Losses, Operation, Tid},
+    event::{Call, CallKind, Counters, Event, Losses, Operation, Serial, Tid},
     evidence::Evidence,
     faults::Faults,
     finished::Finished,
@@ -15,7 +15,7 @@ use super::{
     join::{Join, Limits},
     method::is_operation,
     recent::{Recent, RecentTransfer},
-    snapshot::{self, InFlight, InFlightCall, KernelAccounts, Snapshot, Totals, Transfer},
+    snapshot::{self, FlowEnd, InFlight, InFlightCall, KernelAccounts, Snapshot, Totals, Transfer},
     sources::Sources,
     threads::Threads,
 };
@@ -79,6 +79,7 @@ const MOST_IN_FLIGHT: usize = 4096;
 #[derive(Debug)]
 pub struct Model {
     join: Join,
+    most_waiting_transfers: usize,
     /// Whether requests to block devices are traced.
     sees_requests: bool,
     /// Whether DMA through bounce buffers is.
@@ -117,6 +118,7 @@ impl Model {
                 Recent::new(config.most_recent_transfers),
                 Details::new(config.record_details),
             ),
+            most_waiting_transfers: config.most_waiting_transfers,
             sees_requests: config.sources.block,
             sees_bounces: config.sources.bounces,
             calls: Calls::new(config.record_details),
@@ -272,6 +274,16 @@ impl Model {
                 at_end: self.threads.in_flight(),
             },
         }
+    }
+
+    /// Whether transfers are kept for [`Self::take_transfers`] from now on.
+    pub fn record_transfers(&mut self, wanted: bool) {
+        self.join.finished.keep(if wanted { self.most_waiting_transfers } else { 0 });
+    }
+
+    /// How people see the endpoint that a serial stands for, if it is known.
+    pub fn end_of(&self, serial: Serial) -> Option<FlowEnd> {
+        self.join.endpoints.end_of(serial)
     }
 
     /// The transfers that finished since they were last taken, if [`ModelConfig::record_transfers`]. What was read and

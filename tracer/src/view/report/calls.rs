@@ -38,13 +38,13 @@ const REQUEST_COLUMNS: [Column; 8] = [
     left("opcode"),
 ];
 
-pub(super) fn write(page: &mut Page, calls: &[CallStatistics]) {
+pub(super) fn write(page: &mut Page, calls: &[&CallStatistics], all: &[CallStatistics]) {
     heading(page, "SYSTEM CALLS, most time first");
-    if calls.is_empty() {
+    if all.is_empty() {
         page.line(Paint::Plain, "  none returned");
         return;
     }
-    let total = sum(calls);
+    let total = sum(all);
     let mut table = Table::new(&COLUMNS);
     for call in calls {
         table.row(row(call, total.time_ns, UNKNOWN));
@@ -64,7 +64,7 @@ pub(super) fn write(page: &mut Page, calls: &[CallStatistics]) {
 }
 
 /// Requests of io_uring, if there were any.
-pub(super) fn write_requests(page: &mut Page, requests: &[RequestStatistics]) {
+pub(super) fn write_requests(page: &mut Page, requests: &[&RequestStatistics]) {
     if requests.is_empty() {
         return;
     }

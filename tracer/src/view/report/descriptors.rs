@@ -2,7 +2,7 @@
 
 use super::{flows::name, heading};
 use crate::{
-    model::snapshot::{Descriptor, Snapshot},
+    model::snapshot::{Descriptor, DescriptorSummary},
     view::{
         format::{bytes, count},
         layout::{Page, Table, left, right, spare},
@@ -13,15 +13,14 @@ use crate::{
 /// Most descriptors shown.
 const SHOWN: usize = 10;
 
-pub(super) fn write(page: &mut Page, snapshot: &Snapshot) {
-    let used: Vec<&Descriptor> = snapshot.descriptors.iter().filter(|known| known.operations > 0).collect();
+pub(super) fn write(page: &mut Page, descriptors: &[&Descriptor], summary: &DescriptorSummary) {
+    let used: Vec<&Descriptor> = descriptors.iter().copied().filter(|known| known.operations > 0).collect();
     if used.is_empty() {
         return;
     }
     heading(page, "DESCRIPTORS, busiest first");
     let shown = used.get(..SHOWN).unwrap_or(&used);
     page_of(page, shown);
-    let summary = &snapshot.descriptor_summary;
     let hidden = used.len().saturating_sub(SHOWN);
     let more = if hidden > 0 {
         format!("and {} more that were used; ", count(hidden as u64))

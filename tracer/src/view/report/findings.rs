@@ -13,7 +13,7 @@ use crate::{
 /// Most findings shown.
 const SHOWN: usize = 5;
 
-pub(super) fn write(page: &mut Page, findings: &[Finding]) {
+pub(super) fn write(page: &mut Page, findings: &[&Finding]) {
     if findings.is_empty() {
         return;
     }

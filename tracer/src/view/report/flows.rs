@@ -22,15 +22,20 @@ const SHOWN: usize = 20;
 /// Between the ends of a flow; not the arrow that stands inside a socket's address.
 const ARROW: &str = " ──► ";
 
-pub(super) fn write(page: &mut Page, flows: &[Flow]) {
-    let mut carrying: Vec<&Flow> = flows.iter().filter(|flow| flow.payload_bytes > 0).collect();
+pub(super) fn write(page: &mut Page, flows: &[&Flow], filtered: bool) {
+    let mut carrying: Vec<&Flow> = flows.iter().copied().filter(|flow| flow.payload_bytes > 0).collect();
     // What is not known may be the most: it comes first.
     carrying.sort_by_key(|flow| {
         std::cmp::Reverse((flow.cpu_copied_bytes.unwrap_or(u64::MAX), flow.payload_bytes))
     });
     heading(page, "FLOWS, most CPU-copied bytes first");
     if carrying.is_empty() {
-        page.line(Paint::Plain, "  no payload was moved");
+        let none = if filtered {
+            "  none with payload that the filter lets through"
+        } else {
+            "  no payload was moved"
+        };
+        page.line(Paint::Plain, none);
     } else {
         write_shown(page, &carrying[..carrying.len().min(SHOWN)]);
     }
@@ -46,8 +51,8 @@ pub(super) fn write(page: &mut Page, flows: &[Flow]) {
     write_silent(page, flows);
 }
 
-fn write_silent(page: &mut Page, flows: &[Flow]) {
-    let silent: Vec<&Flow> = flows.iter().filter(|flow| flow.payload_bytes == 0).collect();
+fn write_silent(page: &mut Page, flows: &[&Flow]) {
+    let silent: Vec<&&Flow> = flows.iter().filter(|flow| flow.payload_bytes == 0).collect();
     if !silent.is_empty() {
         let calls = silent.iter().map(|flow| flow.operations).fold(0, u64::saturating_add);
         let text = format!(
@@ -127,7 +132,7 @@ fn title(flow: &Flow, pid: Option<u32>, columns: usize) -> String {
 }
 
 /// What an end is called, escaped.
-pub(super) fn name(end: &FlowEnd) -> String {
+pub(crate) fn name(end: &FlowEnd) -> String {
     let name = end.address.as_ref().or(end.path.as_ref()).filter(|name| !name.is_empty());
     match (name, &end.id) {
         (Some(name), _) => escape(name).into_owned(),
@@ -137,7 +142,8 @@ pub(super) fn name(end: &FlowEnd) -> String {
     }
 }
 
-fn kind_word(kind: EndpointKind) -> &'static str {
+/// The word for a kind of endpoint.
+pub(crate) fn kind_word(kind: EndpointKind) -> &'static str {
     match kind {
         EndpointKind::File => "file",
         EndpointKind::Directory => "directory",
@@ -168,7 +174,8 @@ fn path(copies: &[Copy]) -> String {
     path
 }
 
-fn place_word(place: Place) -> &'static str {
+/// The word for a place.
+pub(crate) fn place_word(place: Place) -> &'static str {
     match place {
         Place::Device => "device",
         Place::PageCache => "page cache",
