@@ -6,7 +6,10 @@
 pub mod endpoint;
 pub mod event;
 pub mod evidence;
+pub mod flow_detail;
+pub mod heat;
 pub mod ideal;
+pub mod log2;
 pub mod recent;
 pub mod snapshot;
 pub mod sources;
