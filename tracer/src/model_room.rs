@@ -15,6 +15,8 @@ use crate::{
     model::{
         Model,
         event::Event,
+        flow_detail::FlowDetail,
+        heat::Heat,
         recent::RecentTransfer,
         snapshot::{Snapshot, Totals},
     },
@@ -31,17 +33,35 @@ pub(crate) enum Message {
         elapsed: Duration,
     },
     /// The dashboard wants to know where things stand.
-    Look(oneshot::Sender<Box<Look>>),
+    Look(Wanted, oneshot::Sender<Box<Look>>),
     /// From now on lines go to this stream, or to none; the one before is handed back.
     Stream(Option<LineStream>, oneshot::Sender<Option<LineStream>>),
 }
 
+/// What the dashboard wants to know.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Wanted {
+    /// Most flows; all if that is not said.
+    pub(crate) most_flows: Option<usize>,
+    /// More of the flow with this id.
+    pub(crate) flow: Option<u64>,
+    /// More of the call with this name.
+    pub(crate) call: Option<String>,
+}
+
 /// Where things stand.
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Look {
     /// What is known.
     pub(crate) snapshot: Snapshot,
     /// The last transfers, newest first.
     pub(crate) transfers: Vec<RecentTransfer>,
+    /// Flows in all.
+    pub(crate) flow_count: usize,
+    /// More of the flow that was asked about, with its id.
+    pub(crate) flow: Option<(u64, FlowDetail)>,
+    /// Latencies over time of the call that was asked about, with its name.
+    pub(crate) heat: Option<(String, Heat)>,
 }
 
 /// The model with the exporters that follow it live.
@@ -93,10 +113,7 @@ impl Room {
                 Message::Events(events) => self.take(events),
                 Message::Tick { elapsed } => self.tick(elapsed),
                 // Whoever asked may be gone.
-                Message::Look(reply) => {
-                    let transfers = self.model.recent_transfers(usize::MAX);
-                    let _ = reply.send(Box::new(Look { snapshot: self.model.snapshot(), transfers }));
-                }
+                Message::Look(wanted, reply) => _ = reply.send(Box::new(self.look(wanted))),
                 Message::Stream(stream, reply) => {
                     self.model.record_transfers(stream.is_some());
                     let _ = reply.send(std::mem::replace(&mut self.stream, stream));
@@ -104,6 +121,17 @@ impl Room {
             }
         }
         Finished { model: self.model, stream: self.stream, failure: self.failure }
+    }
+
+    fn look(&self, wanted: Wanted) -> Look {
+        let Wanted { most_flows, flow, call } = wanted;
+        Look {
+            snapshot: self.model.view(most_flows),
+            transfers: self.model.recent_transfers(usize::MAX),
+            flow_count: self.model.flow_count(),
+            flow: flow.and_then(|id| Some((id, self.model.flow_detail(id)?))),
+            heat: call.and_then(|name| self.model.heat(&name).map(|heat| (name, heat))),
+        }
     }
 
     fn take(&mut self, events: Vec<Event>) {

@@ -211,6 +211,7 @@ async fn trace_on_runtime(
         Model::new(ModelConfig {
             sources,
             record_transfers: stream.is_some(),
+            record_details: plan.dashboard.is_some(),
             most_recent_transfers: if plan.dashboard.is_some() { RECENT_TRANSFERS } else { 0 },
             traces_requests,
             ..ModelConfig::default()

@@ -70,6 +70,8 @@ pub(crate) enum Effect {
     Suspend,
     /// Paint everything anew.
     Redraw,
+    /// Ask for a frame now: more is to be shown than the last one has.
+    Look,
     /// Frames come at another interval.
     Interval,
     /// Write a document.

@@ -67,13 +67,21 @@ pub(crate) fn draw(state: &State, screen: &mut Screen<'_>) -> Drawn {
         screen.render_widget(Clear, above);
         screen.render_widget(Paragraph::new(Span::styled(text, state.theme.style(Role::Warning))), above);
     }
+    if !state.theme.unicode {
+        // Whatever came through: cut marks, names of the target.
+        for cell in &mut screen.buffer_mut().content {
+            if let Some(character) = cell.symbol().chars().next().filter(|character| !character.is_ascii()) {
+                cell.set_symbol(Theme::ascii(character));
+            }
+        }
+    }
     drawn
 }
 
 fn head_line(state: &State, columns: u16) -> Paragraph<'static> {
     let theme = &state.theme;
     let target = &state.target;
-    let snapshot = &state.frame.snapshot;
+    let snapshot = &state.frame.look.snapshot;
     let dot = theme.pick(" · ", " | ");
     let living = snapshot.threads.iter().filter(|thread| !thread.ended).count() as u64;
     let mut parts = vec![format!("{} ({})", format::escape(&target.comm), target.pid)];
@@ -221,6 +229,16 @@ fn hints(state: &State) -> String {
         String::new()
     } else {
         format!(" filter: {}  Esc drops it · ", format::escape(&state.filter.to_string()))
+    };
+    let (listed, all) = (state.frame.look.snapshot.flows.len(), state.frame.look.flow_count);
+    let filter = if listed < all {
+        format!(
+            "{filter} the {} of {} flows with most copies · ",
+            format::count(listed as u64),
+            format::count(all as u64)
+        )
+    } else {
+        filter
     };
     let list = if state.opened.is_some() {
         "Esc close · ↑↓ scroll"

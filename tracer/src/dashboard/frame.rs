@@ -1,6 +1,6 @@
 //! What the room of the model hands over: what is known at one moment, and nothing of how it looks.
 
-use crate::model::{recent::RecentTransfer, snapshot::Snapshot};
+use crate::model_room::Look;
 
 /// The model at one moment.
 #[derive(Clone, Debug, Default)]
@@ -8,9 +8,7 @@ pub(crate) struct Frame {
     /// Since tracing began, ns.
     pub(crate) elapsed_ns: u64,
     /// What is known.
-    pub(crate) snapshot: Snapshot,
-    /// The last transfers, newest first.
-    pub(crate) transfers: Vec<RecentTransfer>,
+    pub(crate) look: Look,
     /// What zc-trace itself costs.
     pub(crate) cost: Cost,
 }

@@ -46,8 +46,8 @@ struct Sums {
 
 impl Sums {
     fn of(frame: &Frame) -> Self {
-        let Totals { calls, transitions, payload_bytes, .. } = frame.snapshot.totals;
-        let totals = &frame.snapshot.totals;
+        let Totals { calls, transitions, payload_bytes, .. } = frame.look.snapshot.totals;
+        let totals = &frame.look.snapshot.totals;
         let on_cpu = |call: &CallStatistics| {
             call.time_ns.saturating_sub(call.blocked_ns).saturating_sub(call.preempted_ns)
         };
@@ -61,7 +61,7 @@ impl Sums {
                 payload_bytes,
                 cpu_copied_bytes: totals.cpu_copied_bytes_at_least,
                 dma_bytes: totals.dma_bytes_at_least,
-                on_cpu_ns: frame.snapshot.calls.iter().map(on_cpu).fold(0, u64::saturating_add),
+                on_cpu_ns: frame.look.snapshot.calls.iter().map(on_cpu).fold(0, u64::saturating_add),
                 own_cpu_ns: cpu_ns,
             },
         }
@@ -127,7 +127,7 @@ mod tests {
 
     fn frame(elapsed_ns: u64, calls: u64) -> Frame {
         let mut frame = Frame { elapsed_ns, ..Frame::default() };
-        frame.snapshot.totals.calls = calls;
+        frame.look.snapshot.totals.calls = calls;
         frame
     }
 

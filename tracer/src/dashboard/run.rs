@@ -23,7 +23,7 @@ use crate::{
     },
     filter::Filter,
     findings,
-    model_room::{Look, Message},
+    model_room::{Look, Message, Wanted},
 };
 
 /// What the session tells the dashboard.
@@ -107,6 +107,7 @@ impl Dashboard {
             match effect {
                 None => {}
                 Some(Effect::Quit) => return Ok(()),
+                Some(Effect::Look) => looking = self.look().await,
                 Some(Effect::Redraw) => taken.terminal.clear()?,
                 Some(Effect::Suspend) => {
                     // What reads the terminal must not do so meanwhile.
@@ -134,25 +135,29 @@ impl Dashboard {
 
     /// Asks where things stand.
     async fn look(&self) -> Option<Looking> {
+        self.ask(self.state.wanted()).await
+    }
+
+    async fn ask(&self, wanted: Wanted) -> Option<Looking> {
         let (reply, looking) = oneshot::channel();
-        self.model.send(Message::Look(reply)).await.ok()?;
+        self.model.send(Message::Look(wanted, reply)).await.ok()?;
         Some(looking)
     }
 
     fn apply(&mut self, look: Look, ended_at: Option<Duration>) {
-        let Look { snapshot, transfers } = look;
         let elapsed = ended_at.unwrap_or_else(|| self.began.elapsed());
         let elapsed_ns = u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX);
-        if let Some(process) = snapshot.processes.iter().find(|process| process.pid == self.state.target.pid)
+        if let Some(process) =
+            look.snapshot.processes.iter().find(|process| process.pid == self.state.target.pid)
         {
             self.state.target.comm.clone_from(&process.comm);
         }
-        self.state.apply(Frame { elapsed_ns, snapshot, transfers, cost: own_cost::now() });
+        self.state.apply(Frame { elapsed_ns, look, cost: own_cost::now() });
     }
 
     /// The document as it would be if tracing ended now.
     async fn document(&self) -> Option<Document> {
-        let Look { snapshot, transfers: _ } = *self.look().await?.await.ok()?;
+        let Look { snapshot, .. } = *self.ask(Wanted::default()).await?.await.ok()?;
         Some(Document {
             duration_ns: self.state.frame.elapsed_ns,
             findings: findings::findings(&snapshot),

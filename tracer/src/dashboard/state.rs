@@ -13,10 +13,13 @@ use super::{
     theme::Theme,
     views::VIEWS,
 };
-use crate::{export::document::Target, filter::Filter};
+use crate::{export::document::Target, filter::Filter, model_room::Wanted};
 
 /// Intervals between frames that can be chosen, ms.
 const INTERVALS_MS: [u64; 7] = [100, 250, 500, 1_000, 2_000, 5_000, 10_000];
+
+/// Flows that are listed: those with most bytes copied by the CPU.
+const MOST_FLOWS: usize = 2_000;
 
 /// What is written beside the dashboard.
 #[derive(Clone, Debug, Default)]
@@ -156,7 +159,7 @@ impl State {
             Action::NextView => self.show((self.view + 1) % VIEWS.len()),
             Action::PreviousView => self.show((self.view + VIEWS.len() - 1) % VIEWS.len()),
             Action::Move(to) => self.move_to(to),
-            Action::Open => self.open(),
+            Action::Open => return self.open(),
             Action::Close => self.close(),
             Action::SortNext => self.sort(1),
             Action::SortPrevious => self.sort(-1),
@@ -177,7 +180,7 @@ impl State {
             Action::Follow => self.toggle_follow(),
             Action::Help => self.help = if self.help.is_some() { None } else { Some(0) },
             Action::Theme => self.theme = self.theme.next(),
-            Action::Click(column, row) => self.click(column, row),
+            Action::Click(column, row) => return self.click(column, row),
         }
         None
     }
@@ -242,12 +245,23 @@ impl State {
         self.refresh();
     }
 
-    fn open(&mut self) {
+    /// What the next frame should tell.
+    pub(crate) fn wanted(&self) -> Wanted {
+        let mut wanted = Wanted { most_flows: Some(MOST_FLOWS), ..Wanted::default() };
+        if let (Some(opened), Some(more)) = (self.opened, VIEWS.get(self.view).and_then(|view| view.more)) {
+            more(&self.frame, opened.key, &mut wanted);
+        }
+        wanted
+    }
+
+    fn open(&mut self) -> Option<Effect> {
         let can = VIEWS.get(self.view).is_some_and(|view| view.open.is_some());
         let selected = self.list().selected(&self.rows).and_then(|at| self.rows.get(at));
         if let (true, None, Some(row)) = (can, self.opened, selected) {
             self.opened = Some(Opened { key: row.key, top: 0 });
+            return Some(Effect::Look);
         }
+        None
     }
 
     fn close(&mut self) {
@@ -299,21 +313,23 @@ impl State {
         Some(Effect::Copy(texts.join("\t")))
     }
 
-    fn click(&mut self, column: u16, row: u16) {
+    fn click(&mut self, column: u16, row: u16) -> Option<Effect> {
         if self.typing.is_some() {
-            return;
+            return None;
         }
         let at = (column, row).into();
         if let Some((_, view)) = self.drawn.views.iter().find(|(area, _)| area.contains(at)) {
-            return self.show(*view);
+            self.show(*view);
+            return None;
         }
         if self.help.is_some() || self.opened.is_some() {
-            return;
+            return None;
         }
         let head = self.drawn.heads.iter().find(|(area, _)| area.contains(at)).map(|(_, column)| *column);
         if let (Some(column), Some(list)) = (head, self.lists.get_mut(self.view)) {
             list.sort_by(column);
-            return self.refresh();
+            self.refresh();
+            return None;
         }
         if self.drawn.rows.contains(at) {
             let clicked = self.drawn.top + usize::from(row - self.drawn.rows.y);
@@ -322,9 +338,10 @@ impl State {
                 self.move_to(Move::To(clicked));
                 self.follow = false;
                 if again {
-                    self.open();
+                    return self.open();
                 }
             }
         }
+        None
     }
 }

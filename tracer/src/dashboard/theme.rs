@@ -162,6 +162,25 @@ impl Theme {
         }
     }
 
+    /// Shades of growing weight, from nothing to full.
+    pub(crate) fn shades(&self) -> &'static [&'static str] {
+        if self.unicode { &[" ", "·", "░", "▒", "▓", "█"] } else { &[" ", ".", ":", "+", "#", "@"] }
+    }
+
+    /// One character in place of one that cannot be shown.
+    pub(crate) fn ascii(character: char) -> &'static str {
+        match character {
+            '→' | '▶' | '▸' => ">",
+            '←' | '◀' => "<",
+            '…' => "~",
+            '–' | '—' | '─' => "-",
+            'µ' => "u",
+            '×' => "x",
+            '·' => "|",
+            _ => "?",
+        }
+    }
+
     /// Of two ways to write something, the one that can be shown.
     pub(crate) fn pick(&self, unicode: &'static str, ascii: &'static str) -> &'static str {
         if self.unicode { unicode } else { ascii }

@@ -1,15 +1,19 @@
 //! System calls and requests, as `strace -c` gives them, with bytes and latencies.
 
-use ratatui::text::Line;
+use ratatui::text::{Line, Span};
 
 use super::{Canvas, View};
 use crate::{
     dashboard::{
         frame::Frame,
         table::{Cell, Row, key, names, numbers},
+        theme::Role,
     },
     filter::Filter,
-    model::snapshot::{CallStatistics, Latency, RequestStatistics},
+    model::{
+        heat::Heat,
+        snapshot::{CallStatistics, Latency, RequestStatistics},
+    },
     view::format::{self, count, short_duration},
 };
 
@@ -32,12 +36,16 @@ pub(crate) const VIEW: View = View {
     rows,
     empty: "No system call has returned yet.",
     open: Some(open),
+    more: Some(|frame, wanted, more| {
+        let mut calls = frame.look.snapshot.calls.iter();
+        more.call = calls.find(|call| key(call.name.as_str()) == wanted).map(|call| call.name.clone());
+    }),
     picture: None,
 };
 
 fn rows(frame: &Frame, filter: &Filter) -> Vec<Row> {
-    let calls = frame.snapshot.calls.iter().filter(|call| filter.matches_call(call)).map(call_row);
-    let requests = frame.snapshot.requests.iter().filter(|request| filter.matches_request(request));
+    let calls = frame.look.snapshot.calls.iter().filter(|call| filter.matches_call(call)).map(call_row);
+    let requests = frame.look.snapshot.requests.iter().filter(|request| filter.matches_request(request));
     calls.chain(requests.map(request_row)).collect()
 }
 
@@ -84,7 +92,7 @@ fn row(name: &str, figures: [Cell; 5], latency: Option<Latency>) -> Row {
 }
 
 fn open(frame: &Frame, wanted: u64, canvas: &Canvas<'_>) -> Option<Vec<Line<'static>>> {
-    let call = frame.snapshot.calls.iter().find(|call| key(call.name.as_str()) == wanted)?;
+    let call = frame.look.snapshot.calls.iter().find(|call| key(call.name.as_str()) == wanted)?;
     let on_cpu = call.time_ns.saturating_sub(call.blocked_ns).saturating_sub(call.preempted_ns);
     let calls = format!(
         "{}, {} failed, {} never returned",
@@ -124,5 +132,39 @@ fn open(frame: &Frame, wanted: u64, canvas: &Canvas<'_>) -> Option<Vec<Line<'sta
         lines.push(canvas.heading("Errors by name"));
     }
     lines.extend(call.errors_by_name.iter().map(|error| canvas.fact(&error.name, &count(error.count))));
+    if let Some((_, heat)) = frame.look.heat.as_ref().filter(|(name, _)| *name == call.name) {
+        lines.push(Line::default());
+        lines.extend(heat_map(canvas, heat));
+    }
     Some(lines)
+}
+
+/// Columns of what stands left of the map.
+const MARGIN: usize = 12;
+
+/// Latencies over time: a row for each size, the longest above, and the latest column to the right.
+fn heat_map(canvas: &Canvas<'_>, heat: &Heat) -> Vec<Line<'static>> {
+    let shades = canvas.theme.shades();
+    let highest = heat.counts.iter().flatten().copied().max().unwrap_or(0).max(1);
+    let room = canvas.width.saturating_sub(MARGIN + 2);
+    let skipped = heat.counts.len().saturating_sub(room);
+    let head = format!("Latency over time, {} a column", short_duration(heat.column_ns));
+    let mut lines = vec![canvas.heading(&head)];
+    for (bucket, from) in heat.buckets_from_ns.iter().enumerate().rev() {
+        let shade = |column: &Vec<u64>| {
+            let seen = column.get(bucket).copied().unwrap_or(0);
+            let steps = shades.len() as u64 - 1;
+            // What is above 0 is seen, and few beside many are told apart: by the logarithm.
+            let weight = ((seen + 1) as f64).ln() / ((highest + 1) as f64).ln();
+            let step = (weight * steps as f64).ceil() as usize;
+            shades.get(step.min(shades.len() - 1)).copied().unwrap_or(" ")
+        };
+        let map: String = heat.counts.iter().skip(skipped).map(shade).collect();
+        let label = canvas.theme.spell(&format!("≥ {}", short_duration(*from)));
+        lines.push(Line::from(vec![
+            Span::styled(format!(" {label:>MARGIN$} "), canvas.theme.style(Role::Faint)),
+            Span::styled(map, canvas.theme.style(Role::Cpu)),
+        ]));
+    }
+    lines
 }

@@ -9,7 +9,7 @@ use crate::{
 
 /// The view.
 pub(crate) const VIEW: View = View {
-    title: "Descriptors",
+    title: "FDs",
     columns: &[
         numbers("FD", 6, 0),
         names("STATE", 6, 2),
@@ -24,11 +24,12 @@ pub(crate) const VIEW: View = View {
     ],
     sorted: 4,
     rows: |frame, filter| {
-        let descriptors = frame.snapshot.descriptors.iter();
+        let descriptors = frame.look.snapshot.descriptors.iter();
         descriptors.filter(|descriptor| filter.matches_descriptor(descriptor)).map(row).collect()
     },
     empty: "No descriptor is known.",
     open: None,
+    more: None,
     picture: None,
 };
 

@@ -27,11 +27,12 @@ pub(crate) const VIEW: View = View {
     ],
     sorted: 2,
     rows: |frame, filter| {
-        let found = findings::findings(&frame.snapshot);
+        let found = findings::findings(&frame.look.snapshot);
         found.iter().filter(|finding| filter.matches_finding(finding)).map(row).collect()
     },
     empty: "Nothing that would be worth a change.",
     open: Some(open),
+    more: None,
     picture: None,
 };
 
@@ -62,7 +63,7 @@ fn row(finding: &Finding) -> Row {
 }
 
 fn open(frame: &Frame, wanted: u64, canvas: &Canvas<'_>) -> Option<Vec<Line<'static>>> {
-    let found = findings::findings(&frame.snapshot);
+    let found = findings::findings(&frame.look.snapshot);
     let finding = found.iter().find(|finding| finding_key(finding) == wanted)?;
     let about = &finding.applies_to;
     let mut lines = vec![canvas.heading(&format::escape(&finding.title))];

@@ -8,7 +8,10 @@ use crate::{
         frame::Frame,
         table::{Cell, Row, key, names, numbers},
     },
-    model::snapshot::{Flow, FlowEnd},
+    model::{
+        flow_detail::{FlowDetail, Use},
+        snapshot::{Flow, FlowEnd},
+    },
     view::{
         format::{self, bytes, count, decimal, marked_bytes, marked_ratio, short_duration},
         report,
@@ -34,10 +37,14 @@ pub(crate) const VIEW: View = View {
     ],
     sorted: 3,
     rows: |frame, filter| {
-        frame.snapshot.flows.iter().filter(|flow| filter.matches_flow(flow)).map(row).collect()
+        frame.look.snapshot.flows.iter().filter(|flow| filter.matches_flow(flow)).map(row).collect()
     },
     empty: "Nothing has been transferred yet.",
     open: Some(open),
+    more: Some(|frame, wanted, more| {
+        let mut flows = frame.look.snapshot.flows.iter();
+        more.flow = flows.find(|flow| flow_key(flow) == wanted).map(|flow| flow.id);
+    }),
     picture: None,
 };
 
@@ -71,7 +78,7 @@ fn row(flow: &Flow) -> Row {
 }
 
 fn open(frame: &Frame, wanted: u64, canvas: &Canvas<'_>) -> Option<Vec<Line<'static>>> {
-    let flow = frame.snapshot.flows.iter().find(|flow| flow_key(flow) == wanted)?;
+    let flow = frame.look.snapshot.flows.iter().find(|flow| flow_key(flow) == wanted)?;
     let end = |end: &FlowEnd| format!("{}: {}", report::kind_word(end.kind), report::name(end));
     let served = format!(
         "{} in {} by {}",
@@ -123,7 +130,33 @@ fn open(frame: &Frame, wanted: u64, canvas: &Canvas<'_>) -> Option<Vec<Line<'sta
     lines.push(Line::default());
     lines.push(canvas.heading("The way of the bytes"));
     lines.extend(flow.copies.iter().flat_map(|copy| canvas.copy(copy, flow.payload_bytes)));
+    if let Some((_, detail)) = frame.look.flow.as_ref().filter(|(id, _)| *id == flow.id) {
+        lines.extend(served_by(canvas, detail));
+    }
     Some(lines)
+}
+
+fn served_by(canvas: &Canvas<'_>, detail: &FlowDetail) -> Vec<Line<'static>> {
+    let mut lines = vec![Line::default(), canvas.heading("Calls")];
+    lines.extend(detail.calls.iter().map(|call| {
+        let what =
+            format!("{} moved {} in {}", count(call.count), bytes(call.bytes), short_duration(call.time_ns));
+        canvas.fact(&format::escape(&call.name), &what)
+    }));
+    lines.push(canvas.heading("Threads"));
+    let done =
+        |done: &Use| format!("{} moved {}", format::counted(done.operations, "operation"), bytes(done.bytes));
+    lines.extend(
+        detail.threads.iter().map(|thread| canvas.fact(&thread.tid.to_string(), &done(&thread.done))),
+    );
+    if detail.other_threads.operations > 0 {
+        lines.push(canvas.fact("others, folded", &done(&detail.other_threads)));
+    }
+    lines.push(canvas.heading("Bytes of an operation"));
+    lines.extend(canvas.histogram(&detail.chunk_bytes, bytes));
+    lines.push(canvas.heading("Time of an operation"));
+    lines.extend(canvas.histogram(&detail.latency_ns, short_duration));
+    lines
 }
 
 fn time(flow: &Flow) -> String {

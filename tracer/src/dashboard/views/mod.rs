@@ -18,7 +18,7 @@ use super::{
     state::State,
     table::{Column, Row},
 };
-use crate::filter::Filter;
+use crate::{filter::Filter, model_room::Wanted};
 
 /// A view.
 pub(crate) struct View {
@@ -34,6 +34,8 @@ pub(crate) struct View {
     pub(crate) empty: &'static str,
     /// What a row opens to.
     pub(crate) open: Option<Open>,
+    /// What has to be asked for to open a row.
+    pub(crate) more: Option<fn(&Frame, u64, &mut Wanted)>,
     /// The picture, for a view without a list.
     pub(crate) picture: Option<fn(&State, &Canvas<'_>) -> Vec<Line<'static>>>,
 }

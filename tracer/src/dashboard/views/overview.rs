@@ -24,6 +24,7 @@ pub(crate) const VIEW: View = View {
     rows: |_, _| Vec::new(),
     empty: "",
     open: None,
+    more: None,
     picture: Some(picture),
 };
 
@@ -34,7 +35,7 @@ const RATE: usize = 14;
 const FINDINGS: usize = 3;
 
 fn picture(state: &State, canvas: &Canvas<'_>) -> Vec<Line<'static>> {
-    let snapshot = &state.frame.snapshot;
+    let snapshot = &state.frame.look.snapshot;
     let mut lines = vec![headline(state, canvas)];
     lines.extend(graphs(state, canvas));
     lines.extend(facts(state, canvas));
@@ -42,7 +43,8 @@ fn picture(state: &State, canvas: &Canvas<'_>) -> Vec<Line<'static>> {
     let heads = 1 + usize::from(!found.is_empty());
     let left = canvas.height.saturating_sub(lines.len() + heads);
     let told = found.len().min(FINDINGS).min(left / 2);
-    lines.push(canvas.heading("Top flows, by bytes that the CPU copied"));
+    let flows = format::counted(state.frame.look.flow_count as u64, "flow");
+    lines.push(canvas.heading(&format!("Top of {flows}, by bytes that the CPU copied")));
     lines.extend(snapshot.flows.iter().take(left - told).map(|flow| flow_line(canvas, flow)));
     if told > 0 {
         lines.push(canvas.heading("Top findings, worst first"));
@@ -61,7 +63,7 @@ fn picture(state: &State, canvas: &Canvas<'_>) -> Vec<Line<'static>> {
 
 fn headline(state: &State, canvas: &Canvas<'_>) -> Line<'static> {
     let theme = canvas.theme;
-    let totals = &state.frame.snapshot.totals;
+    let totals = &state.frame.look.snapshot.totals;
     if state.frame.elapsed_ns == 0 {
         return Line::styled(" waiting for the first numbers", theme.style(Role::Faint));
     }
@@ -100,7 +102,7 @@ fn percent(ns_per_second: u64) -> String {
 
 fn graphs(state: &State, canvas: &Canvas<'_>) -> Vec<Line<'static>> {
     let columns = canvas.width.saturating_sub(NAME + RATE + 4);
-    let Totals { cpu_copied_bytes, dma_bytes, .. } = state.frame.snapshot.totals;
+    let Totals { cpu_copied_bytes, dma_bytes, .. } = state.frame.look.snapshot.totals;
     let line = |(name, role, of, shown): &Quantity| {
         let rates = state.history.rates(columns, of);
         // What is not known as a whole is shown as the part that is known.
@@ -123,7 +125,7 @@ fn graphs(state: &State, canvas: &Canvas<'_>) -> Vec<Line<'static>> {
 }
 
 fn facts(state: &State, canvas: &Canvas<'_>) -> Vec<Line<'static>> {
-    let totals = &state.frame.snapshot.totals;
+    let totals = &state.frame.look.snapshot.totals;
     let (transitions, switches, faults) = (totals.transitions, totals.context_switches, totals.page_faults);
     let by_cause = format!(
         "calls {}, faults {}, interrupts {}",

@@ -4,7 +4,10 @@ use ratatui::text::{Line, Span};
 
 use crate::{
     dashboard::theme::{Role, Theme},
-    model::snapshot::{Copy, Losses, Mover, Snapshot},
+    model::{
+        log2::Bucket,
+        snapshot::{Copy, Losses, Mover, Snapshot},
+    },
     view::{
         format::{self, marked_bytes},
         report,
@@ -79,6 +82,30 @@ impl Canvas<'_> {
             bars.get(usize::try_from(step).unwrap_or(0)).copied().unwrap_or(" ")
         };
         numbers.iter().map(bar).collect()
+    }
+
+    /// A bar for each bucket of a histogram.
+    pub(super) fn histogram(&self, buckets: &[Bucket], shown: fn(u64) -> String) -> Vec<Line<'static>> {
+        if buckets.is_empty() {
+            return vec![Line::from("  nothing was seen from begin to end")];
+        }
+        let highest = buckets.iter().map(|bucket| bucket.count).max().unwrap_or(0).max(1);
+        let columns = self.width.saturating_sub(NAME + 18);
+        let bar = |bucket: &Bucket| {
+            let range = if bucket.from == bucket.to {
+                shown(bucket.from)
+            } else {
+                format!("{} – {}", shown(bucket.from), shown(bucket.to))
+            };
+            let range = self.theme.spell(&range);
+            let share = bucket.count as f64 / highest as f64;
+            Line::from(vec![
+                Span::styled(format!(" {range:>NAME$} "), self.theme.style(Role::Faint)),
+                Span::styled(self.bar(share, columns), self.theme.style(Role::Payload)),
+                Span::raw(format!(" {:>13}", format::count(bucket.count))),
+            ])
+        };
+        buckets.iter().map(bar).collect()
     }
 
     /// A copy or move: from, to, by whom, a bar for its share of the payload, and why.

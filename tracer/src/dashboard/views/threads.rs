@@ -25,10 +25,11 @@ pub(crate) const VIEW: View = View {
     ],
     sorted: 2,
     rows: |frame, filter| {
-        frame.snapshot.threads.iter().filter(|thread| filter.matches_thread(thread)).map(row).collect()
+        frame.look.snapshot.threads.iter().filter(|thread| filter.matches_thread(thread)).map(row).collect()
     },
     empty: "No thread is traced.",
     open: None,
+    more: None,
     picture: None,
 };
 

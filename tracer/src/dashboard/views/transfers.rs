@@ -36,11 +36,12 @@ pub(crate) const VIEW: View = View {
     ],
     sorted: 0,
     rows: |frame, filter| {
-        let transfers = frame.transfers.iter();
+        let transfers = frame.look.transfers.iter();
         transfers.filter(|recent| filter.matches_transfer(&recent.transfer)).map(row).collect()
     },
     empty: "No transfer has been finished yet.",
     open: Some(open),
+    more: None,
     picture: None,
 };
 
@@ -68,7 +69,7 @@ fn row(recent: &RecentTransfer) -> Row {
 }
 
 fn open(frame: &Frame, wanted: u64, canvas: &Canvas<'_>) -> Option<Vec<Line<'static>>> {
-    let recent = frame.transfers.iter().find(|recent| key(recent.number) == wanted)?;
+    let recent = frame.look.transfers.iter().find(|recent| key(recent.number) == wanted)?;
     let transfer = &recent.transfer;
     let arrow = canvas.theme.pick("→", ">");
     let ends = format!("{} {arrow} {}", report::name(&transfer.source), report::name(&transfer.sink));
