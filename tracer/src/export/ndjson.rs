@@ -3,6 +3,9 @@
 
 use std::path::Path;
 
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
 use super::{
     document::{Document, Machine, Target, Tool},
     escaped,
@@ -16,8 +19,6 @@ use crate::{
         snapshot::{ContextSwitches, FlowEnd, PageFaults, Transfer},
     },
 };
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
 
 /// One line of the stream, told apart by `type`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]

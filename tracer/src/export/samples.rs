@@ -246,6 +246,7 @@ fn step(from: Place, to: Place, mover: Option<Mover>, bytes: Option<u64>, eviden
 /// The classical relay.
 pub(crate) fn relay_flow() -> Flow {
     Flow {
+        id: 0,
         pid: 4242,
         source: file("/srv/www/big.bin"),
         sink: socket(),

@@ -3,9 +3,12 @@
 //! One rule is one file, and one line in [`RULES`]. A rule says what it sees; whether that is worth a word is decided here
 //! for all of them. No text of a finding holds a name that the target chose: those are in [`AppliesTo`].
 
+pub(crate) mod alike;
+mod eagain;
 mod page_faults;
 mod relay;
 mod small_calls;
+mod zero_copy;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -16,7 +19,8 @@ use crate::model::{
 };
 
 /// All rules.
-const RULES: [fn(&Snapshot) -> Vec<Finding>; 3] = [relay::find, small_calls::find, page_faults::find];
+const RULES: [fn(&Snapshot) -> Vec<Finding>; 5] =
+    [relay::find, small_calls::find, page_faults::find, zero_copy::find, eagain::find];
 
 /// A transition counts as much as copying so many bytes when findings are compared. Both take in the order of 100 ns: entering
 /// the kernel and leaving it, and copying 1 KiB at 10 GB/s. It orders findings and is in no figure.
@@ -50,7 +54,8 @@ pub struct AppliesTo {
     pub pid: u32,
     /// Method of the flow, if it is about one.
     pub method: Option<String>,
-    /// Where its bytes come from, or the mapped file.
+    /// Where its bytes come from, or the mapped file. Of several flows with different ends, only the kind is set; the figure
+    /// `flows` says how many.
     pub source: Option<FlowEnd>,
     /// Where they go.
     pub sink: Option<FlowEnd>,
@@ -74,7 +79,7 @@ pub struct Figure {
     pub name: String,
     /// How many; null if not known.
     pub value: Option<u64>,
-    /// Of what: `bytes`, `calls`, `transitions`, `faults`.
+    /// Of what: `bytes`, `calls`, `transitions`, `faults`, `flows`.
     pub unit: String,
     /// How it is known.
     pub evidence: Evidence,
@@ -116,7 +121,7 @@ pub fn findings(snapshot: &Snapshot) -> Vec<Finding> {
     let transitions = snapshot.totals.transitions;
     let all = transitions.syscall.saturating_add(transitions.exception).saturating_add(transitions.interrupt);
     let total = weight(snapshot.totals.cpu_copied_bytes_at_least, all);
-    let mut found: Vec<Finding> = RULES.iter().flat_map(|rule| rule(snapshot)).collect();
+    let mut found = alike::together(RULES.iter().flat_map(|rule| rule(snapshot)).collect());
     found.retain(|finding| {
         let saved = finding.saving.weight();
         saved >= LEAST_SAVING_BYTES && saved as f64 >= total as f64 * LEAST_SHARE

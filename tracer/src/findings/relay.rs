@@ -26,7 +26,7 @@ pub(super) fn find(snapshot: &Snapshot) -> Vec<Finding> {
 }
 
 fn of_flow(flow: &Flow) -> Option<Finding> {
-    if !flow.method.starts_with("read+") && !flow.method.starts_with("recv+") {
+    if !is_relay(flow) {
         return None;
     }
     if [&flow.source, &flow.sink].into_iter().any(is_not_for_it) {
@@ -54,6 +54,11 @@ fn of_flow(flow: &Flow) -> Option<Finding> {
         ],
         saving: Saving::new(bytes, transitions),
     })
+}
+
+/// Whether its bytes come from a descriptor and go through the program to another.
+pub(super) fn is_relay(flow: &Flow) -> bool {
+    flow.method.starts_with("read+") || flow.method.starts_with("recv+")
 }
 
 fn is_not_for_it(end: &FlowEnd) -> bool {

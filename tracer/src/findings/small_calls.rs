@@ -38,7 +38,7 @@ fn of_flow(flow: &Flow) -> Option<Finding> {
         advice: "A larger buffer makes fewer calls of the same bytes: 64 KiB or more a call.".to_owned(),
         applies_to: AppliesTo::flow(flow),
         figures: vec![
-            Figure::new("payload per transfer", chunk, "bytes", flow.payload_evidence),
+            Figure::new("payload", flow.payload_bytes, "bytes", flow.payload_evidence),
             Figure::new("calls", flow.operations, "calls", Evidence::Measured),
             Figure::new("transitions", flow.transitions, "transitions", Evidence::Measured),
         ],

@@ -8,6 +8,7 @@ use tracer_common::request;
 use super::{
     errno::{Errors, errno},
     event::{Call, CallKind, CallName, CallTotals},
+    heat::{Heat, HeatMap},
     method::is_operation,
     snapshot::{CallStatistics, Latency, RequestStatistics},
 };
@@ -24,11 +25,14 @@ struct Seen {
     latency: Option<Histogram<u64>>,
     longest_ns: u64,
     errors: Errors,
+    heat: Option<HeatMap>,
 }
 
 /// All calls.
 #[derive(Debug, Default)]
 pub(crate) struct Calls {
+    /// Whether latencies over time are kept.
+    heats: bool,
     seen: HashMap<CallName, Seen>,
     exact: Option<BTreeMap<CallName, CallTotals>>,
 }
@@ -56,6 +60,11 @@ fn moves_unseen(name: CallName) -> bool {
 }
 
 impl Calls {
+    /// Keeps latencies over time, or not.
+    pub(crate) fn new(heats: bool) -> Self {
+        Self { heats, ..Self::default() }
+    }
+
     /// A call finished.
     pub(crate) fn observe(&mut self, call: &Call, kind: Option<CallKind>, bytes: u64) {
         let seen = self.seen.entry(call.name).or_default();
@@ -72,6 +81,10 @@ impl Calls {
         let Some(duration_ns) = call.duration_ns else { return };
         totals.duration_ns = totals.duration_ns.saturating_add(duration_ns);
         seen.longest_ns = seen.longest_ns.max(duration_ns);
+        if self.heats {
+            let heat = seen.heat.get_or_insert_with(|| HeatMap::begin(call.end_ns));
+            heat.add(call.end_ns, duration_ns);
+        }
         if seen.latency.is_none() {
             seen.latency = Histogram::new(SIGNIFICANT_DIGITS).ok();
         }
@@ -92,6 +105,13 @@ impl Calls {
             Some(exact) => exact.iter().map(|(name, totals)| (*name, *totals)).collect(),
             None => self.seen.iter().map(|(name, seen)| (*name, seen.totals)).collect(),
         }
+    }
+
+    /// The latencies over time of a call by the name that people see.
+    pub(crate) fn heat(&self, shown: &str) -> Option<Heat> {
+        let mut found = self.seen.iter().filter(|(name, _)| shown.starts_with(name.name));
+        let (_, seen) = found.find(|(name, _)| shown_name(**name) == shown)?;
+        seen.heat.as_ref().map(HeatMap::shown)
     }
 
     /// Sums over all calls.

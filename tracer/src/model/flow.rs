@@ -1,6 +1,6 @@
 //! Flows: what goes from one endpoint to another by one method, added up.
 
-use std::collections::HashMap;
+use std::{cmp::Reverse, collections::HashMap};
 
 use super::{
     copies,
@@ -212,6 +212,11 @@ impl Tally {
         self.payload > 0 || self.parts.iter().any(|(_, amount)| amount.bytes > 0)
     }
 
+    /// Whether there is anything to say of the flow.
+    fn is_used(&self) -> bool {
+        self.stats.operations > 0 || self.moved_anything()
+    }
+
     fn sum(&self, mover: Mover, claims: impl Fn(Option<Mover>) -> bool) -> Sum {
         let relevant = || self.telling().filter(|(step, _)| claims(step.mover));
         let known = relevant()
@@ -224,6 +229,12 @@ impl Tally {
             // That there is nothing to move follows from what the endpoints are.
             evidence: relevant().map(|(step, _)| step.evidence).max().unwrap_or(Evidence::Derived),
         }
+    }
+
+    /// The known part of what the CPU copied.
+    fn copied_at_least(&self) -> u64 {
+        let known = self.parts.iter().filter(|(step, _)| step.is_known() && step.mover == Some(Mover::Cpu));
+        narrow(known.fold(0u128, |sum, (_, amount)| sum.saturating_add(amount.bytes)))
     }
 
     /// What the CPU copied. That pages were passed by reference is a claim on this as well.
@@ -297,6 +308,13 @@ pub(crate) struct FlowKey {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct FlowId(u32);
 
+impl FlowId {
+    /// As a place in a list.
+    pub(crate) fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
 /// All flows.
 #[derive(Debug)]
 pub(crate) struct Flows {
@@ -345,15 +363,34 @@ impl Flows {
         self.flows.get(id.0 as usize).map(|(key, _)| *key)
     }
 
-    /// How people see them, most CPU-copied bytes first.
-    pub(crate) fn snapshot(&self, endpoints: &Endpoints) -> Vec<snapshot::Flow> {
-        let used =
-            self.flows.iter().filter(|(_, tally)| tally.stats.operations > 0 || tally.moved_anything());
-        let mut flows: Vec<_> = used.map(|(key, tally)| (tally.by_cpu().at_least, key, tally)).collect();
-        flows.sort_by_key(|&(copied, key, tally)| {
-            (std::cmp::Reverse((copied, tally.payload, tally.stats.operations)), *key)
-        });
-        flows.into_iter().map(|(_, key, tally)| shown(*key, tally, endpoints)).collect()
+    /// The flows of which there is anything to say.
+    fn used(&self) -> impl Iterator<Item = (u64, &FlowKey, &Tally)> {
+        let all = (0u64..).zip(&self.flows).map(|(id, (key, tally))| (id, key, tally));
+        all.filter(|(_, _, tally)| tally.is_used())
+    }
+
+    /// How many [`Self::snapshot`] has without a limit.
+    pub(crate) fn count(&self) -> usize {
+        self.used().count()
+    }
+
+    /// How people see them, most CPU-copied bytes first; with a limit only the first so many, without work for the rest
+    /// but to find out that they are not among these.
+    pub(crate) fn snapshot(&self, limit: Option<usize>, endpoints: &Endpoints) -> Vec<snapshot::Flow> {
+        type Entry<'a> = (u64, (u64, &'a FlowKey, &'a Tally));
+        let order = |one: &Entry<'_>, other: &Entry<'_>| {
+            let by = |&(copied, (_, key, tally)): &Entry<'_>| {
+                (Reverse((copied, tally.payload, tally.stats.operations)), *key)
+            };
+            by(one).cmp(&by(other))
+        };
+        let mut flows: Vec<Entry<'_>> = self.used().map(|flow| (flow.2.copied_at_least(), flow)).collect();
+        if let Some(limit) = limit.filter(|limit| *limit < flows.len()) {
+            flows.select_nth_unstable_by(limit, order);
+            flows.truncate(limit);
+        }
+        flows.sort_unstable_by(order);
+        flows.into_iter().map(|(_, (id, key, tally))| shown(id, *key, tally, endpoints)).collect()
     }
 }
 
@@ -363,7 +400,7 @@ fn zerocopy(counts: &Sends) -> snapshot::Zerocopy {
     snapshot::Zerocopy { sends, copied, by_reference, not_reported: sends.saturating_sub(reported) }
 }
 
-fn shown(key: FlowKey, tally: &Tally, endpoints: &Endpoints) -> snapshot::Flow {
+fn shown(id: u64, key: FlowKey, tally: &Tally, endpoints: &Endpoints) -> snapshot::Flow {
     const MIB: f64 = 1_048_576.0;
     let Stats {
         operations,
@@ -380,6 +417,7 @@ fn shown(key: FlowKey, tally: &Tally, endpoints: &Endpoints) -> snapshot::Flow {
     let cpu = tally.by_cpu();
     let payload_evidence = key.method.payload_evidence();
     snapshot::Flow {
+        id,
         pid: key.pid,
         source: endpoints.end(key.source),
         sink: endpoints.end(key.sink),

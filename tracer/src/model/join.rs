@@ -16,6 +16,7 @@ use super::{
     event::{CallKind, DeviceIo, Folded, Operation, Pid, Zerocopy},
     finished::Finished,
     flow::{FlowId, FlowKey, Flows, Stats, Tally},
+    flow_detail::Details,
     method::{Delivery, Method, Origin},
     part::{Part, Parts, proportion},
     path::{End, Path, Way},
@@ -97,6 +98,7 @@ pub(crate) struct Join {
     pub(crate) flows: Flows,
     pub(crate) finished: Finished,
     pub(crate) recent: Recent,
+    pub(crate) details: Details,
     /// All flows together, kept beside them so that totals are cheap.
     pub(crate) overall: Tally,
     /// Which hooks count copies.
@@ -117,13 +119,20 @@ pub(crate) struct Join {
 }
 
 impl Join {
-    pub(crate) fn new(limits: Limits, sources: Sources, finished: Finished, recent: Recent) -> Self {
+    pub(crate) fn new(
+        limits: Limits,
+        sources: Sources,
+        finished: Finished,
+        recent: Recent,
+        details: Details,
+    ) -> Self {
         Self {
             endpoints: Endpoints::new(limits.endpoints),
             memories: Memories::new(limits.pieces_per_process, limits.processes),
             flows: Flows::new(limits.flows),
             finished,
             recent,
+            details,
             overall: Tally::default(),
             sources,
             joined: false,
@@ -250,6 +259,7 @@ impl Join {
             book(tally, &moved, transfers);
             tally.folded = tally.folded.saturating_add(folded.operations);
         }
+        self.details.fold(flow, folded);
         self.devices.dirty(&mut self.flows, &mut self.overall, path.sink, flow, late.dirty, late.began_ns);
         self.devices.flush(&mut self.flows, &mut self.overall, path.sink, late.flushed, late.ended_ns);
         if let Some(from) = late.transmits {
@@ -295,6 +305,7 @@ impl Join {
         if let Some(tally) = self.flows.tally(flow) {
             book(tally, moved, u64::from(moved.payload > 0));
         }
+        self.details.book(flow, &Served::of(operation, &moved.stats));
         let peeked = moved.payload == 0;
         if let (Some(pipe), false) = (source.pipe(), peeked) {
             self.pipes.pop(pipe, moved.received, |_| {});
@@ -507,6 +518,7 @@ impl Join {
         if let Some(stats) = deposit.stats.take() {
             from.stats.subtract(&stats);
             share.tally.stats.add(&stats);
+            self.details.rebook(deposit.flow, share.flow, &deposit.served);
             if let Some(leg) = leg {
                 leg.charge();
             }
@@ -534,6 +546,7 @@ impl Join {
         let shares = self.shares.get_mut(..self.shared).unwrap_or_default();
         let largest = shares.iter().map(|share| share.bytes).max().unwrap_or(0);
         let main = shares.iter().position(|share| share.bytes == largest);
+        let served = Served::of(operation, &moved.stats);
         let mut parts = moved.parts;
         let mut left = moved.payload;
         let mut dirty = moved.late.dirty;
@@ -561,6 +574,7 @@ impl Join {
             if main == Some(number) {
                 tally.stats.add(&moved.stats);
                 tally.zerocopy.sends = u64::from(numbers.is_some());
+                self.details.book(share.flow, &served);
             }
             if let Some(flow) = self.flows.tally(share.flow) {
                 flow.add(tally);
@@ -573,7 +587,6 @@ impl Join {
             if finished && let Some(key) = self.flows.key(share.flow) {
                 self.finished.push(&operation.call, key, tally, &self.endpoints);
                 if self.recent.is_on() {
-                    let served = Served::of(operation, &moved.stats);
                     share.legs.finish(served, its_parts, main != Some(number));
                     self.recent.push(&operation.call, key, tally, &mut share.legs);
                 }

@@ -15,6 +15,7 @@ use super::{
         DescriptorSeen, DescriptorsSeen, DeviceIo, DeviceIoOf, Event, Folded, Losses, Mapping, Operation,
         Ran, Request, Serial, Side, ThreadStarted, ThreadTotals, Zerocopy,
     },
+    log2::Bucket,
     method::is_operation,
     part::Step,
     recent::RecentTransfer,
@@ -343,6 +344,7 @@ fn small() -> Model {
         record_transfers: true,
         traces_requests: false,
         most_recent_transfers: 4,
+        record_details: true,
         most_waiting_transfers: 4,
         most_flows: 6,
         most_endpoints: 4,
@@ -478,6 +480,41 @@ fn check_anatomy(model: &Model) {
         assert_eq!(transitions, transfer.transitions, "{number}: {transfer:?} {steps:?}");
         let by_steps = copied(&mut steps.iter().flat_map(|step| &step.copies));
         assert_eq!(by_steps, copied(&mut transfer.copies.iter()), "{number}: {transfer:?} {steps:?}");
+    }
+}
+
+/// The view has the first flows of the snapshot, and the rest as it is.
+fn check_view(model: &Model, limit: usize) {
+    let mut snapshot = model.snapshot();
+    assert_eq!(snapshot.flows.len(), model.flow_count());
+    snapshot.flows.truncate(limit);
+    assert_eq!(model.view(Some(limit)), snapshot);
+}
+
+/// The detail of a flow is that of its operations.
+fn check_details(model: &Model) {
+    for flow in model.snapshot().flows {
+        let Some(detail) = model.flow_detail(flow.id) else {
+            assert_eq!(flow.operations, 0, "{flow:?}");
+            continue;
+        };
+        let told = flow.operations - flow.folded_operations;
+        let counted = |buckets: &[Bucket]| buckets.iter().map(|bucket| bucket.count).sum::<u64>();
+        assert_eq!(counted(&detail.chunk_bytes), told);
+        assert!(counted(&detail.latency_ns) <= told);
+        let calls: u64 = detail.calls.iter().map(|call| call.count).sum();
+        let threads: u64 = detail.threads.iter().map(|thread| thread.done.operations).sum();
+        assert_eq!((calls, threads + detail.other_threads.operations), (flow.operations, flow.operations));
+        assert!(detail.threads.len() <= 16);
+        assert!(detail.first_ns <= detail.last_ns);
+    }
+    for call in model.snapshot().calls {
+        let heat = model.heat(&call.name);
+        let counted = heat.map(|heat| heat.counts.iter().flatten().sum::<u64>());
+        // The counters may have totals of a call that the stream never told of.
+        assert_eq!(counted, call.latency_ns.map(|latency| latency.samples), "{}", call.name);
+        let errors: u64 = call.errors_by_name.iter().map(|error| error.count).sum();
+        assert_eq!(errors, call.errors);
     }
 }
 
@@ -654,7 +691,12 @@ fn perform(action: &Action, reckoning: &mut Reckoning) -> Event {
 }
 
 fn plausible_model() -> Model {
-    let config = ModelConfig { record_transfers: true, most_recent_transfers: 100, ..ModelConfig::default() };
+    let config = ModelConfig {
+        record_transfers: true,
+        most_recent_transfers: 100,
+        record_details: true,
+        ..ModelConfig::default()
+    };
     let mut model = Model::new(config);
     for (serial, name) in (0u64..).zip(NAMES).skip(1) {
         let endpoint = match serial {
@@ -683,13 +725,15 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 128, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn any_sequence_adds_up(events in prop::collection::vec(event(), 0..60)) {
-        let roomy = ModelConfig { most_recent_transfers: 100, ..ModelConfig::default() };
+    fn any_sequence_adds_up(events in prop::collection::vec(event(), 0..60), limit in 0usize..8) {
+        let roomy = ModelConfig { most_recent_transfers: 100, record_details: true, ..ModelConfig::default() };
         for mut model in [small(), Model::new(roomy)] {
             model.apply(events.clone());
             check_sums(&model, &events);
             check_document(&model.snapshot());
             check_anatomy(&model);
+            check_details(&model);
+            check_view(&model, limit);
             check_descriptors(&model.snapshot(), &events);
             prop_assert!(model.take_transfers().len() <= 4);
         }
@@ -720,6 +764,7 @@ proptest! {
         model.apply(events.clone());
         check_sums(&model, &events);
         check_anatomy(&model);
+        check_details(&model);
         let snapshot = model.snapshot();
         check_document(&snapshot);
         prop_assert_eq!(ledger(&snapshot), reckoning.ledger());

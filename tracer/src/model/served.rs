@@ -14,6 +14,8 @@ pub(crate) struct Served {
     pub(crate) end_ns: u64,
     /// Wall time, of a request from submission to completion, ns; `None` if its beginning was not seen.
     pub(crate) duration_ns: Option<u64>,
+    /// Bytes that it moved.
+    pub(crate) bytes: u64,
     pub(crate) blocked_ns: u64,
     pub(crate) preempted_ns: u64,
     pub(crate) transitions: u64,
@@ -28,6 +30,7 @@ impl Served {
             tid: call.tid,
             end_ns: call.end_ns,
             duration_ns: call.duration_ns,
+            bytes: operation.bytes,
             blocked_ns: stats.blocked_ns,
             preempted_ns: stats.preempted_ns,
             transitions: stats.transitions,

@@ -294,6 +294,9 @@ pub struct FlowEnd {
 /// All transfers between the same two endpoints by the same method.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Flow {
+    /// Its number in the model that made the snapshot: it never changes. Not in documents.
+    #[serde(skip)]
+    pub id: u64,
     /// Process.
     pub pid: u32,
     /// Where the bytes come from.

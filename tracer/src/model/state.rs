@@ -10,6 +10,8 @@ use super::{
     faults::Faults,
     finished::Finished,
     flow::{Sum, transitions},
+    flow_detail::{Details, FlowDetail},
+    heat::Heat,
     join::{Join, Limits},
     method::is_operation,
     recent::{Recent, RecentTransfer},
@@ -29,6 +31,8 @@ pub struct ModelConfig {
     pub most_waiting_transfers: usize,
     /// Most finished transfers that [`Model::recent_transfers`] remembers; 0 for none.
     pub most_recent_transfers: usize,
+    /// Whether [`Model::flow_detail`] and [`Model::heat`] have something to tell.
+    pub record_details: bool,
     /// Whether requests of io_uring come as operations: else what they move is not known.
     pub traces_requests: bool,
     /// Most flows that are told apart; the rest is one flow per method, with pid 0.
@@ -53,6 +57,7 @@ impl Default for ModelConfig {
             sources: Sources::NONE,
             record_transfers: false,
             most_recent_transfers: 0,
+            record_details: false,
             traces_requests: true,
             most_waiting_transfers: 65_536,
             most_flows: 100_000,
@@ -111,11 +116,12 @@ impl Model {
                 config.sources,
                 Finished::new(waiting),
                 Recent::new(config.most_recent_transfers),
+                Details::new(config.record_details),
             ),
             most_waiting_transfers: config.most_waiting_transfers,
             sees_requests: config.sources.block,
             sees_bounces: config.sources.bounces,
-            calls: Calls::default(),
+            calls: Calls::new(config.record_details),
             traces_requests: config.traces_requests,
             threads: Threads::default(),
             descriptors: Descriptors::new(descriptors::Limits {
@@ -242,6 +248,16 @@ impl Model {
 
     /// Everything that is known now.
     pub fn snapshot(&self) -> Snapshot {
+        self.view(None)
+    }
+
+    /// How many flows [`Model::snapshot`] has.
+    pub fn flow_count(&self) -> usize {
+        self.join.flows.count()
+    }
+
+    /// The same, but of the flows only the `limit` with most CPU-copied bytes: what it costs hardly grows with the rest.
+    pub fn view(&self, limit: Option<usize>) -> Snapshot {
         let (descriptors, descriptor_summary) = self.descriptors.snapshot(&self.join.endpoints);
         Snapshot {
             totals: self.totals(),
@@ -249,7 +265,7 @@ impl Model {
             descriptor_summary,
             calls: self.calls.snapshot(),
             requests: self.calls.requests(),
-            flows: self.join.flows.snapshot(&self.join.endpoints),
+            flows: self.join.flows.snapshot(limit, &self.join.endpoints),
             mapped_files: self.faults.files(&self.join.endpoints),
             processes: self.threads.processes(),
             threads: self.threads.threads(),
@@ -285,6 +301,17 @@ impl Model {
     /// [`ModelConfig::most_recent_transfers`] says. What is reported of a transfer later (MSG_ZEROCOPY) is not in it.
     pub fn recent_transfers(&self, most: usize) -> Vec<RecentTransfer> {
         self.join.recent.shown(most, &self.join.endpoints)
+    }
+
+    /// More of the flow with this [`snapshot::Flow::id`], if [`ModelConfig::record_details`].
+    pub fn flow_detail(&self, id: u64) -> Option<FlowDetail> {
+        self.join.details.shown(id)
+    }
+
+    /// The latencies over time of the call, or request, that [`snapshot::CallStatistics::name`] names, if
+    /// [`ModelConfig::record_details`]; `None` also if no call was seen from start to end.
+    pub fn heat(&self, name: &str) -> Option<Heat> {
+        self.calls.heat(name)
     }
 
     /// What devices moved in no flow: as requests tell, or else as far as the kernel's accounts do.

@@ -2,7 +2,7 @@
 
 use super::{flows::name, heading};
 use crate::{
-    findings::Finding,
+    findings::{Finding, alike::FLOWS},
     view::{
         format::{bytes, count, counted},
         layout::Page,
@@ -22,7 +22,12 @@ pub(super) fn write(page: &mut Page, findings: &[&Finding]) {
         page.wrapped(Paint::Heading, 4, &format!("  {}", finding.title));
         let about = &finding.applies_to;
         let ends: Vec<String> = [&about.source, &about.sink].into_iter().flatten().map(name).collect();
-        page.wrapped(Paint::Plain, 4, &format!("  pid {}: {}", about.pid, ends.join(" ──► ")));
+        let flows =
+            finding.figures.iter().find(|figure| figure.name == FLOWS).and_then(|figure| figure.value);
+        let alike = flows.filter(|flows| *flows > 1);
+        let alike = alike.map_or_else(String::new, |flows| format!(" ({} flows alike)", count(flows)));
+        let ends = if ends.is_empty() { String::new() } else { format!(": {}", ends.join(" ──► ")) };
+        page.wrapped(Paint::Plain, 4, &format!("  pid {}{ends}{alike}", about.pid));
         let saving = finding.saving;
         let saved = match saving.cpu_copied_bytes {
             0 => String::new(),

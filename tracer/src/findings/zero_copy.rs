@@ -1,0 +1,221 @@
+//! Calls that are made to spare copies, and copied after all: sendfile(2), splice(2), copy_file_range(2), MSG_ZEROCOPY.
+//!
+//! Told with the reason, which is that of the copy's note. Not told where nothing else would have spared the copy: MSG_ZEROCOPY
+//! to this machine (whoever receives makes the kernel copy: Documentation/networking/msg_zerocopy.rst, "Loopback"; the note of
+//! the flow says so), TLS in the kernel (the copies are the encryption), copies into files on file systems that share no
+//! extents, and bytes that come from a descriptor and go through the program (that is `read-write-relay`).
+
+use std::net::SocketAddr;
+
+use super::{AppliesTo, Figure, Finding, Saving, relay};
+use crate::model::{
+    endpoint::EndpointKind,
+    evidence::Evidence,
+    part::Note,
+    snapshot::{Flow, FlowEnd, Mover, Snapshot},
+};
+
+/// Why bytes were copied, and what would spare that.
+struct Reason {
+    note: Note,
+    title: &'static str,
+    advice: &'static str,
+    applies: fn(&Flow) -> bool,
+}
+
+const REASONS: [Reason; 6] = [
+    Reason {
+        note: Note::ReportedCopied,
+        title: "MSG_ZEROCOPY copied after all: the kernel reports so",
+        advice: "The device that the packets leave by cannot send from the program's pages, or they were looped back or captured: \
+                 see scatter-gather and checksums in ethtool -k. Without such a device a plain send costs less: it pins no pages \
+                 and needs no notifications.",
+        applies: sends_elsewhere,
+    },
+    Reason {
+        note: Note::ZerocopyNotSet,
+        title: "MSG_ZEROCOPY copied after all: the socket does not heed it",
+        advice: "Set SO_ZEROCOPY on the socket first; without it the flag is ignored.",
+        applies: sends_elsewhere,
+    },
+    Reason {
+        note: Note::CopyingSplice,
+        title: "splice or sendfile copied after all: the source gives no pages",
+        advice: "A source that was opened with O_DIRECT, or is no regular file, is read into new pages first. Without O_DIRECT, \
+                 pages of the page cache are passed by reference.",
+        applies: |_| true,
+    },
+    Reason {
+        note: Note::FellBack,
+        title: "splice or sendfile copied after all: the sink takes no pages",
+        advice: "The pages could not be passed by reference: TCP and unix stream sockets, and pipes, can take them.",
+        applies: |flow| is_in_kernel(flow),
+    },
+    Reason {
+        note: Note::IntoFile,
+        title: "sendfile or splice copied after all: a file takes no pages",
+        advice: "Both files are on a file system that shares extents: copy_file_range(2), or ioctl FICLONE, need not copy.",
+        applies: could_share,
+    },
+    Reason {
+        note: Note::NotReflinked,
+        title: "copy_file_range copied after all: no extents were shared",
+        advice: "This file system shares extents of whole blocks: offsets and lengths must be multiples of its block size, and \
+                 both files of the same kind (no swap file, both with checksums or none).",
+        applies: could_share,
+    },
+];
+
+pub(super) fn find(snapshot: &Snapshot) -> Vec<Finding> {
+    snapshot.flows.iter().filter_map(of_flow).collect()
+}
+
+fn of_flow(flow: &Flow) -> Option<Finding> {
+    let sends = flow.method.ends_with("send(MSG_ZEROCOPY)") && !relay::is_relay(flow);
+    if !(sends || is_in_kernel(flow)) || [&flow.source, &flow.sink].into_iter().any(is_tls) {
+        return None;
+    }
+    let copied = REASONS.iter().filter(|reason| (reason.applies)(flow)).filter_map(|reason| {
+        let (bytes, evidence) = copied_for(flow, reason.note)?;
+        Some((reason, bytes, evidence))
+    });
+    let (reason, bytes, evidence) = copied.max_by_key(|(_, bytes, _)| *bytes)?;
+    let mut figures = vec![
+        Figure::new("payload", flow.payload_bytes, "bytes", flow.payload_evidence),
+        Figure::new("copied after all", bytes, "bytes", evidence),
+    ];
+    if let Some(zerocopy) = flow.zerocopy {
+        figures.push(Figure::new(
+            "sends that were not copied at once",
+            zerocopy.sends,
+            "calls",
+            Evidence::Measured,
+        ));
+        figures.push(Figure::new("reported as copied", zerocopy.copied, "calls", Evidence::Measured));
+    }
+    Some(Finding {
+        rule: "zero-copy-copied".to_owned(),
+        title: reason.title.to_owned(),
+        advice: reason.advice.to_owned(),
+        applies_to: AppliesTo::flow(flow),
+        figures,
+        saving: Saving::new(bytes, 0),
+    })
+}
+
+fn is_in_kernel(flow: &Flow) -> bool {
+    matches!(flow.method.as_str(), "sendfile" | "splice" | "copy_file_range")
+}
+
+fn is_tls(end: &FlowEnd) -> bool {
+    end.address.as_deref().is_some_and(|address| address.contains("+tls"))
+}
+
+/// Bytes that the CPU copied for that reason, as far as they are known; `None` if there are none.
+fn copied_for(flow: &Flow, note: Note) -> Option<(u64, Evidence)> {
+    let steps = flow.copies.iter().filter(|copy| copy.mover == Some(Mover::Cpu));
+    let known = steps.filter(|copy| copy.note.as_deref() == Some(note.text()));
+    let sum = known.filter_map(|copy| Some((copy.bytes?, copy.evidence)));
+    sum.reduce(|(bytes, evidence), (more, other)| (bytes.saturating_add(more), evidence.max(other)))
+        .filter(|(bytes, _)| *bytes > 0)
+}
+
+/// Whether it is known that the packets leave this machine, as far as addresses tell.
+fn sends_elsewhere(flow: &Flow) -> bool {
+    let ends = flow.sink.address.as_deref().and_then(|address| address.split_once(" → "));
+    let Some((local, remote)) = ends else { return false };
+    let local = local.rsplit(' ').next().and_then(|local| local.parse::<SocketAddr>().ok());
+    let (Some(local), Ok(remote)) = (local, remote.parse::<SocketAddr>()) else { return false };
+    let [local, remote] = [local, remote].map(|end| end.ip().to_canonical());
+    !remote.is_loopback() && local != remote
+}
+
+/// Whether both are files of one file system that shares extents (`remap_file_range` of fs/xfs, fs/btrfs, fs/bcachefs).
+fn could_share(flow: &Flow) -> bool {
+    let files = [&flow.source, &flow.sink].map(|end| (end.kind == EndpointKind::File).then_some(end));
+    let [Some(source), Some(sink)] = files else { return false };
+    let shares = |end: &FlowEnd| matches!(end.file_system.as_deref(), Some("xfs" | "btrfs" | "bcachefs"));
+    let device = |end: &FlowEnd| Some(end.id.as_deref()?.rsplit_once(':')?.0.to_owned());
+    shares(source) && shares(sink) && device(source).is_some() && device(source) == device(sink)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{export::samples, model::snapshot::Zerocopy};
+
+    fn flow(method: &str, note: Note, sink: Option<&str>) -> Flow {
+        let mut flow = Flow { method: method.to_owned(), ..samples::relay_flow() };
+        flow.copies.truncate(2);
+        flow.copies[1].note = Some(note.text().to_owned());
+        match sink {
+            Some(address) => flow.sink.address = Some(address.to_owned()),
+            None => flow.sink = samples::file("/srv/copy"),
+        }
+        flow
+    }
+
+    const ELSEWHERE: &str = "tcp 10.0.0.1:80 → 10.0.0.2:4242";
+
+    #[test]
+    fn msg_zerocopy_to_another_machine() {
+        let zerocopy = Zerocopy { sends: 10, copied: 9, by_reference: 1, not_reported: 0 };
+        let flow = Flow {
+            zerocopy: Some(zerocopy),
+            ..flow("send(MSG_ZEROCOPY)", Note::ReportedCopied, Some(ELSEWHERE))
+        };
+        let finding = of_flow(&flow).unwrap();
+        assert_eq!(finding.saving, Saving::new(256 << 20, 0));
+        assert!(finding.figures.iter().any(|figure| figure.value == Some(9)));
+    }
+
+    #[test]
+    fn loopback_is_left_to_its_note() {
+        for address in [
+            "tcp 127.0.0.1:80 → 127.0.0.1:4242",
+            "tcp [::1]:80 → [::1]:4242",
+            "tcp 10.0.0.1:80 → 10.0.0.1:4242",
+            "tcp [::ffff:127.0.0.1]:80 → [::ffff:127.0.0.1]:4242",
+            "udp 10.0.0.1:80 (unconnected)",
+            "tcp",
+        ] {
+            for note in [Note::ReportedCopied, Note::ZerocopyNotSet, Note::LoopbackCopies] {
+                assert_eq!(of_flow(&flow("send(MSG_ZEROCOPY)", note, Some(address))), None, "{address}");
+            }
+        }
+    }
+
+    #[test]
+    fn pages_that_could_not_be_passed() {
+        for note in [Note::CopyingSplice, Note::FellBack] {
+            assert!(of_flow(&flow("splice", note, Some(ELSEWHERE))).is_some(), "{note:?}");
+            assert_eq!(of_flow(&flow("splice", note, Some("tcp+tls 10.0.0.1:1 → 10.0.0.2:2"))), None);
+            assert_eq!(of_flow(&flow("read+write", note, Some(ELSEWHERE))), None, "that is a relay");
+        }
+    }
+
+    #[test]
+    fn copies_into_files_are_told_where_extents_could_be_shared() {
+        for (method, note) in [("copy_file_range", Note::NotReflinked), ("sendfile", Note::IntoFile)] {
+            let mut flow = flow(method, note, None);
+            assert_eq!(of_flow(&flow), None, "ext4 shares nothing");
+            flow.source.file_system = Some("xfs".to_owned());
+            flow.sink.file_system = Some("xfs".to_owned());
+            assert!(of_flow(&flow).is_some());
+            flow.sink.id = Some("254:1:1234".to_owned());
+            assert_eq!(of_flow(&flow), None, "another file system");
+        }
+    }
+
+    #[test]
+    fn nothing_copied_or_not_known_is_not_told() {
+        let mut unknown = flow("splice", Note::FellBack, Some(ELSEWHERE));
+        unknown.copies[1].bytes = None;
+        assert_eq!(of_flow(&unknown), None);
+        unknown.copies[1].bytes = Some(0);
+        assert_eq!(of_flow(&unknown), None);
+        unknown.copies[1].bytes = Some(1);
+        unknown.copies[1].mover = Some(Mover::None);
+        assert_eq!(of_flow(&unknown), None);
+    }
+}
