@@ -116,13 +116,13 @@ fn views_of(name: &str, document: &Document) {
     for size in SIZES {
         let mut state = state(document);
         let mut all = String::new();
-        for view in 0..VIEWS.len() {
-            state.handle(Action::View(view));
+        for (number, view) in VIEWS.iter().enumerate() {
+            state.handle(Action::View(number));
             all += &picture(&mut state, size);
             let before = state.opened;
             state.handle(Action::Open);
             if state.opened != before {
-                all += &format!("──── {} opened ────\n", VIEWS[view].title);
+                all += &format!("──── {} opened ────\n", view.title);
                 all += &picture(&mut state, size);
                 state.handle(Action::Close);
             }

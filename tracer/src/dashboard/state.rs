@@ -211,9 +211,9 @@ impl State {
 
     fn move_to(&mut self, to: Move) {
         let height = self.drawn.height;
-        for top in
-            [self.help.as_mut(), self.opened.as_mut().map(|opened| &mut opened.top)].into_iter().flatten()
-        {
+        // Help lies in front of what is open, and that in front of the list.
+        let top = self.help.as_mut().or(self.opened.as_mut().map(|opened| &mut opened.top));
+        if let Some(top) = top {
             let page = isize::try_from(height.max(1)).unwrap_or(1);
             let last = self.drawn.lines.saturating_sub(height);
             *top = match to {

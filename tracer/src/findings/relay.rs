@@ -33,8 +33,9 @@ fn of_flow(flow: &Flow) -> Option<Finding> {
         return None;
     }
     let way = way(flow.source.kind, flow.sink.kind)?;
-    let into = copied(flow, |from, to| from != Place::Device && to == Place::User)?;
-    let out = copied(flow, |from, _| from == Place::User)?;
+    // What moves inside the program (process_vm_readv) is neither in nor out.
+    let into = copied(flow, |from, to| !matches!(from, Place::Device | Place::User) && to == Place::User)?;
+    let out = copied(flow, |from, to| from == Place::User && to != Place::User)?;
     if into == 0 {
         return None;
     }
