@@ -14,6 +14,7 @@ pub mod gate;
 pub mod namesake;
 pub mod process;
 pub mod scenario;
+pub mod screen;
 pub mod strace;
 pub mod tracer;
 pub mod types;

@@ -13,6 +13,7 @@ macro_rules! workload {
 mod aio;
 mod bad_input;
 mod copies;
+mod dashboard;
 mod descriptors;
 mod dma;
 mod endpoints;

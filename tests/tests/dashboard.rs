@@ -1,0 +1,178 @@
+//! The dashboard, in a terminal, on a program that runs: keys are pressed, and the screen is read.
+
+use std::{fs, process::Command};
+
+use anyhow::{Context as _, Result, ensure};
+use rustix::process::Signal;
+use zc_trace_tests::{
+    document::Document,
+    process::{Process, STEP, wait_until},
+    scenario::{Outcome, Scenario, require_program, require_root, scenario},
+    screen::Screen,
+    tracer,
+};
+
+/// A dd that copies until it is ended.
+fn dd(scenario: &Scenario) -> Result<Process> {
+    require_root()?;
+    let mut command = Command::new(require_program("dd")?);
+    command.args(["if=/dev/zero", "of=/dev/null", "bs=64K", "status=none"]);
+    scenario.spawn(&mut command)
+}
+
+/// Opens the dashboard on a process, with the terminal's settings noted before.
+fn open(scenario: &Scenario, process: &Process, options: &str) -> Result<Screen> {
+    let screen = Screen::open(scenario, 100, 30)?;
+    screen.line(scenario, "stty -g > before")?;
+    let zc_trace = tracer::binary()?;
+    let command = format!(
+        "{} -p {} {options}; echo exit $?; stty -g > after; echo compared",
+        zc_trace.display(),
+        process.pid()
+    );
+    screen.line(scenario, &command)?;
+    screen.wait_for(scenario, "copy amplification")?;
+    Ok(screen)
+}
+
+/// Waits for the shell, and looks whether the terminal is as it was.
+fn is_as_before(scenario: &Scenario, screen: &Screen, code: u8) -> Result<()> {
+    let text = screen.wait_for(scenario, "compared")?;
+    ensure!(text.contains(&format!("exit {code}")), "another exit code: {text}");
+    ensure!(!text.contains("copy amplification"), "the dashboard is still on the screen: {text}");
+    let settings = |name: &str| fs::read_to_string(scenario.path(name));
+    ensure!(settings("before")? == settings("after")?, "the terminal has other settings than before");
+    Ok(())
+}
+
+#[test]
+fn views_and_keys() -> Outcome {
+    scenario("dashboard/views and keys", |s| {
+        let process = dd(s)?;
+        let screen = open(s, &process, "")?;
+        screen.wait_for(s, "/dev/zero")?;
+        screen.press(s, &["2"])?;
+        screen.wait_for(s, "COPIES/B")?;
+        screen.press(s, &["Enter"])?;
+        screen.wait_for(s, "The way of the bytes")?;
+        screen.press(s, &["Escape"])?;
+        screen.wait_for(s, "COPIES/B")?;
+        screen.press(s, &["3"])?;
+        screen.wait_for(s, "NUMBER")?;
+        screen.press(s, &["Down", "Enter"])?;
+        screen.wait_for(s, "As it was")?;
+        screen.press(s, &["4"])?;
+        screen.wait_for(s, "p99")?;
+        screen.press(s, &["Enter"])?;
+        screen.wait_for(s, "Latency over time")?;
+        screen.press(s, &["?"])?;
+        screen.wait_for(s, "this help")?;
+        screen.press(s, &["Escape"])?;
+        screen.wait_without("this help")?;
+        screen.press(s, &["5"])?;
+        screen.wait_for(s, &process.pid().to_string())?;
+        screen.press(s, &["7"])?;
+        screen.wait_for(s, "OPENINGS")?;
+        screen.press(s, &["/"])?;
+        screen.type_in(s, "path=/nowhere")?;
+        screen.press(s, &["Enter"])?;
+        screen.wait_for(s, "Nothing matches the filter")?;
+        screen.press(s, &["/", "C-u"])?;
+        screen.type_in(s, "bytes>=many")?;
+        screen.press(s, &["Enter"])?;
+        screen.wait_for(s, "is not a size")?;
+        screen.press(s, &["Escape"])?;
+        screen.wait_without("is not a size")?;
+        screen.press(s, &["Escape"])?;
+        screen.wait_for(s, "/dev/null")?;
+        screen.press(s, &["p"])?;
+        screen.wait_for(s, "PAUSED")?;
+        screen.press(s, &["p"])?;
+        screen.wait_without("PAUSED")?;
+        screen.press(s, &["q"])?;
+        is_as_before(s, &screen, 0)?;
+        ensure!(!process.has_ended()?, "the target has ended");
+        Ok(())
+    })
+}
+
+#[test]
+fn files_are_written() -> Outcome {
+    scenario("dashboard/files", |s| {
+        let process = dd(s)?;
+        let screen = open(s, &process, "")?;
+        screen.press(s, &["J"])?;
+        screen.wait_for(s, "wrote zc-trace-")?;
+        screen.press(s, &["w"])?;
+        screen.wait_for(s, "w ends it")?;
+        screen.press(s, &["w"])?;
+        screen.wait_for(s, "ended the trace file")?;
+        screen.press(s, &["q"])?;
+        is_as_before(s, &screen, 0)?;
+        let json = Screen::files(s.folder(), "json")?;
+        let document = Document::read(json.first().context("no document")?)?;
+        document.is_coherent()?;
+        ensure!(document.number("totals.calls")? > 0, "a document without calls");
+        let ndjson = Screen::files(s.folder(), "ndjson")?;
+        let lines = fs::read_to_string(ndjson.first().context("no lines")?)?;
+        let types: Vec<&str> = lines
+            .lines()
+            .filter_map(|line| line.strip_prefix("{\"type\":\""))
+            .filter_map(|line| line.split('"').next())
+            .collect();
+        ensure!(types.len() == lines.lines().count(), "a line without a type");
+        ensure!(types.first() == Some(&"header") && types.last() == Some(&"summary"), "{types:?}");
+        ensure!(types.contains(&"operation"), "no operation among the lines");
+        Ok(())
+    })
+}
+
+#[test]
+fn the_end_of_the_target_is_announced() -> Outcome {
+    scenario("dashboard/end of the target", |s| {
+        let process = dd(s)?;
+        let screen = open(s, &process, "")?;
+        process.signal(Signal::TERM)?;
+        screen.wait_for(s, "ENDED after")?;
+        screen.press(s, &["2"])?;
+        screen.wait_for(s, "/dev/zero")?;
+        screen.press(s, &["C-c"])?;
+        is_as_before(s, &screen, 0)
+    })
+}
+
+#[test]
+fn a_signal_gives_the_terminal_back() -> Outcome {
+    scenario("dashboard/signal", |s| {
+        let process = dd(s)?;
+        let screen = open(s, &process, "")?;
+        let option = format!("-p {}", process.pid());
+        let found = Command::new("pgrep").args(["-n", "-f", &format!("zc-trace {option}")]).output()?;
+        let pid: i32 = String::from_utf8(found.stdout)?.trim().parse().context("pgrep finds no zc-trace")?;
+        let pid = rustix::process::Pid::from_raw(pid).context("no pid")?;
+        rustix::process::kill_process(pid, Signal::TERM)?;
+        is_as_before(s, &screen, 0)
+    })
+}
+
+#[test]
+fn any_size_and_back_again() -> Outcome {
+    scenario("dashboard/sizes and suspend", |s| {
+        let process = dd(s)?;
+        let screen = open(s, &process, "--colors none")?;
+        for (columns, rows) in [(60, 20), (30, 5), (200, 50)] {
+            screen.resize(s, columns, rows)?;
+            let text = if columns < 40 { "too small" } else { "CPU-copied" };
+            screen.wait_for(s, text)?;
+        }
+        screen.press(s, &["C-z"])?;
+        screen.wait_for(s, "Stopped")?;
+        let before = Screen::files(s.folder(), "json")?.len();
+        screen.line(s, "fg")?;
+        screen.wait_for(s, "CPU-copied")?;
+        screen.press(s, &["q"])?;
+        wait_until(STEP, "the shell", || Ok(!screen.text()?.contains("CPU-copied")))?;
+        ensure!(Screen::files(s.folder(), "json")?.len() == before, "a file that nobody asked for");
+        Ok(())
+    })
+}
