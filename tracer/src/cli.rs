@@ -27,7 +27,8 @@ pub struct Cli {
 
 const AFTER_HELP: &str = "\
 Examples:
-  sudo zc-trace -p 1234                      watch a running process; Ctrl-C ends with a report
+  sudo zc-trace -p 1234                      watch a running process on the dashboard; ? lists its keys
+  sudo zc-trace -p 1234 --summary            the same as lines of text; Ctrl-C ends with a report
   sudo zc-trace -p 1234 -d 10 --json t.json  ten seconds, and the whole trace as JSON
   sudo zc-trace -- dd if=/etc/passwd of=/dev/null
                                              trace a command from its first instruction
@@ -63,12 +64,18 @@ pub struct TraceArgs {
     /// End after this many seconds (a command then gets SIGTERM, and SIGKILL 3 s later)
     #[arg(short, long, value_name = "SECONDS")]
     pub duration: Option<f64>,
-    /// Seconds between live lines [default: 1; with a command no lines]
+    /// Seconds between pictures of the dashboard [default: 0.5] or live lines [default: 1; with a command no lines]
     #[arg(short, long, value_name = "SECONDS")]
     pub interval: Option<f64>,
-    /// Live lines and a report, also on a terminal
+    /// Live lines and a report instead of the dashboard
     #[arg(long)]
     pub summary: bool,
+    /// Colours of the dashboard
+    #[arg(long, value_enum, default_value_t, value_name = "COLORS")]
+    pub colors: Colors,
+    /// Draw the dashboard with ASCII characters only
+    #[arg(long)]
+    pub ascii: bool,
     /// Write the whole trace as one JSON document when it ends; - for standard output
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
@@ -78,7 +85,7 @@ pub struct TraceArgs {
     /// Show and stream only what is like this (terms below); totals and --json stay whole
     #[arg(long, value_name = "EXPR")]
     pub filter: Option<String>,
-    /// No live lines and no report
+    /// No dashboard, no live lines and no report
     #[arg(short, long)]
     pub quiet: bool,
     /// Size of the ring buffer between kernel and daemon, in bytes or with K, M, G: a power of two
@@ -93,6 +100,20 @@ pub struct TraceArgs {
     /// Run this command and trace it from its first instruction
     #[arg(last = true, value_name = "COMMAND")]
     pub command: Vec<OsString>,
+}
+
+/// Which colours the dashboard has.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, clap::ValueEnum)]
+pub enum Colors {
+    /// Those that fit the terminal; none with NO_COLOR
+    #[default]
+    Auto,
+    /// For a dark background
+    Dark,
+    /// For a light background
+    Light,
+    /// None
+    None,
 }
 
 /// The kernel's types, and what is made of them.

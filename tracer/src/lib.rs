@@ -3,6 +3,7 @@
 //! Data flows one way: kernel hooks → ring buffer → probe → model → view and export.
 
 pub mod cli;
+mod dashboard;
 pub mod demo;
 pub mod demonstration;
 pub mod doctor;
@@ -26,3 +27,4 @@ pub mod size;
 mod spawn;
 mod target;
 pub mod view;
+mod watching;

@@ -1,9 +1,9 @@
 //! The room in which the model lives: batches of events come in through a bounded channel; lines of text and of JSON go
 //! out. Nothing goes back to the probe.
 
-use std::{collections::HashMap, time::Duration};
+use std::time::Duration;
 
-use tokio::sync::mpsc::Receiver;
+use tokio::sync::{mpsc::Receiver, oneshot};
 
 use crate::{
     export::{
@@ -14,9 +14,9 @@ use crate::{
     filter::Filter,
     model::{
         Model,
-        endpoint::Endpoint,
-        event::{Event, Serial},
-        snapshot::{FlowEnd, Totals},
+        event::Event,
+        recent::RecentTransfer,
+        snapshot::{Snapshot, Totals},
     },
     view::live::Live,
 };
@@ -30,13 +30,24 @@ pub(crate) enum Message {
         /// Since tracing began.
         elapsed: Duration,
     },
+    /// The dashboard wants to know where things stand.
+    Look(oneshot::Sender<Box<Look>>),
+    /// From now on lines go to this stream, or to none; the one before is handed back.
+    Stream(Option<LineStream>, oneshot::Sender<Option<LineStream>>),
+}
+
+/// Where things stand.
+pub(crate) struct Look {
+    /// What is known.
+    pub(crate) snapshot: Snapshot,
+    /// The last transfers, newest first.
+    pub(crate) transfers: Vec<RecentTransfer>,
 }
 
 /// The model with the exporters that follow it live.
 pub(crate) struct Room {
     model: Model,
     stream: Option<LineStream>,
-    ends: HashMap<Serial, FlowEnd>,
     filter: Filter,
     live: Option<LiveLines>,
     failure: Option<OutputError>,
@@ -72,7 +83,7 @@ impl Room {
         filter: Filter,
         live: Option<LiveLines>,
     ) -> Self {
-        Self { model, stream, ends: HashMap::new(), filter, live, failure: None }
+        Self { model, stream, filter, live, failure: None }
     }
 
     /// Takes messages until the sender is gone. Blocks; meant for a thread of its own.
@@ -81,36 +92,36 @@ impl Room {
             match message {
                 Message::Events(events) => self.take(events),
                 Message::Tick { elapsed } => self.tick(elapsed),
+                // Whoever asked may be gone.
+                Message::Look(reply) => {
+                    let transfers = self.model.recent_transfers(usize::MAX);
+                    let _ = reply.send(Box::new(Look { snapshot: self.model.snapshot(), transfers }));
+                }
+                Message::Stream(stream, reply) => {
+                    self.model.record_transfers(stream.is_some());
+                    let _ = reply.send(std::mem::replace(&mut self.stream, stream));
+                }
             }
         }
         Finished { model: self.model, stream: self.stream, failure: self.failure }
     }
 
     fn take(&mut self, events: Vec<Event>) {
-        if self.stream.is_some() {
-            self.stream_operations(&events);
+        if self.stream.is_none() {
+            return self.model.apply(events);
         }
-        self.model.apply(events);
+        for event in events {
+            if let Event::Operation(operation) = &event {
+                let line = OperationLine::new(operation, |serial| self.model.end_of(serial));
+                if self.filter.matches_operation(&line) {
+                    self.write(&Line::Operation(line));
+                }
+            }
+            self.model.apply([event]);
+        }
         for transfer in self.model.take_transfers() {
             if self.filter.matches_transfer(&transfer) {
                 self.write(&Line::Transfer(transfer));
-            }
-        }
-    }
-
-    fn stream_operations(&mut self, events: &[Event]) {
-        for event in events {
-            match event {
-                Event::Endpoint(serial, endpoint) => {
-                    self.ends.insert(*serial, flow_end(endpoint));
-                }
-                Event::Operation(operation) => {
-                    let line = OperationLine::new(operation, |serial| self.ends.get(&serial).cloned());
-                    if self.filter.matches_operation(&line) {
-                        self.write(&Line::Operation(line));
-                    }
-                }
-                _ => {}
             }
         }
     }
@@ -146,10 +157,6 @@ impl Room {
             self.failure.get_or_insert(error);
         }
     }
-}
-
-fn flow_end(endpoint: &Endpoint) -> FlowEnd {
-    FlowEnd::from(endpoint)
 }
 
 fn nanoseconds(duration: Duration) -> u64 {

@@ -1,9 +1,14 @@
 //! From the command line to what is to be done: checked, with one clear sentence for what cannot be.
 
-use std::{ffi::OsString, path::PathBuf, time::Duration};
+use std::{
+    ffi::OsString,
+    io::IsTerminal,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use crate::{
-    cli::TraceArgs,
+    cli::{Colors, TraceArgs},
     error::{Failure, Fatal},
     filter::{Filter, FilterError},
     probe::Source,
@@ -17,6 +22,17 @@ pub enum Subject {
     Processes(Vec<u32>),
     /// A command to start.
     Command(Vec<OsString>),
+}
+
+/// How the dashboard looks, where the terminal does not decide.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Looks {
+    /// Colours.
+    pub colors: Colors,
+    /// Whether to draw with ASCII characters only.
+    pub ascii: bool,
+    /// Between pictures.
+    pub interval: Duration,
 }
 
 /// A trace to be made.
@@ -38,6 +54,8 @@ pub struct Plan {
     pub filter: Filter,
     /// No report.
     pub quiet: bool,
+    /// The dashboard, if there is to be one, and how it looks.
+    pub dashboard: Option<Looks>,
     /// Ring buffer, bytes.
     pub ring_bytes: u32,
     /// Diagnostics of the kernel programs.
@@ -54,17 +72,27 @@ impl Plan {
     pub fn new(args: TraceArgs) -> Result<Self, Fatal> {
         let subject = subject(args.pids, args.command)?;
         // A command's own output is not interrupted unless that is asked for.
-        let default_interval = matches!(subject, Subject::Processes(_)).then_some(1.0);
+        let running = matches!(subject, Subject::Processes(_));
+        let default_interval = running.then_some(1.0);
+        let given_interval = interval(args.interval, false)?;
+        let wants_text = args.summary || args.quiet || [&args.json, &args.ndjson].into_iter().any(is_stdout);
+        let dashboard = (running && !wants_text && on_terminal()).then(|| Looks {
+            colors: args.colors,
+            ascii: args.ascii,
+            interval: given_interval.unwrap_or(REFRESH),
+        });
         check_outputs(args.json.as_ref(), args.ndjson.as_ref())?;
         Ok(Self {
             subject,
             follow: args.follow,
             duration: args.duration.map(|seconds| positive("--duration", seconds)).transpose()?,
-            interval: interval(args.interval.or(default_interval), args.quiet)?,
+            interval: interval(args.interval.or(default_interval), args.quiet)?
+                .filter(|_| dashboard.is_none()),
             json: args.json,
             ndjson: args.ndjson,
             filter: filter(args.filter.as_deref())?,
             quiet: args.quiet,
+            dashboard,
             ring_bytes: ring_bytes(&args.ring_size)?,
             debug_ebpf: args.debug_ebpf,
             source: args.kernel.source(),
@@ -84,6 +112,7 @@ impl Plan {
             ndjson: None,
             filter: Filter::default(),
             quiet: true,
+            dashboard: None,
             ring_bytes: DEFAULT_RING_BYTES,
             debug_ebpf: false,
             source,
@@ -93,6 +122,19 @@ impl Plan {
 
 /// What `--ring-size` says when it is not given.
 const DEFAULT_RING_BYTES: u32 = 4 << 20;
+
+/// Between pictures of the dashboard, where nothing else is asked for.
+const REFRESH: Duration = Duration::from_millis(500);
+
+fn is_stdout(path: &Option<PathBuf>) -> bool {
+    path.as_deref() == Some(Path::new("-"))
+}
+
+/// Whether there is somebody who sees, and keys to press, on a terminal that can do more than a typewriter.
+fn on_terminal() -> bool {
+    let able = std::env::var_os("TERM").is_some_and(|term| !term.is_empty() && term != "dumb");
+    able && std::io::stdin().is_terminal() && std::io::stdout().is_terminal()
+}
 
 fn usage(what: impl Into<String>, hint: impl Into<String>) -> Fatal {
     Fatal::new(Failure::Usage, what, hint)

@@ -30,11 +30,15 @@ use crate::{
     signals::{Interrupted, Signals},
     spawn, target,
     view::{live::Live, report, style::Style},
+    watching::{self, Watching},
 };
 
 /// Batches of events that may wait for the model: bounded, so that a slow model makes the reader wait, and a full ring
 /// buffer folds in the kernel, where nothing is lost.
 const WAITING_BATCHES: usize = 64;
+
+/// Transfers that the dashboard lists.
+const RECENT_TRANSFERS: usize = 1_000;
 
 /// What a trace came to.
 pub struct Traced {
@@ -84,9 +88,11 @@ pub fn run(plan: Plan) -> anyhow::Result<u8> {
     // Known before anything is traced, as with the files.
     let text = (!plan.quiet).then(|| TextOutput::prepare(stream_of_text)).transpose();
     let text = text.map_err(|error| cannot_write(&error))?;
+    let watched = plan.dashboard.is_some();
     let filter = plan.filter.clone();
     let (traced, stream, mut failure) = trace(plan, outputs.ndjson, stream_of_text)?;
-    if let Some(mut text) = text
+    // Who has watched it has seen it.
+    if let Some(mut text) = text.filter(|_| !watched)
         && let Err(error) = text.write(&report::report(&traced.document, &filter, style(stream_of_text)))
     {
         failure.get_or_insert(error);
@@ -205,6 +211,7 @@ async fn trace_on_runtime(
         Model::new(ModelConfig {
             sources,
             record_transfers: stream.is_some(),
+            most_recent_transfers: if plan.dashboard.is_some() { RECENT_TRANSFERS } else { 0 },
             traces_requests,
             ..ModelConfig::default()
         }),
@@ -216,11 +223,20 @@ async fn trace_on_runtime(
     let room = spawn_blocking(move || room.run(receiver));
     sender.send(Message::Events(first)).await.ok();
     let (stop, stopped) = tokio::sync::watch::channel(false);
+    let watching = plan.dashboard.map(|looks| {
+        let recording = plan.ndjson.as_deref();
+        let state = watching::first_state(looks, &document.target, &plan.filter, recording);
+        Watching::start(state, &document, sender.clone(), stop.clone(), began)
+    });
     let pump = tokio::spawn(pump::run(probe, reader, sender, stopped, plan.interval, began));
-    let ending = tokio::spawn(ending::wait(Ending { child, duration: plan.duration, signals, stop }));
+    let ending =
+        tokio::spawn(ending::wait(Ending { child, duration: plan.duration, signals: signals.clone(), stop }));
 
     let Pumped { ended } = pump.await??;
     let exit_status = ending.await??;
+    if let Some(watching) = watching {
+        watching.until_left(signals, ended.duration_since(began)).await?;
+    }
     let Finished { model, stream, failure } = room.await?;
     document.snapshot = model.snapshot();
     document.findings = crate::findings::findings(&document.snapshot);

@@ -6,6 +6,7 @@ use super::{
     method::Origin,
     part::Parts,
     proof::Sample,
+    served::Served,
 };
 
 /// What one operation brought.
@@ -25,10 +26,12 @@ pub(crate) struct Deposit {
     pub(crate) stats: Option<Stats>,
     /// How it begins and ends, if that is known.
     pub(crate) sample: Sample,
+    /// The operation.
+    pub(crate) served: Served,
 }
 
 /// Number of a deposit, valid while something that rests refers to it.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Ord, PartialOrd)]
 pub(crate) struct DepositId(u32);
 
 /// All deposits that something refers to, and some that nothing does any more: whoever holds the references marks

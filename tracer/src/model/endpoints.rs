@@ -133,6 +133,11 @@ impl Endpoints {
         }
     }
 
+    /// How people see what a serial stands for, if that is known. Asking is no use that keeps it from being forgotten.
+    pub(crate) fn end_of(&self, serial: Serial) -> Option<FlowEnd> {
+        self.by_serial.get(&serial).map(|named| self.end(named.id))
+    }
+
     /// How people see it.
     pub(crate) fn end(&self, id: EndpointId) -> FlowEnd {
         let found = self.ends.get(id.0 as usize).or_else(|| self.ends.get(1)).cloned();

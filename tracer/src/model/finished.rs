@@ -30,20 +30,12 @@ impl Finished {
             self.dropped = self.dropped.saturating_add(1);
             return;
         }
-        self.transfers.push(Transfer {
-            pid: call.pid,
-            tid: call.tid,
-            time_ns: call.end_ns,
-            source: endpoints.end(key.source),
-            sink: endpoints.end(key.sink),
-            method: key.method.name().to_owned(),
-            payload_bytes: tally.payload_bytes(),
-            cpu_copied_bytes: tally.by_cpu().bytes,
-            dma_bytes: tally.by_dma().bytes,
-            transitions: tally.stats.transitions,
-            time_in_calls_ns: tally.stats.time_ns,
-            copies: tally.copies(),
-        });
+        self.transfers.push(shown([call.pid, call.tid], call.end_ns, key, tally, endpoints));
+    }
+
+    /// Keeps at most `most` from now on.
+    pub(crate) fn keep(&mut self, most: usize) {
+        self.most = most;
     }
 
     /// Hands them out.
@@ -54,5 +46,30 @@ impl Finished {
     /// How many found no room so far.
     pub(crate) fn dropped(&self) -> u64 {
         self.dropped
+    }
+}
+
+/// How people see a transfer of process and thread `ids` that finished at `time_ns`.
+pub(super) fn shown(
+    ids: [u32; 2],
+    time_ns: u64,
+    key: FlowKey,
+    tally: &Tally,
+    endpoints: &Endpoints,
+) -> Transfer {
+    let [pid, tid] = ids;
+    Transfer {
+        pid,
+        tid,
+        time_ns,
+        source: endpoints.end(key.source),
+        sink: endpoints.end(key.sink),
+        method: key.method.name().to_owned(),
+        payload_bytes: tally.payload_bytes(),
+        cpu_copied_bytes: tally.by_cpu().bytes,
+        dma_bytes: tally.by_dma().bytes,
+        transitions: tally.stats.transitions,
+        time_in_calls_ns: tally.stats.time_ns,
+        copies: tally.copies(),
     }
 }

@@ -22,7 +22,9 @@ use super::{
     pipes::{Pipes, Resting},
     proof::{Claim, Sample},
     provenance::{Memories, Provenance},
+    recent::{Legs, Recent},
     sent::Sender,
+    served::Served,
     sources::Sources,
     zerocopy::{Sends, Waiting},
 };
@@ -83,6 +85,8 @@ struct Share {
     /// Payload bytes of the operation that belong to the flow.
     bytes: u64,
     tally: Tally,
+    /// The operations that serve it; empty unless [`Recent`] keeps any.
+    legs: Legs,
 }
 
 /// The flows, and all that is remembered to join operations to them.
@@ -92,6 +96,7 @@ pub(crate) struct Join {
     pub(crate) memories: Memories,
     pub(crate) flows: Flows,
     pub(crate) finished: Finished,
+    pub(crate) recent: Recent,
     /// All flows together, kept beside them so that totals are cheap.
     pub(crate) overall: Tally,
     /// Which hooks count copies.
@@ -112,12 +117,13 @@ pub(crate) struct Join {
 }
 
 impl Join {
-    pub(crate) fn new(limits: Limits, sources: Sources, finished: Finished) -> Self {
+    pub(crate) fn new(limits: Limits, sources: Sources, finished: Finished, recent: Recent) -> Self {
         Self {
             endpoints: Endpoints::new(limits.endpoints),
             memories: Memories::new(limits.pieces_per_process, limits.processes),
             flows: Flows::new(limits.flows),
             finished,
+            recent,
             overall: Tally::default(),
             sources,
             joined: false,
@@ -300,17 +306,17 @@ impl Join {
         if moved.received == 0 || room(&operation.buffers) == 0 {
             return;
         }
-        let deposit = self.deposit(flow, source.id, origin, moved, Sample::of(operation, moved.received));
+        let deposit = self.deposit(operation, flow, moved, origin, Sample::of(operation, moved.received));
         // What was only peeked at was delivered to nobody: sending it on delivers it by that write alone.
         self.memories.bring(pid, first_bytes(&operation.buffers, moved.received), deposit, peeked);
     }
 
     fn deposit(
         &mut self,
+        operation: &Operation,
         flow: FlowId,
-        source: EndpointId,
-        origin: Origin,
         moved: &Moved,
+        origin: Origin,
         sample: Sample,
     ) -> DepositId {
         if self.deposits.should_collect() {
@@ -318,12 +324,13 @@ impl Join {
         }
         self.deposits.insert(Deposit {
             flow,
-            source,
+            source: moved.path.source.id,
             origin,
             unsent: moved.payload,
             parts: moved.parts,
             stats: (moved.payload > 0).then_some(moved.stats),
             sample,
+            served: Served::of(operation, &moved.stats),
         })
     }
 
@@ -390,12 +397,14 @@ impl Join {
                 .map_or((EndpointId::USER, Origin::Memory), |deposit| (deposit.source, deposit.origin)),
         };
         let share = self.share(pid, source, sink, Method::Relay(origin, delivery), bytes);
-        if let Provenance::Brought(piece) = from
-            && !piece.sent
-        {
-            self.draw(piece.deposit, bytes, share);
-            self.joined = true;
-            self.memories.mark_sent(pid, range, piece);
+        match from {
+            Provenance::Brought(piece) if piece.sent => self.retrace(piece.deposit, share),
+            Provenance::Brought(piece) => {
+                self.draw(piece.deposit, bytes, share);
+                self.joined = true;
+                self.memories.mark_sent(pid, range, piece);
+            }
+            Provenance::Mapped(_) | Provenance::Own => {}
         }
     }
 
@@ -417,7 +426,9 @@ impl Join {
                 let Some((deposit, brought_from)) = known else { continue };
                 left = left.saturating_sub(found.bytes);
                 let share = self.share(pid, brought_from, sink.id, method, found.bytes);
-                if !found.duplicate {
+                if found.duplicate {
+                    self.retrace(deposit, share);
+                } else {
                     self.draw(deposit, found.bytes, share);
                 }
             }
@@ -433,7 +444,7 @@ impl Join {
             if source.pipe().is_some() {
                 resting.drain(..).for_each(|found| self.pipes.push(pipe, found));
             } else if moved.payload > 0 {
-                let deposit = Some(self.deposit(flow, source.id, Origin::Memory, moved, Sample::default()));
+                let deposit = Some(self.deposit(operation, flow, moved, Origin::Memory, Sample::default()));
                 self.pipes.push(pipe, Resting { bytes: moved.payload, deposit, duplicate: false });
             }
         }
@@ -462,9 +473,10 @@ impl Join {
         match self.shares.get_mut(self.shared) {
             Some(share) => {
                 share.tally.clear();
+                share.legs.clear();
                 (share.flow, share.bytes) = (flow, bytes);
             }
-            None => self.shares.push(Share { flow, bytes, tally: Tally::default() }),
+            None => self.shares.push(Share { flow, bytes, tally: Tally::default(), legs: Legs::default() }),
         }
         self.shared += 1;
         self.shared - 1
@@ -472,11 +484,15 @@ impl Join {
 
     /// Moves bytes that an operation brought, what was copied for them and, the first time, what it cost, from where
     /// they were booked to a share of the operation that sends them on.
-    fn draw(&mut self, deposit: DepositId, bytes: u64, share: usize) {
-        let Some(deposit) = self.deposits.get_mut(deposit) else { return };
+    fn draw(&mut self, id: DepositId, bytes: u64, share: usize) {
+        if bytes == 0 {
+            return;
+        }
+        let Some(deposit) = self.deposits.get_mut(id) else { return };
         let (Some(from), Some(share)) = (self.flows.tally(deposit.flow), self.shares.get_mut(share)) else {
             return;
         };
+        let mut leg = if self.recent.is_on() { share.legs.brought(id, &deposit.served) } else { None };
         let bytes = bytes.min(deposit.unsent);
         if bytes == 0 {
             return;
@@ -484,16 +500,31 @@ impl Join {
         deposit.parts.take(bytes, deposit.unsent, |part| {
             from.remove(&part);
             share.tally.put(&part);
+            if let Some(leg) = &mut leg {
+                leg.put(part);
+            }
         });
         if let Some(stats) = deposit.stats.take() {
             from.stats.subtract(&stats);
             share.tally.stats.add(&stats);
+            if let Some(leg) = leg {
+                leg.charge();
+            }
         }
         deposit.unsent -= bytes;
         from.payload = from.payload.saturating_sub(bytes.into());
         self.overall.payload = self.overall.payload.saturating_sub(bytes.into());
         if deposit.unsent == 0 {
             from.transfers = from.transfers.saturating_sub(1);
+        }
+    }
+
+    /// Bytes that were delivered before are delivered again: who brought them has a part in this transfer too.
+    fn retrace(&mut self, id: DepositId, share: usize) {
+        if self.recent.is_on()
+            && let (Some(deposit), Some(share)) = (self.deposits.get(id), self.shares.get_mut(share))
+        {
+            share.legs.brought(id, &deposit.served);
         }
     }
 
@@ -514,8 +545,10 @@ impl Join {
         let mut waiting = Vec::new();
         for (number, share) in shares.iter_mut().enumerate() {
             let tally = &mut share.tally;
+            let mut its_parts = Parts::default();
             parts.take(share.bytes, left, |part| {
                 tally.put(&part);
+                its_parts.push_part(part);
                 if numbers.is_some() && (part.step.from, part.step.to) == (Place::User, Place::Socket) {
                     waiting.push((share.flow, part));
                 }
@@ -539,6 +572,11 @@ impl Join {
             }
             if finished && let Some(key) = self.flows.key(share.flow) {
                 self.finished.push(&operation.call, key, tally, &self.endpoints);
+                if self.recent.is_on() {
+                    let served = Served::of(operation, &moved.stats);
+                    share.legs.finish(served, its_parts, main != Some(number));
+                    self.recent.push(&operation.call, key, tally, &mut share.legs);
+                }
             }
         }
         let Late { flushed, ended_ns, .. } = moved.late;

@@ -6,6 +6,8 @@
 pub mod endpoint;
 pub mod event;
 pub mod evidence;
+pub mod ideal;
+pub mod recent;
 pub mod snapshot;
 pub mod sources;
 
@@ -30,6 +32,7 @@ mod pipes;
 mod proof;
 mod provenance;
 mod sent;
+mod served;
 mod state;
 mod threads;
 mod traits;

@@ -221,6 +221,17 @@ impl Parts {
         }
     }
 
+    /// Adds one to the part of the same step, if there is such.
+    pub(super) fn add(&mut self, part: Part) {
+        match self.parts.iter_mut().flatten().find(|known| known.step == part.step) {
+            Some(known) => {
+                known.amount = known.amount.saturating_add(part.amount);
+                known.expected = known.expected.saturating_add(part.expected);
+            }
+            None => self.push_part(part),
+        }
+    }
+
     /// The parts, to be settled by what was counted.
     pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Part> {
         self.parts.iter_mut().flatten()

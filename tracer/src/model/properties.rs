@@ -17,7 +17,8 @@ use super::{
     },
     method::is_operation,
     part::Step,
-    snapshot::{DescriptorUse, Snapshot},
+    recent::RecentTransfer,
+    snapshot::{Copy, DescriptorUse, Snapshot},
     sources::Sources,
     testing,
 };
@@ -341,6 +342,7 @@ fn small() -> Model {
         sources: Sources::ALL,
         record_transfers: true,
         traces_requests: false,
+        most_recent_transfers: 4,
         most_waiting_transfers: 4,
         most_flows: 6,
         most_endpoints: 4,
@@ -452,6 +454,30 @@ fn check_document(snapshot: &Snapshot) {
     if snapshot.totals.cpu_copied_bytes.is_some() {
         let copied = snapshot.flows.iter().filter_map(|flow| flow.cpu_copied_bytes).fold(0, saturating);
         assert_eq!(Some(copied), snapshot.totals.cpu_copied_bytes);
+    }
+}
+
+/// The steps of a transfer make up its copies and mode switches.
+fn check_anatomy(model: &Model) {
+    let copied = |copies: &mut dyn Iterator<Item = &Copy>| {
+        let mut sums: BTreeMap<String, u64> = BTreeMap::new();
+        for Copy { from, to, mover, bytes, evidence, derived_bytes: _, note } in copies {
+            let Some(bytes) = bytes.filter(|bytes| *bytes > 0) else { continue };
+            let sum = sums.entry(format!("{from:?} {to:?} {mover:?} {evidence:?} {note:?}")).or_default();
+            *sum = sum.saturating_add(bytes);
+        }
+        sums
+    };
+    for RecentTransfer { number, transfer, steps, more_steps } in model.recent_transfers(usize::MAX) {
+        assert!(!steps.is_empty() && steps.len() <= 9);
+        if more_steps > 0 {
+            continue;
+        }
+        let own = steps.iter().filter(|step| !step.shared);
+        let transitions: u64 = own.map(|step| step.transitions).sum();
+        assert_eq!(transitions, transfer.transitions, "{number}: {transfer:?} {steps:?}");
+        let by_steps = copied(&mut steps.iter().flat_map(|step| &step.copies));
+        assert_eq!(by_steps, copied(&mut transfer.copies.iter()), "{number}: {transfer:?} {steps:?}");
     }
 }
 
@@ -628,7 +654,8 @@ fn perform(action: &Action, reckoning: &mut Reckoning) -> Event {
 }
 
 fn plausible_model() -> Model {
-    let mut model = Model::new(ModelConfig { record_transfers: true, ..ModelConfig::default() });
+    let config = ModelConfig { record_transfers: true, most_recent_transfers: 100, ..ModelConfig::default() };
+    let mut model = Model::new(config);
     for (serial, name) in (0u64..).zip(NAMES).skip(1) {
         let endpoint = match serial {
             1 | 2 => testing::file(serial, "ext4", Some(true)),
@@ -657,10 +684,12 @@ proptest! {
 
     #[test]
     fn any_sequence_adds_up(events in prop::collection::vec(event(), 0..60)) {
-        for mut model in [small(), Model::new(ModelConfig::default())] {
+        let roomy = ModelConfig { most_recent_transfers: 100, ..ModelConfig::default() };
+        for mut model in [small(), Model::new(roomy)] {
             model.apply(events.clone());
             check_sums(&model, &events);
             check_document(&model.snapshot());
+            check_anatomy(&model);
             check_descriptors(&model.snapshot(), &events);
             prop_assert!(model.take_transfers().len() <= 4);
         }
@@ -679,6 +708,7 @@ proptest! {
         pieces.snapshot();
         pieces.apply(second.to_vec());
         prop_assert_eq!(whole.snapshot(), pieces.snapshot());
+        prop_assert_eq!(whole.recent_transfers(9), pieces.recent_transfers(9));
         prop_assert_eq!(whole.take_transfers(), pieces.take_transfers());
     }
 
@@ -689,6 +719,7 @@ proptest! {
         let mut model = plausible_model();
         model.apply(events.clone());
         check_sums(&model, &events);
+        check_anatomy(&model);
         let snapshot = model.snapshot();
         check_document(&snapshot);
         prop_assert_eq!(ledger(&snapshot), reckoning.ledger());

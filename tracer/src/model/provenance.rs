@@ -239,6 +239,10 @@ mod tests {
             parts: Parts::default(),
             stats: None,
             sample: Sample::default(),
+            served: crate::model::served::Served::of(
+                &crate::model::testing::read(1, 0..1),
+                &crate::model::flow::Stats::default(),
+            ),
         };
         let mut deposits = Deposits::new();
         (0..count).map(|_| deposits.insert(deposit)).collect()

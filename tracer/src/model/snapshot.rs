@@ -275,7 +275,7 @@ pub struct Latency {
 }
 
 /// One end of a flow.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 pub struct FlowEnd {
     /// What it is.
     pub kind: EndpointKind,

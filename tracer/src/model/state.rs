@@ -5,14 +5,15 @@ use std::collections::HashSet;
 use super::{
     calls::{self, Calls},
     descriptors::{self, Descriptors},
-    event::{Call, CallKind, Counters, Event, Losses, Operation, Tid},
+    event::{Call, CallKind, Counters, Event, Losses, Operation, Serial, Tid},
     evidence::Evidence,
     faults::Faults,
     finished::Finished,
     flow::{Sum, transitions},
     join::{Join, Limits},
     method::is_operation,
-    snapshot::{self, InFlight, InFlightCall, KernelAccounts, Snapshot, Totals, Transfer},
+    recent::{Recent, RecentTransfer},
+    snapshot::{self, FlowEnd, InFlight, InFlightCall, KernelAccounts, Snapshot, Totals, Transfer},
     sources::Sources,
     threads::Threads,
 };
@@ -26,6 +27,8 @@ pub struct ModelConfig {
     pub record_transfers: bool,
     /// Most transfers that wait to be taken; further ones are dropped and counted.
     pub most_waiting_transfers: usize,
+    /// Most finished transfers that [`Model::recent_transfers`] remembers; 0 for none.
+    pub most_recent_transfers: usize,
     /// Whether requests of io_uring come as operations: else what they move is not known.
     pub traces_requests: bool,
     /// Most flows that are told apart; the rest is one flow per method, with pid 0.
@@ -49,6 +52,7 @@ impl Default for ModelConfig {
         Self {
             sources: Sources::NONE,
             record_transfers: false,
+            most_recent_transfers: 0,
             traces_requests: true,
             most_waiting_transfers: 65_536,
             most_flows: 100_000,
@@ -70,6 +74,7 @@ const MOST_IN_FLIGHT: usize = 4096;
 #[derive(Debug)]
 pub struct Model {
     join: Join,
+    most_waiting_transfers: usize,
     /// Whether requests to block devices are traced.
     sees_requests: bool,
     /// Whether DMA through bounce buffers is.
@@ -101,7 +106,13 @@ impl Model {
         };
         let waiting = if config.record_transfers { config.most_waiting_transfers } else { 0 };
         Self {
-            join: Join::new(limits, config.sources, Finished::new(waiting)),
+            join: Join::new(
+                limits,
+                config.sources,
+                Finished::new(waiting),
+                Recent::new(config.most_recent_transfers),
+            ),
+            most_waiting_transfers: config.most_waiting_transfers,
             sees_requests: config.sources.block,
             sees_bounces: config.sources.bounces,
             calls: Calls::default(),
@@ -249,6 +260,16 @@ impl Model {
         }
     }
 
+    /// Whether transfers are kept for [`Self::take_transfers`] from now on.
+    pub fn record_transfers(&mut self, wanted: bool) {
+        self.join.finished.keep(if wanted { self.most_waiting_transfers } else { 0 });
+    }
+
+    /// How people see the endpoint that a serial stands for, if it is known.
+    pub fn end_of(&self, serial: Serial) -> Option<FlowEnd> {
+        self.join.endpoints.end_of(serial)
+    }
+
     /// The transfers that finished since they were last taken, if [`ModelConfig::record_transfers`]. What was read and
     /// not sent on, or spliced into a pipe and not out of it, has not finished.
     pub fn take_transfers(&mut self) -> Vec<Transfer> {
@@ -258,6 +279,12 @@ impl Model {
     /// How many transfers found no room because they were not taken in time.
     pub fn dropped_transfers(&self) -> u64 {
         self.join.finished.dropped()
+    }
+
+    /// The last finished transfers with the operations that served them, newest first: at most `most`, and as many as
+    /// [`ModelConfig::most_recent_transfers`] says. What is reported of a transfer later (MSG_ZEROCOPY) is not in it.
+    pub fn recent_transfers(&self, most: usize) -> Vec<RecentTransfer> {
+        self.join.recent.shown(most, &self.join.endpoints)
     }
 
     /// What devices moved in no flow: as requests tell, or else as far as the kernel's accounts do.

@@ -156,7 +156,12 @@ pub(crate) const OTHER_PIPE: u64 = 6;
 
 /// A model that records transfers and knows some endpoints.
 pub(crate) fn model() -> Model {
-    let mut model = Model::new(ModelConfig { record_transfers: true, ..ModelConfig::default() });
+    model_with(ModelConfig { record_transfers: true, ..ModelConfig::default() })
+}
+
+/// The same of another configuration.
+pub(crate) fn model_with(config: ModelConfig) -> Model {
+    let mut model = Model::new(config);
     let endpoints = [
         (FILE, file(1, "ext4", Some(true))),
         (SOCKET, loopback(2)),

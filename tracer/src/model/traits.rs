@@ -140,6 +140,15 @@ fn plain(kind: EndpointKind, file_system: Option<&str>) -> bool {
     }
 }
 
+/// Whether `copy_file_range` within a file system of this name may share extents, or be done by a server, so that it is not
+/// known what is copied.
+pub(crate) fn may_share_extents(file_system: Option<&str>) -> bool {
+    matches!(
+        storage(EndpointKind::File, file_system),
+        Storage::Reflinking | Storage::ReflinkingIomap | Storage::Remote
+    )
+}
+
 fn node(kind: EndpointKind, device_node: Option<(u32, u32)>) -> Node {
     match (kind, device_node) {
         // Major 1 of the block devices is another one: ram disks.

@@ -91,6 +91,14 @@ fn significant(ns: u64, (unit, size): (&str, u64)) -> Option<String> {
     hundredths().or_else(tenths).or_else(whole)
 }
 
+/// A duration given in ns, in whole seconds: `5s`, `2m 05s`.
+pub fn minutes_and_seconds(ns: u64) -> String {
+    match ns / 1_000_000_000 {
+        seconds @ 0..60 => format!("{seconds}s"),
+        seconds => minutes(seconds),
+    }
+}
+
 fn minutes(seconds: u64) -> String {
     match seconds / 3_600 {
         0 => format!("{}m {:02}s", seconds / 60, seconds % 60),

@@ -10,6 +10,8 @@ mod shown;
 
 use shown::Shown;
 
+pub(crate) use flows::{kind_word, name, place_word};
+
 use super::{
     format::LEGEND,
     layout::Page,

@@ -132,7 +132,7 @@ fn title(flow: &Flow, pid: Option<u32>, columns: usize) -> String {
 }
 
 /// What an end is called, escaped.
-pub(super) fn name(end: &FlowEnd) -> String {
+pub(crate) fn name(end: &FlowEnd) -> String {
     let name = end.address.as_ref().or(end.path.as_ref()).filter(|name| !name.is_empty());
     match (name, &end.id) {
         (Some(name), _) => escape(name).into_owned(),
@@ -142,7 +142,8 @@ pub(super) fn name(end: &FlowEnd) -> String {
     }
 }
 
-fn kind_word(kind: EndpointKind) -> &'static str {
+/// The word for a kind of endpoint.
+pub(crate) fn kind_word(kind: EndpointKind) -> &'static str {
     match kind {
         EndpointKind::File => "file",
         EndpointKind::Directory => "directory",
@@ -173,7 +174,8 @@ fn path(copies: &[Copy]) -> String {
     path
 }
 
-fn place_word(place: Place) -> &'static str {
+/// The word for a place.
+pub(crate) fn place_word(place: Place) -> &'static str {
     match place {
         Place::Device => "device",
         Place::PageCache => "page cache",

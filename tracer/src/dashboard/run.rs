@@ -1,0 +1,237 @@
+//! The loop: events of the terminal, frames, and what becomes of them. Only here the terminal, the clock and files are touched.
+
+use std::{
+    io,
+    path::PathBuf,
+    time::{Duration, Instant, SystemTime},
+};
+
+use crossterm::event::EventStream;
+use futures_util::StreamExt;
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::{MissedTickBehavior, interval},
+};
+
+use super::{action::Effect, draw, frame::Frame, keys, output, own_cost, state::State, terminal::Taken};
+use crate::{
+    export::{
+        document::Document,
+        file::OutputError,
+        json::DocumentOutput,
+        ndjson::{StreamHeader, StreamOutput},
+    },
+    filter::Filter,
+    findings,
+    model_room::{Look, Message},
+};
+
+/// What the session tells the dashboard.
+#[derive(Clone, Debug)]
+pub(crate) enum Command {
+    /// Nothing more will come, and why; what is known stays to be read.
+    Ended(String),
+    /// Leave now.
+    Quit,
+}
+
+/// What the dashboard works with.
+pub(crate) struct Dashboard {
+    /// What it shows, before the first frame.
+    pub(crate) state: State,
+    /// To the room of the model.
+    pub(crate) model: mpsc::Sender<Message>,
+    /// From the session.
+    pub(crate) commands: mpsc::Receiver<Command>,
+    /// The document without its findings: what a JSON file begins with.
+    pub(crate) document: Document,
+    /// What the room lets into streams: the filter of the command line.
+    pub(crate) stream_filter: Filter,
+    /// When tracing began.
+    pub(crate) began: Instant,
+}
+
+/// Answers of the room that are waited for.
+type Looking = oneshot::Receiver<Box<Look>>;
+
+impl Dashboard {
+    /// Shows the dashboard until the user or the session ends it. Blocks; meant for a thread of its own.
+    ///
+    /// # Errors
+    /// If the terminal cannot be used.
+    pub(crate) fn run(mut self) -> io::Result<()> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let mut taken = Taken::take()?;
+        runtime.block_on(self.turn(&mut taken))
+    }
+
+    async fn turn(&mut self, taken: &mut Taken) -> io::Result<()> {
+        let mut events = EventStream::new();
+        let mut looking: Option<Looking> = self.look().await;
+        let mut ticks = ticks(self.state.interval);
+        let mut ended_at = None;
+        loop {
+            self.draw(taken)?;
+            let effect = tokio::select! {
+                event = events.next() => match event {
+                    Some(event) => match keys::action(&event?, self.state.typing.is_some()) {
+                        Some(action) => self.state.handle(action),
+                        None => continue,
+                    },
+                    // The terminal is gone.
+                    None => return Ok(()),
+                },
+                command = self.commands.recv() => match command {
+                    Some(Command::Ended(why)) => {
+                        ended_at = Some(self.began.elapsed());
+                        self.state.end(why);
+                        looking = self.look().await;
+                        None
+                    }
+                    Some(Command::Quit) | None => return Ok(()),
+                },
+                look = answer(&mut looking) => {
+                    if let Some(look) = look {
+                        self.apply(*look, ended_at);
+                    }
+                    looking = None;
+                    None
+                }
+                _ = ticks.tick() => {
+                    if looking.is_none() && ended_at.is_none() {
+                        looking = self.look().await;
+                    }
+                    None
+                }
+            };
+            match effect {
+                None => {}
+                Some(Effect::Quit) => return Ok(()),
+                Some(Effect::Redraw) => taken.terminal.clear()?,
+                Some(Effect::Suspend) => {
+                    // What reads the terminal must not do so meanwhile.
+                    drop(events);
+                    taken.away(suspend)?;
+                    events = EventStream::new();
+                }
+                Some(Effect::Interval) => ticks = self::ticks(self.state.interval),
+                Some(Effect::Copy(text)) => {
+                    taken.copy(&text)?;
+                    self.state.tell("copied to the clipboard of the terminal (OSC 52), if it has one", false);
+                }
+                Some(Effect::WriteDocument) => self.write_document().await,
+                Some(Effect::ToggleStream) => self.toggle_stream().await,
+            }
+        }
+    }
+
+    fn draw(&mut self, taken: &mut Taken) -> io::Result<()> {
+        let mut drawn = draw::Drawn::default();
+        taken.terminal.draw(|screen| drawn = draw::draw(&self.state, screen))?;
+        self.state.was_drawn(drawn);
+        Ok(())
+    }
+
+    /// Asks where things stand.
+    async fn look(&self) -> Option<Looking> {
+        let (reply, looking) = oneshot::channel();
+        self.model.send(Message::Look(reply)).await.ok()?;
+        Some(looking)
+    }
+
+    fn apply(&mut self, look: Look, ended_at: Option<Duration>) {
+        let Look { snapshot, transfers } = look;
+        let elapsed = ended_at.unwrap_or_else(|| self.began.elapsed());
+        let elapsed_ns = u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX);
+        if let Some(process) = snapshot.processes.iter().find(|process| process.pid == self.state.target.pid)
+        {
+            self.state.target.comm.clone_from(&process.comm);
+        }
+        self.state.apply(Frame { elapsed_ns, snapshot, transfers, cost: own_cost::now() });
+    }
+
+    /// The document as it would be if tracing ended now.
+    async fn document(&self) -> Option<Document> {
+        let Look { snapshot, transfers: _ } = *self.look().await?.await.ok()?;
+        Some(Document {
+            duration_ns: self.state.frame.elapsed_ns,
+            findings: findings::findings(&snapshot),
+            snapshot,
+            ..self.document.clone()
+        })
+    }
+
+    fn path(&self, extension: &str) -> PathBuf {
+        output::file_name(self.state.target.pid, extension, SystemTime::now())
+    }
+
+    async fn write_document(&mut self) {
+        let Some(document) = self.document().await else { return };
+        let path = self.path("json");
+        let written = DocumentOutput::prepare(&path).and_then(|output| output.write(&document));
+        self.told(written, &format!("wrote {}", output::shown(&path)));
+    }
+
+    async fn toggle_stream(&mut self) {
+        if self.state.recording.stream.take().is_some() {
+            let Some(stream) = self.exchange_stream(None).await else {
+                return self.state.tell("the trace file has ended before: it could not be written", true);
+            };
+            let Some(document) = self.document().await else { return };
+            return self.told(stream.finish(document), "ended the trace file");
+        }
+        if self.state.ended.is_some() {
+            return self
+                .state
+                .tell("nothing comes any more that could be written; J writes what is known", true);
+        }
+        let path = self.path("ndjson");
+        let header = StreamHeader::of(&self.document, &self.stream_filter);
+        match StreamOutput::prepare(&path).and_then(|output| output.start(header)) {
+            Ok(stream) => {
+                self.exchange_stream(Some(stream)).await;
+                self.state.recording.stream = Some(output::shown(&path));
+                self.state.tell(format!("writing {}; w ends it", output::shown(&path)), false);
+            }
+            Err(error) => self.told(Err(error), ""),
+        }
+    }
+
+    async fn exchange_stream(
+        &self,
+        stream: Option<crate::export::ndjson::LineStream>,
+    ) -> Option<crate::export::ndjson::LineStream> {
+        let (reply, before) = oneshot::channel();
+        self.model.send(Message::Stream(stream, reply)).await.ok()?;
+        before.await.ok().flatten()
+    }
+
+    fn told(&mut self, outcome: Result<(), OutputError>, success: &str) {
+        match outcome {
+            Ok(()) => self.state.tell(success, false),
+            Err(error) => self.state.tell(crate::view::format::escape(&error.to_string()), true),
+        }
+    }
+}
+
+/// The first tick comes after one interval.
+fn ticks(period: Duration) -> tokio::time::Interval {
+    let mut ticks = interval(period);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    ticks.reset();
+    ticks
+}
+
+/// Waits for what was asked; for ever if nothing was.
+async fn answer(looking: &mut Option<Looking>) -> Option<Box<Look>> {
+    match looking {
+        Some(looking) => looking.await.ok(),
+        None => std::future::pending().await,
+    }
+}
+
+/// Stops this process as the terminal's Ctrl-Z does; returns when it is continued.
+fn suspend() {
+    // The whole group, as the shell expects: sudo waits beside.
+    let _ = rustix::process::kill_current_process_group(rustix::process::Signal::TSTP);
+}

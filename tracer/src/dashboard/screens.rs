@@ -1,0 +1,218 @@
+//! What every view looks like: pictures of the test backend, narrow and wide, empty, busy, with losses, with hostile names.
+
+use std::time::Duration;
+
+use ratatui::{Terminal, backend::TestBackend};
+
+use super::{
+    action::Action,
+    draw::draw,
+    frame::{Cost, Frame, ProgramCost},
+    line_edit::Edit,
+    list::Move,
+    state::State,
+    theme::{Environment, Palette, Theme},
+    views::VIEWS,
+};
+use crate::{
+    export::{document::Document, samples},
+    model::{
+        recent::{RecentTransfer, Step},
+        snapshot::Transfer,
+    },
+};
+
+const SIZES: [(u16, u16); 2] = [(80, 24), (120, 40)];
+
+fn theme(ascii: bool) -> Theme {
+    let environment = Environment { locale: Some("C.UTF-8"), ..Environment::default() };
+    Theme::of(environment, Some(Palette::Dark), ascii)
+}
+
+/// A transfer of the sample, with the two calls that served it.
+fn recent(transfer: Transfer) -> RecentTransfer {
+    let step = |call: &str, start_ns, copies: &[usize]| Step {
+        call: call.to_owned(),
+        tid: transfer.tid,
+        start_ns: Some(start_ns),
+        duration_ns: Some(20_000),
+        blocked_ns: 3_000,
+        preempted_ns: 0,
+        transitions: 2,
+        shared: false,
+        copies: copies.iter().filter_map(|at| transfer.copies.get(*at).cloned()).collect(),
+    };
+    let steps = vec![step("read", 100, &[0, 1]), step("sendto", 30_000, &[2])];
+    RecentTransfer { number: 4_097, steps, more_steps: 0, transfer }
+}
+
+fn state(document: &Document) -> State {
+    let mut state = State::new(document.target.clone(), theme(false), Duration::from_millis(500));
+    let busy = document.snapshot.totals.calls > 0;
+    for second in 1..=20_u64 {
+        let mut snapshot = document.snapshot.clone();
+        snapshot.totals.calls = snapshot.totals.calls * second * second / 400;
+        snapshot.totals.payload_bytes = snapshot.totals.payload_bytes * second / 20;
+        let mut transfer = samples::transfer();
+        if let Some(flow) = snapshot.flows.first() {
+            transfer.source = flow.source.clone();
+        }
+        state.apply(Frame {
+            elapsed_ns: second * 1_000_000_000,
+            transfers: if busy { vec![recent(transfer)] } else { Vec::new() },
+            snapshot,
+            cost: Cost {
+                cpu_ns: Some(second * 12_000_000),
+                resident_bytes: Some(21 << 20),
+                programs: busy.then_some(ProgramCost { time_ns: 9_000, runs: 100 }),
+            },
+        });
+    }
+    state
+}
+
+fn picture(state: &mut State, (width, height): (u16, u16)) -> String {
+    let mut terminal = Terminal::new(TestBackend::new(width, height)).unwrap();
+    let mut drawn = None;
+    terminal.draw(|screen| drawn = Some(draw(state, screen))).unwrap();
+    state.was_drawn(drawn.unwrap());
+    let text = terminal.backend().to_string();
+    // The backend frames its lines with quotation marks.
+    text.lines().map(|line| line.trim_matches('"').trim_end().to_owned() + "\n").collect()
+}
+
+fn views_of(name: &str, document: &Document) {
+    for size in SIZES {
+        let mut state = state(document);
+        let mut all = String::new();
+        for view in 0..VIEWS.len() {
+            state.handle(Action::View(view));
+            all += &picture(&mut state, size);
+            let before = state.opened;
+            state.handle(Action::Open);
+            if state.opened != before {
+                all += &format!("──── {} opened ────\n", VIEWS[view].title);
+                all += &picture(&mut state, size);
+                state.handle(Action::Close);
+            }
+        }
+        assert!(!all.contains(['\x1b', '\u{9b}', '\u{202e}', '\u{200b}']), "{all}");
+        insta::assert_snapshot!(format!("{name}_{}x{}", size.0, size.1), all);
+    }
+}
+
+#[test]
+fn empty() {
+    views_of("empty", &samples::empty());
+}
+
+#[test]
+fn busy() {
+    views_of("busy", &samples::busy());
+}
+
+#[test]
+fn lossy() {
+    views_of("lossy", &samples::lossy());
+}
+
+#[test]
+fn hostile() {
+    views_of("hostile", &samples::hostile());
+}
+
+#[test]
+fn with_ascii_characters_only() {
+    let mut state = state(&samples::busy());
+    state.theme = theme(true);
+    for view in 0..VIEWS.len() {
+        state.handle(Action::View(view));
+        state.handle(Action::Open);
+        let text = picture(&mut state, (80, 24));
+        assert!(text.is_ascii(), "{text}");
+    }
+}
+
+#[test]
+fn help_pause_and_filter() {
+    let mut state = state(&samples::busy());
+    state.handle(Action::View(1));
+    state.handle(Action::Pause);
+    state.handle(Action::Help);
+    let help = picture(&mut state, (80, 24));
+    state.handle(Action::Close);
+    state.handle(Action::Filter);
+    for character in "bytes>=".chars() {
+        state.handle(Action::Edit(Edit::Insert(character)));
+    }
+    state.handle(Action::Accept);
+    let wrong = picture(&mut state, (80, 24));
+    assert!(state.typing.is_some(), "what is wrong stays to be put right");
+    state.handle(Action::Edit(Edit::Insert('1')));
+    state.handle(Action::Edit(Edit::Insert('G')));
+    state.handle(Action::Accept);
+    let nothing = picture(&mut state, (80, 24));
+    insta::assert_snapshot!([help, wrong, nothing].join("\n"));
+}
+
+/// No size and no key breaks it.
+#[test]
+fn any_size_and_any_key() {
+    let documents = samples::documents();
+    for (width, height) in [(1, 1), (10, 3), (39, 8), (40, 8), (60, 20), (61, 5), (200, 60), (400, 12)] {
+        for document in &documents {
+            let mut state = state(document);
+            for binding in super::keys::KEYS {
+                for view in 0..VIEWS.len() {
+                    state.handle(Action::View(view));
+                    state.handle(binding.action);
+                    picture(&mut state, (width, height));
+                    state.handle(Action::Open);
+                    state.handle(Action::Click(width / 2, height / 2));
+                    picture(&mut state, (width, height));
+                    state.handle(Action::Cancel);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn clicks_find_what_is_there() {
+    let mut state = state(&samples::busy());
+    let text = picture(&mut state, (80, 24));
+    let names = text.lines().nth(1).unwrap();
+    let column = names[..names.find("Flows").unwrap()].chars().count() as u16;
+    state.handle(Action::Click(column, 1));
+    assert_eq!(VIEWS[state.view].title, "Flows");
+    let sorted = state.list().sorted;
+    picture(&mut state, (80, 24));
+    state.handle(Action::Click(1, 2));
+    assert_ne!(state.list().sorted, sorted);
+    picture(&mut state, (80, 24));
+    state.handle(Action::Click(5, 4));
+    assert_eq!(state.list().selected(&state.rows), Some(1));
+    assert!(state.opened.is_none());
+    state.handle(Action::Click(5, 4));
+    assert!(state.opened.is_some(), "the second click opens");
+}
+
+#[test]
+fn paused_the_picture_stands_still_and_rates_go_on() {
+    let mut state = state(&samples::busy());
+    state.handle(Action::Pause);
+    let before = state.frame.elapsed_ns;
+    let intervals = state.history.rates(usize::MAX, |sample| sample.calls).len();
+    state.apply(Frame { elapsed_ns: before + 1, ..state.frame.clone() });
+    assert_eq!(state.frame.elapsed_ns, before);
+    assert_eq!(state.history.rates(usize::MAX, |sample| sample.calls).len(), intervals + 1);
+}
+
+#[test]
+fn what_is_copied_is_one_line() {
+    let mut state = state(&samples::hostile());
+    state.handle(Action::View(1));
+    state.handle(Action::Move(Move::First));
+    let Some(super::action::Effect::Copy(text)) = state.handle(Action::Copy) else { panic!("nothing") };
+    assert!(text.contains('\t') && !text.contains(['\n', '\x1b']), "{text}");
+}

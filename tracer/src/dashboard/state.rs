@@ -1,0 +1,330 @@
+//! What the dashboard shows, and how actions and frames change it. No drawing, no terminal, no clock.
+
+use std::time::Duration;
+
+use super::{
+    action::{Action, Effect},
+    draw::Drawn,
+    frame::Frame,
+    history::History,
+    line_edit::LineEdit,
+    list::{List, Move},
+    table::{self, Row},
+    theme::Theme,
+    views::VIEWS,
+};
+use crate::{export::document::Target, filter::Filter};
+
+/// Intervals between frames that can be chosen, ms.
+const INTERVALS_MS: [u64; 7] = [100, 250, 500, 1_000, 2_000, 5_000, 10_000];
+
+/// What is written beside the dashboard.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Recording {
+    /// Name of the trace file that is being written, escaped.
+    pub(crate) stream: Option<String>,
+}
+
+/// A word to the user.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) struct Notice {
+    /// One line, harmless.
+    pub(crate) text: String,
+    /// Whether something went wrong.
+    pub(crate) bad: bool,
+}
+
+/// What is open in front of a list.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct Opened {
+    /// Its row.
+    pub(crate) key: u64,
+    /// First line on the screen.
+    pub(crate) top: usize,
+}
+
+/// All of it.
+#[derive(Debug)]
+pub(crate) struct State {
+    /// What is traced.
+    pub(crate) target: Target,
+    /// How it looks.
+    pub(crate) theme: Theme,
+    /// The view that is shown, by its number in [`VIEWS`].
+    pub(crate) view: usize,
+    /// What is known.
+    pub(crate) frame: Frame,
+    /// Rates.
+    pub(crate) history: History,
+    /// Whether the picture stands still.
+    pub(crate) paused: bool,
+    /// Whether lists keep to their first row.
+    pub(crate) follow: bool,
+    /// Between frames.
+    pub(crate) interval: Duration,
+    /// What rows must hold.
+    pub(crate) filter: Filter,
+    /// A filter that is being typed.
+    pub(crate) typing: Option<LineEdit>,
+    /// Whether the keys are shown, and from which line on.
+    pub(crate) help: Option<usize>,
+    /// What is open.
+    pub(crate) opened: Option<Opened>,
+    /// A word to the user.
+    pub(crate) notice: Option<Notice>,
+    /// Why nothing comes any more.
+    pub(crate) ended: Option<String>,
+    /// What is being written.
+    pub(crate) recording: Recording,
+    /// Rows of the view that is shown.
+    pub(crate) rows: Vec<Row>,
+    /// How its list stands.
+    lists: Vec<List>,
+    /// Where things stood on the screen when they were last drawn.
+    drawn: Drawn,
+}
+
+impl State {
+    /// Before the first frame.
+    pub(crate) fn new(target: Target, theme: Theme, interval: Duration) -> Self {
+        Self {
+            target,
+            theme,
+            view: 0,
+            frame: Frame::default(),
+            history: History::default(),
+            paused: false,
+            follow: true,
+            interval,
+            filter: Filter::default(),
+            typing: None,
+            help: None,
+            opened: None,
+            notice: None,
+            ended: None,
+            recording: Recording::default(),
+            rows: Vec::new(),
+            lists: VIEWS.iter().map(|view| List::by(view.sorted)).collect(),
+            drawn: Drawn::default(),
+        }
+    }
+
+    /// A frame came.
+    pub(crate) fn apply(&mut self, frame: Frame) {
+        self.history.take(&frame);
+        if !self.paused {
+            self.frame = frame;
+            self.refresh();
+        }
+    }
+
+    /// Nothing will come any more; the last frame is shown whether paused or not.
+    pub(crate) fn end(&mut self, why: String) {
+        self.ended = Some(why);
+    }
+
+    /// Where things stand on the screen now.
+    pub(crate) fn was_drawn(&mut self, drawn: Drawn) {
+        self.drawn = drawn;
+    }
+
+    /// A word to the user, until the next key.
+    pub(crate) fn tell(&mut self, text: impl Into<String>, bad: bool) {
+        self.notice = Some(Notice { text: text.into(), bad });
+    }
+
+    /// The list of the view that is shown.
+    pub(crate) fn list(&self) -> &List {
+        &self.lists[self.view]
+    }
+
+    /// Does what was asked for; returns what the loop has to do about it.
+    pub(crate) fn handle(&mut self, action: Action) -> Option<Effect> {
+        if action != Action::Redraw {
+            self.notice = None;
+        }
+        match action {
+            Action::Quit => return Some(Effect::Quit),
+            Action::Suspend => return Some(Effect::Suspend),
+            Action::Redraw => return Some(Effect::Redraw),
+            Action::WriteDocument => return Some(Effect::WriteDocument),
+            Action::ToggleStream => return Some(Effect::ToggleStream),
+            Action::Copy => return self.copy(),
+            Action::Faster => return self.change_interval(false),
+            Action::Slower => return self.change_interval(true),
+            Action::View(view) => self.show(view),
+            Action::NextView => self.show((self.view + 1) % VIEWS.len()),
+            Action::PreviousView => self.show((self.view + VIEWS.len() - 1) % VIEWS.len()),
+            Action::Move(to) => self.move_to(to),
+            Action::Open => self.open(),
+            Action::Close => self.close(),
+            Action::SortNext => self.sort(1),
+            Action::SortPrevious => self.sort(-1),
+            Action::Reverse => self.sort(0),
+            Action::Filter => self.typing = Some(LineEdit::of(&self.filter.to_string())),
+            Action::Edit(edit) => {
+                if let Some(line) = &mut self.typing {
+                    line.edit(edit);
+                }
+            }
+            Action::Accept => self.accept(),
+            Action::Cancel => self.typing = None,
+            Action::Pause => self.paused = !self.paused,
+            Action::Clear => {
+                self.history.clear();
+                self.tell("rates and graphs begin anew; totals are those since tracing began", false);
+            }
+            Action::Follow => self.toggle_follow(),
+            Action::Help => self.help = if self.help.is_some() { None } else { Some(0) },
+            Action::Theme => self.theme = self.theme.next(),
+            Action::Click(column, row) => self.click(column, row),
+        }
+        None
+    }
+
+    fn show(&mut self, view: usize) {
+        if view < VIEWS.len() {
+            self.view = view;
+            self.opened = None;
+            self.help = None;
+            self.refresh();
+        }
+    }
+
+    /// Makes the rows anew.
+    fn refresh(&mut self) {
+        let Some(view) = VIEWS.get(self.view) else { return };
+        self.rows = (view.rows)(&self.frame, &self.filter);
+        let Some(list) = self.lists.get_mut(self.view) else { return };
+        if let Some((column, descending)) = list.sorted {
+            table::sort(&mut self.rows, column, descending);
+        }
+        if self.follow && self.opened.is_none() {
+            list.follow_first();
+        } else {
+            list.follow(&self.rows);
+        }
+    }
+
+    fn move_to(&mut self, to: Move) {
+        let height = self.drawn.height;
+        for top in
+            [self.help.as_mut(), self.opened.as_mut().map(|opened| &mut opened.top)].into_iter().flatten()
+        {
+            let page = isize::try_from(height.max(1)).unwrap_or(1);
+            let last = self.drawn.lines.saturating_sub(height);
+            *top = match to {
+                Move::By(lines) => top.saturating_add_signed(lines).min(last),
+                Move::Pages(pages) => top.saturating_add_signed(pages.saturating_mul(page)).min(last),
+                Move::First => 0,
+                Move::Last => last,
+                Move::To(line) => line.min(last),
+            };
+            return;
+        }
+        if let Some(list) = self.lists.get_mut(self.view) {
+            list.move_to(to, &self.rows, height);
+            // Whoever moves away from the first row wants to stay where he went.
+            self.follow = to == Move::First;
+        }
+    }
+
+    fn toggle_follow(&mut self) {
+        self.follow = !self.follow;
+        if !self.follow
+            && let Some(list) = self.lists.get_mut(self.view)
+        {
+            list.move_to(Move::By(0), &self.rows, self.drawn.height);
+        }
+        let what =
+            if self.follow { "lists keep to their first row" } else { "lists keep to the selected row" };
+        self.tell(what, false);
+        self.refresh();
+    }
+
+    fn open(&mut self) {
+        let can = VIEWS.get(self.view).is_some_and(|view| view.open.is_some());
+        let selected = self.list().selected(&self.rows).and_then(|at| self.rows.get(at));
+        if let (true, None, Some(row)) = (can, self.opened, selected) {
+            self.opened = Some(Opened { key: row.key, top: 0 });
+        }
+    }
+
+    fn close(&mut self) {
+        if self.help.take().is_some() || self.opened.take().is_some() {
+            return;
+        }
+        self.filter = Filter::default();
+        self.refresh();
+    }
+
+    fn sort(&mut self, by: isize) {
+        let columns = VIEWS.get(self.view).map_or(0, |view| view.columns.len());
+        let Some(list) = self.lists.get_mut(self.view) else { return };
+        let Some((column, _)) = list.sorted.filter(|_| columns > 0) else { return };
+        let columns = isize::try_from(columns).unwrap_or(1);
+        let next = (isize::try_from(column).unwrap_or(0) + by).rem_euclid(columns);
+        list.sort_by(usize::try_from(next).unwrap_or(0));
+        self.refresh();
+    }
+
+    fn accept(&mut self) {
+        let Some(line) = &self.typing else { return };
+        match Filter::parse(&line.text()) {
+            Ok(filter) => {
+                self.filter = filter;
+                self.typing = None;
+                self.refresh();
+            }
+            // The line stays, to be put right.
+            Err(error) => self.tell(error.to_string(), true),
+        }
+    }
+
+    fn change_interval(&mut self, slower: bool) -> Option<Effect> {
+        let mut all = INTERVALS_MS.map(Duration::from_millis).into_iter();
+        let next = if slower {
+            all.find(|interval| *interval > self.interval)
+        } else {
+            all.rfind(|interval| *interval < self.interval)
+        };
+        self.interval = next.unwrap_or(self.interval);
+        self.tell(format!("a new picture every {} ms", self.interval.as_millis()), false);
+        Some(Effect::Interval)
+    }
+
+    fn copy(&mut self) -> Option<Effect> {
+        let row = self.list().selected(&self.rows).and_then(|at| self.rows.get(at))?;
+        let texts: Vec<&str> = row.cells.iter().map(|cell| cell.text.as_str()).collect();
+        Some(Effect::Copy(texts.join("\t")))
+    }
+
+    fn click(&mut self, column: u16, row: u16) {
+        if self.typing.is_some() {
+            return;
+        }
+        let at = (column, row).into();
+        if let Some((_, view)) = self.drawn.views.iter().find(|(area, _)| area.contains(at)) {
+            return self.show(*view);
+        }
+        if self.help.is_some() || self.opened.is_some() {
+            return;
+        }
+        let head = self.drawn.heads.iter().find(|(area, _)| area.contains(at)).map(|(_, column)| *column);
+        if let (Some(column), Some(list)) = (head, self.lists.get_mut(self.view)) {
+            list.sort_by(column);
+            return self.refresh();
+        }
+        if self.drawn.rows.contains(at) {
+            let clicked = self.drawn.top + usize::from(row - self.drawn.rows.y);
+            if clicked < self.rows.len() {
+                let again = !self.follow && self.list().selected(&self.rows) == Some(clicked);
+                self.move_to(Move::To(clicked));
+                self.follow = false;
+                if again {
+                    self.open();
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! The terminal, taken over and given back: when the dashboard ends, when it is suspended, and when something panics.
+
+use std::{
+    io::{self, Stdout, stdout},
+    panic,
+    sync::{
+        Once,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use crossterm::{
+    clipboard::CopyToClipboard,
+    cursor,
+    event::{DisableMouseCapture, EnableMouseCapture},
+    execute,
+    terminal::{EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode},
+};
+use ratatui::{Terminal, backend::CrosstermBackend};
+
+/// Whether it is taken over now: it is given back once.
+static TAKEN: AtomicBool = AtomicBool::new(false);
+static HOOK: Once = Once::new();
+
+/// The terminal while it is the dashboard's. Dropped, it is as it was.
+pub(super) struct Taken {
+    /// What is drawn on.
+    pub(super) terminal: Terminal<CrosstermBackend<Stdout>>,
+}
+
+impl Taken {
+    /// Takes it over.
+    ///
+    /// # Errors
+    /// If it is none, or does not obey.
+    pub(super) fn take() -> io::Result<Self> {
+        HOOK.call_once(|| {
+            let before = panic::take_hook();
+            // Else the message would be painted over, or stairs.
+            panic::set_hook(Box::new(move |info| {
+                give_back();
+                before(info);
+            }));
+        });
+        take_over()?;
+        let terminal = Terminal::new(CrosstermBackend::new(stdout()));
+        if terminal.is_err() {
+            give_back();
+        }
+        Ok(Self { terminal: terminal? })
+    }
+
+    /// Gives it back, does something else, and takes it over again.
+    ///
+    /// # Errors
+    /// If it does not obey any more.
+    pub(super) fn away(&mut self, otherwise: impl FnOnce()) -> io::Result<()> {
+        give_back();
+        otherwise();
+        take_over()?;
+        self.terminal.clear()
+    }
+
+    /// Puts a text on the clipboard of the terminal, also through ssh and tmux: OSC 52 (XTerm Control Sequences, "Manipulate
+    /// Selection Data").
+    ///
+    /// # Errors
+    /// If it cannot be written. Whether the terminal heeds it is not told.
+    pub(super) fn copy(&mut self, text: &str) -> io::Result<()> {
+        execute!(stdout(), CopyToClipboard::to_clipboard_from(text))
+    }
+}
+
+impl Drop for Taken {
+    fn drop(&mut self) {
+        give_back();
+    }
+}
+
+fn take_over() -> io::Result<()> {
+    enable_raw_mode()?;
+    TAKEN.store(true, Ordering::Release);
+    let taken = execute!(stdout(), EnterAlternateScreen, EnableMouseCapture, cursor::Hide);
+    if taken.is_err() {
+        give_back();
+    }
+    taken
+}
+
+/// As it was before. Harmless if it was given back already.
+fn give_back() {
+    if TAKEN.swap(false, Ordering::AcqRel) {
+        // There is nobody to tell.
+        let _ = execute!(stdout(), DisableMouseCapture, LeaveAlternateScreen, cursor::Show);
+        let _ = disable_raw_mode();
+    }
+}

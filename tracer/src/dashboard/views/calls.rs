@@ -1,0 +1,128 @@
+//! System calls and requests, as `strace -c` gives them, with bytes and latencies.
+
+use ratatui::text::Line;
+
+use super::{Canvas, View};
+use crate::{
+    dashboard::{
+        frame::Frame,
+        table::{Cell, Row, key, names, numbers},
+    },
+    filter::Filter,
+    model::snapshot::{CallStatistics, Latency, RequestStatistics},
+    view::format::{self, count, short_duration},
+};
+
+/// The view.
+pub(crate) const VIEW: View = View {
+    title: "Calls",
+    columns: &[
+        names("CALL", 16, 0),
+        numbers("CALLS", 11, 0),
+        numbers("ERRORS", 9, 2),
+        numbers("BYTES", 10, 0),
+        numbers("TIME", 8, 0),
+        numbers("BLOCKED", 8, 6),
+        numbers("p50", 8, 1),
+        numbers("p90", 8, 5),
+        numbers("p99", 8, 3),
+        numbers("MAX", 8, 4),
+    ],
+    sorted: 4,
+    rows,
+    empty: "No system call has returned yet.",
+    open: Some(open),
+    picture: None,
+};
+
+fn rows(frame: &Frame, filter: &Filter) -> Vec<Row> {
+    let calls = frame.snapshot.calls.iter().filter(|call| filter.matches_call(call)).map(call_row);
+    let requests = frame.snapshot.requests.iter().filter(|request| filter.matches_request(request));
+    calls.chain(requests.map(request_row)).collect()
+}
+
+fn call_row(call: &CallStatistics) -> Row {
+    row(
+        &call.name,
+        [
+            Cell::count(call.count),
+            Cell::count(call.errors),
+            Cell::bytes(Some(call.bytes)),
+            Cell::duration(Some(call.time_ns)),
+            Cell::duration(Some(call.blocked_ns)),
+        ],
+        call.latency_ns,
+    )
+}
+
+fn request_row(request: &RequestStatistics) -> Row {
+    row(
+        &request.name,
+        [
+            Cell::count(request.count),
+            Cell::count(request.errors),
+            Cell::bytes(Some(request.bytes)),
+            Cell::duration(Some(request.time_ns)),
+            // Requests are no thread's.
+            Cell::by("-", None),
+        ],
+        request.latency_ns,
+    )
+}
+
+fn row(name: &str, figures: [Cell; 5], latency: Option<Latency>) -> Row {
+    let of = |pick: fn(Latency) -> u64| Cell::duration(latency.map(pick));
+    let mut cells = vec![Cell::name(name)];
+    cells.extend(figures);
+    cells.extend([
+        of(|latency| latency.p50),
+        of(|latency| latency.p90),
+        of(|latency| latency.p99),
+        of(|latency| latency.max),
+    ]);
+    Row { key: key(name), marked: false, cells }
+}
+
+fn open(frame: &Frame, wanted: u64, canvas: &Canvas<'_>) -> Option<Vec<Line<'static>>> {
+    let call = frame.snapshot.calls.iter().find(|call| key(call.name.as_str()) == wanted)?;
+    let on_cpu = call.time_ns.saturating_sub(call.blocked_ns).saturating_sub(call.preempted_ns);
+    let calls = format!(
+        "{}, {} failed, {} never returned",
+        count(call.count),
+        count(call.errors),
+        count(call.unfinished)
+    );
+    let time = format!(
+        "{}: on CPU {}, blocked {}, preempted {}",
+        short_duration(call.time_ns),
+        short_duration(on_cpu),
+        short_duration(call.blocked_ns),
+        short_duration(call.preempted_ns)
+    );
+    let latency = call.latency_ns.map_or_else(
+        || "not known: no call was seen from begin to end".to_owned(),
+        |Latency { samples, p50, p90, p99, max }| {
+            format!(
+                "p50 {}, p90 {}, p99 {}, max {} of {}",
+                short_duration(p50),
+                short_duration(p90),
+                short_duration(p99),
+                short_duration(max),
+                format::counted(samples, "call")
+            )
+        },
+    );
+    let mut lines = vec![
+        canvas.heading(&format::escape(&call.name)),
+        canvas.fact("calls", &calls),
+        canvas.fact("payload", &format::bytes(call.bytes)),
+        canvas.fact("time", &time),
+        canvas.fact("latency", &latency),
+    ];
+    if !call.errors_by_name.is_empty() {
+        lines.push(Line::default());
+        lines.push(canvas.heading("Errors by name"));
+    }
+    lines.extend(call.errors_by_name.iter().map(|error| canvas.fact(&error.name, &count(error.count))));
+    Some(lines)
+}

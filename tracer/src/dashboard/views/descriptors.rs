@@ -1,0 +1,57 @@
+//! Descriptors: what each number stands for, and what went through it.
+
+use super::View;
+use crate::{
+    dashboard::table::{Cell, Row, key, names, numbers},
+    model::snapshot::Descriptor,
+    view::report,
+};
+
+/// The view.
+pub(crate) const VIEW: View = View {
+    title: "Descriptors",
+    columns: &[
+        numbers("FD", 6, 0),
+        names("STATE", 6, 2),
+        names("KIND", 8, 3),
+        names("ENDPOINT", 20, 0),
+        numbers("OPERATIONS", 11, 0),
+        numbers("ERRORS", 8, 4),
+        numbers("READ", 10, 0),
+        numbers("WRITTEN", 10, 0),
+        numbers("OPENINGS", 9, 6),
+        numbers("PID", 7, 5),
+    ],
+    sorted: 4,
+    rows: |frame, filter| {
+        let descriptors = frame.snapshot.descriptors.iter();
+        descriptors.filter(|descriptor| filter.matches_descriptor(descriptor)).map(row).collect()
+    },
+    empty: "No descriptor is known.",
+    open: None,
+    picture: None,
+};
+
+fn row(descriptor: &Descriptor) -> Row {
+    let state = match descriptor.open {
+        Some(true) => "open",
+        Some(false) => "closed",
+        None => "?",
+    };
+    Row {
+        key: key((descriptor.pid, descriptor.tid, descriptor.fd, &descriptor.endpoint)),
+        marked: false,
+        cells: vec![
+            Cell::by(descriptor.fd.to_string(), Some(descriptor.fd.into())),
+            Cell::text(state),
+            Cell::text(report::kind_word(descriptor.endpoint.kind)),
+            Cell::text(report::name(&descriptor.endpoint)),
+            Cell::count(descriptor.operations),
+            Cell::count(descriptor.errors),
+            Cell::bytes(Some(descriptor.read_bytes)),
+            Cell::bytes(Some(descriptor.written_bytes)),
+            Cell::count(descriptor.openings),
+            Cell::by(descriptor.pid.to_string(), Some(descriptor.pid.into())),
+        ],
+    }
+}

@@ -1,0 +1,137 @@
+//! The flows: from where, to where, by which way, and what each byte costs.
+
+use ratatui::text::Line;
+
+use super::{Canvas, View};
+use crate::{
+    dashboard::{
+        frame::Frame,
+        table::{Cell, Row, key, names, numbers},
+    },
+    model::snapshot::{Flow, FlowEnd},
+    view::{
+        format::{self, bytes, count, decimal, marked_bytes, marked_ratio, short_duration},
+        report,
+    },
+};
+
+/// The view.
+pub(crate) const VIEW: View = View {
+    title: "Flows",
+    columns: &[
+        names("SOURCE", 12, 0),
+        names("SINK", 12, 0),
+        names("METHOD", 10, 0),
+        numbers("PAYLOAD", 10, 0),
+        numbers("COPIES/B", 9, 0),
+        numbers("DMA/B", 6, 5),
+        numbers("TRANS", 9, 3),
+        numbers("/MiB", 8, 6),
+        numbers("ON CPU", 8, 4),
+        numbers("BLOCKED", 8, 7),
+        numbers("TRANSFERS", 10, 8),
+        numbers("PID", 7, 9),
+    ],
+    sorted: 3,
+    rows: |frame, filter| {
+        frame.snapshot.flows.iter().filter(|flow| filter.matches_flow(flow)).map(row).collect()
+    },
+    empty: "Nothing has been transferred yet.",
+    open: Some(open),
+    picture: None,
+};
+
+/// What a flow is known by.
+fn flow_key(flow: &Flow) -> u64 {
+    key((flow.pid, &flow.source, &flow.sink, &flow.method))
+}
+
+fn row(flow: &Flow) -> Row {
+    let moved = flow.dma_bytes.filter(|_| flow.payload_bytes > 0);
+    let dma = moved.map(|moved| moved as f64 / flow.payload_bytes as f64);
+    let amplification = marked_ratio(flow.copy_amplification, flow.copy_amplification_evidence);
+    Row {
+        key: flow_key(flow),
+        marked: false,
+        cells: vec![
+            Cell::text(report::name(&flow.source)),
+            Cell::text(report::name(&flow.sink)),
+            Cell::name(&flow.method),
+            Cell::bytes(Some(flow.payload_bytes)),
+            Cell::by(amplification, flow.copy_amplification),
+            Cell::by(format::ratio(dma), dma),
+            Cell::count(flow.transitions),
+            Cell::by(decimal(flow.transitions_per_mib), flow.transitions_per_mib),
+            Cell::duration(Some(flow.on_cpu_ns)),
+            Cell::duration(Some(flow.blocked_ns)),
+            Cell::count(flow.transfers),
+            Cell::by(flow.pid.to_string(), Some(flow.pid.into())),
+        ],
+    }
+}
+
+fn open(frame: &Frame, wanted: u64, canvas: &Canvas<'_>) -> Option<Vec<Line<'static>>> {
+    let flow = frame.snapshot.flows.iter().find(|flow| flow_key(flow) == wanted)?;
+    let end = |end: &FlowEnd| format!("{}: {}", report::kind_word(end.kind), report::name(end));
+    let served = format!(
+        "{} in {} by {}",
+        format::payload(flow.payload_bytes, flow.payload_evidence),
+        format::counted(flow.transfers, "transfer"),
+        format::counted(flow.operations, "operation")
+    );
+    let (switches, faults) = (flow.context_switches, flow.page_faults);
+    let mut lines = vec![
+        canvas.heading(&format!("Flow by {}", flow.method)),
+        canvas.fact("from", &end(&flow.source)),
+        canvas.fact("to", &end(&flow.sink)),
+        canvas.fact("process", &flow.pid.to_string()),
+        canvas.fact("payload", &served),
+        canvas.fact(
+            "copies per byte",
+            &marked_ratio(flow.copy_amplification, flow.copy_amplification_evidence),
+        ),
+        canvas.fact("copied by the CPU", &marked_bytes(flow.cpu_copied_bytes, flow.evidence)),
+        canvas.fact("moved by DMA", &format::maybe_bytes(flow.dma_bytes)),
+        canvas.fact(
+            "transitions",
+            &format!("{} ({} per MiB)", count(flow.transitions), decimal(flow.transitions_per_mib)),
+        ),
+        canvas.fact("time in calls", &time(flow)),
+        canvas.fact(
+            "context switches",
+            &format!("{} voluntary, {} involuntary", count(switches.voluntary), count(switches.involuntary)),
+        ),
+        canvas.fact("page faults", &format!("{} minor, {} major", count(faults.minor), count(faults.major))),
+    ];
+    if flow.folded_operations > 0 {
+        let folded = format!("{} (not joined to transfers)", count(flow.folded_operations));
+        lines.push(canvas.fact("folded operations", &folded));
+    }
+    if let Some(left) = flow.not_written_back_bytes.filter(|left| *left > 0) {
+        lines.push(canvas.fact("not written back yet", &bytes(left)));
+    }
+    if let Some(sends) = flow.zerocopy {
+        let told = format!(
+            "{} sends: {} copied, {} by reference, {} not reported",
+            count(sends.sends),
+            count(sends.copied),
+            count(sends.by_reference),
+            count(sends.not_reported)
+        );
+        lines.push(canvas.fact("MSG_ZEROCOPY", &told));
+    }
+    lines.push(Line::default());
+    lines.push(canvas.heading("The way of the bytes"));
+    lines.extend(flow.copies.iter().flat_map(|copy| canvas.copy(copy, flow.payload_bytes)));
+    Some(lines)
+}
+
+fn time(flow: &Flow) -> String {
+    format!(
+        "{}: on CPU {}, blocked {}, preempted {}",
+        short_duration(flow.time_ns),
+        short_duration(flow.on_cpu_ns),
+        short_duration(flow.blocked_ns),
+        short_duration(flow.preempted_ns)
+    )
+}

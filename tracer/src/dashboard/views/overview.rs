@@ -1,0 +1,217 @@
+//! The overview: what the program pays, at a glance.
+
+use ratatui::text::{Line, Span};
+
+use super::{Canvas, View, pieces};
+use crate::{
+    dashboard::{frame::ProgramCost, history::Sample, state::State, theme::Role},
+    findings,
+    model::{
+        evidence::Evidence,
+        snapshot::{Flow, Losses, Totals},
+    },
+    view::{
+        format::{self, bytes, count, marked_ratio, truncate_middle},
+        report,
+    },
+};
+
+/// The view.
+pub(crate) const VIEW: View = View {
+    title: "Overview",
+    columns: &[],
+    sorted: 0,
+    rows: |_, _| Vec::new(),
+    empty: "",
+    open: None,
+    picture: Some(picture),
+};
+
+/// Columns of a name before a graph, and of the rate behind it.
+const NAME: usize = 12;
+const RATE: usize = 14;
+/// Most findings: the rest is a key away.
+const FINDINGS: usize = 3;
+
+fn picture(state: &State, canvas: &Canvas<'_>) -> Vec<Line<'static>> {
+    let snapshot = &state.frame.snapshot;
+    let mut lines = vec![headline(state, canvas)];
+    lines.extend(graphs(state, canvas));
+    lines.extend(facts(state, canvas));
+    let found = findings::findings(snapshot);
+    let heads = 1 + usize::from(!found.is_empty());
+    let left = canvas.height.saturating_sub(lines.len() + heads);
+    let told = found.len().min(FINDINGS).min(left / 2);
+    lines.push(canvas.heading("Top flows, by bytes that the CPU copied"));
+    lines.extend(snapshot.flows.iter().take(left - told).map(|flow| flow_line(canvas, flow)));
+    if told > 0 {
+        lines.push(canvas.heading("Top findings, worst first"));
+    }
+    for finding in found.iter().take(told) {
+        let saving = format!("would save {} of copies", bytes(finding.saving.cpu_copied_bytes));
+        let room = canvas.width.saturating_sub(format::width(&saving) + 5);
+        let title = canvas.theme.spell(&finding.title);
+        lines.push(Line::from(vec![
+            Span::raw(format!("  {:<room$}  ", format::truncate_end(&title, room))),
+            Span::styled(saving, canvas.theme.style(Role::Cpu)),
+        ]));
+    }
+    lines
+}
+
+fn headline(state: &State, canvas: &Canvas<'_>) -> Line<'static> {
+    let theme = canvas.theme;
+    let totals = &state.frame.snapshot.totals;
+    if state.frame.elapsed_ns == 0 {
+        return Line::styled(" waiting for the first numbers", theme.style(Role::Faint));
+    }
+    let transitions = totals.transitions;
+    let all = transitions.syscall + transitions.exception + transitions.interrupt;
+    let per_mib = (totals.payload_bytes > 0).then(|| all as f64 * 1_048_576.0 / totals.payload_bytes as f64);
+    let strong = |role| theme.style(Role::Heading).patch(theme.style(role));
+    let amplification = marked_ratio(totals.copy_amplification, totals.copy_amplification_evidence);
+    let payload = format::payload(totals.payload_bytes, totals.payload_evidence);
+    Line::from(vec![
+        Span::raw(" copy amplification "),
+        Span::styled(amplification, strong(Role::Cpu)),
+        Span::raw("   transitions per MiB "),
+        Span::styled(format::decimal(per_mib), strong(Role::Transitions)),
+        Span::raw("   payload "),
+        Span::styled(payload, strong(Role::Payload)),
+    ])
+}
+
+/// What a graph shows: its name, its role, the amount of an interval, and how a rate is written.
+type Quantity = (&'static str, Role, fn(&Sample) -> u64, fn(u64) -> String);
+
+const QUANTITIES: [Quantity; 6] = [
+    ("calls", Role::Transitions, |sample| sample.calls, |rate| count(rate) + "/s"),
+    ("transitions", Role::Transitions, |sample| sample.transitions, |rate| count(rate) + "/s"),
+    ("payload", Role::Payload, |sample| sample.payload_bytes, |rate| bytes(rate) + "/s"),
+    ("CPU-copied", Role::Cpu, |sample| sample.cpu_copied_bytes, |rate| bytes(rate) + "/s"),
+    ("DMA", Role::Dma, |sample| sample.dma_bytes, |rate| bytes(rate) + "/s"),
+    ("CPU in calls", Role::Text, |sample| sample.on_cpu_ns, percent),
+];
+
+/// Time on the CPU per second, ns, as a share of one CPU.
+fn percent(ns_per_second: u64) -> String {
+    format!("{:.1} %", ns_per_second as f64 / 1e7)
+}
+
+fn graphs(state: &State, canvas: &Canvas<'_>) -> Vec<Line<'static>> {
+    let columns = canvas.width.saturating_sub(NAME + RATE + 4);
+    let Totals { cpu_copied_bytes, dma_bytes, .. } = state.frame.snapshot.totals;
+    let line = |(name, role, of, shown): &Quantity| {
+        let rates = state.history.rates(columns, of);
+        // What is not known as a whole is shown as the part that is known.
+        let part = match *name {
+            "CPU-copied" => cpu_copied_bytes.is_none(),
+            "DMA" => dma_bytes.is_none(),
+            _ => false,
+        };
+        let now = rates.last().map_or_else(|| "-".to_owned(), |rate| shown(*rate));
+        let now = if part { format!(">{now}") } else { now };
+        let graph = canvas.spark(&rates);
+        let gap = " ".repeat(columns.saturating_sub(rates.len()));
+        Line::from(vec![
+            Span::raw(format!(" {name:<NAME$} {gap}")),
+            Span::styled(graph, canvas.theme.style(*role)),
+            Span::styled(format!(" {now:>RATE$}"), canvas.theme.style(Role::Heading)),
+        ])
+    };
+    QUANTITIES.iter().map(line).collect()
+}
+
+fn facts(state: &State, canvas: &Canvas<'_>) -> Vec<Line<'static>> {
+    let totals = &state.frame.snapshot.totals;
+    let (transitions, switches, faults) = (totals.transitions, totals.context_switches, totals.page_faults);
+    let by_cause = format!(
+        "calls {}, faults {}, interrupts {}",
+        count(transitions.syscall),
+        count(transitions.exception),
+        count(transitions.interrupt)
+    );
+    let switched = format!(
+        "{} voluntary, {} involuntary; page faults {} minor, {} major",
+        count(switches.voluntary),
+        count(switches.involuntary),
+        count(faults.minor),
+        count(faults.major)
+    );
+    let moved = format!(
+        "{} by the CPU, {} by DMA",
+        known(totals.cpu_copied_bytes, totals.cpu_copied_bytes_at_least, totals.cpu_copied_evidence),
+        known(totals.dma_bytes, totals.dma_bytes_at_least, totals.dma_evidence)
+    );
+    let mut lines = vec![
+        canvas.fact("transitions by cause", &by_cause),
+        canvas.fact("context switches", &switched),
+        canvas.fact("moved in all", &moved),
+        losses(canvas, totals.losses),
+        canvas.fact("zc-trace itself", &own_cost(state)),
+    ];
+    let disagree = totals.kernel_accounts.filter(|accounts| state.ended.is_some() && !accounts.agree);
+    if let Some(accounts) = disagree {
+        let text = format!(
+            " ! the kernel accounts {} read, {} written",
+            bytes(accounts.rchar),
+            bytes(accounts.wchar)
+        );
+        lines.push(Line::styled(text, canvas.theme.style(Role::Warning)));
+    }
+    lines
+}
+
+fn known(all: Option<u64>, least: u64, evidence: Evidence) -> String {
+    match all {
+        Some(_) => format::marked_bytes(all, evidence),
+        None => format!("at least {}", bytes(least)),
+    }
+}
+
+fn losses(canvas: &Canvas<'_>, losses: Losses) -> Line<'static> {
+    let lost: Vec<String> = pieces::lost(losses)
+        .iter()
+        .filter(|(_, lost)| *lost > 0)
+        .map(|(name, lost)| format!("{} {name}", count(*lost)))
+        .collect();
+    if lost.is_empty() {
+        return canvas.fact("detail lost", "none");
+    }
+    let text = format!(" ! detail lost (totals are exact): {}", lost.join(", "));
+    Line::styled(format::truncate_end(&text, canvas.width).into_owned(), canvas.theme.style(Role::Warning))
+}
+
+fn own_cost(state: &State) -> String {
+    let cost = state.frame.cost;
+    let own = |sample: &Sample| sample.own_cpu_ns.map(|own| percent(sample.per_second(own)));
+    let cpu = state.history.latest().and_then(own).unwrap_or_else(|| "-".to_owned());
+    let memory = cost.resident_bytes.map_or_else(|| format::UNKNOWN.to_owned(), bytes);
+    let programs = match cost.programs {
+        Some(ProgramCost { time_ns, runs }) if runs > 0 => format!("{} ns a run", time_ns / runs),
+        _ => "? (kernel.bpf_stats_enabled is 0)".to_owned(),
+    };
+    format!("{cpu} CPU, {memory}; kernel programs {programs}")
+}
+
+fn flow_line(canvas: &Canvas<'_>, flow: &Flow) -> Line<'static> {
+    let amplification = marked_ratio(flow.copy_amplification, flow.copy_amplification_evidence);
+    let figures = format!("{:>10}  {amplification:>7} copies/B", bytes(flow.payload_bytes));
+    let method = canvas.theme.spell(&flow.method);
+    let room = canvas.width.saturating_sub(format::width(&figures) + 4);
+    let ends = room.saturating_sub(format::width(&method) + 5);
+    let (source, sink) = (report::name(&flow.source), report::name(&flow.sink));
+    // The shorter of the two leaves its room to the other.
+    let half = (ends / 2).max(ends.saturating_sub(format::width(&sink))).min(format::width(&source));
+    let arrow = canvas.theme.pick("→", ">");
+    let text = format!(
+        "{} {arrow} {}  {method}",
+        truncate_middle(&source, half),
+        truncate_middle(&sink, ends.saturating_sub(half))
+    );
+    let gap = " ".repeat(room.saturating_sub(format::width(&text)));
+    Line::from(vec![
+        Span::raw(format!("  {}{gap}", canvas.theme.spell_if_ours(&text))),
+        Span::styled(format!(" {figures}"), canvas.theme.style(Role::Cpu)),
+    ])
+}
