@@ -18,6 +18,7 @@ mod descriptors;
 mod dma;
 mod endpoints;
 mod evidence;
+mod findings;
 mod fio;
 mod from_the_start;
 mod kernel_accounts;
