@@ -25,7 +25,7 @@ impl Screen {
     /// A terminal of that size, with a shell in the scenario's folder.
     pub fn open(scenario: &Scenario, columns: u16, rows: u16) -> Result<Self> {
         let tmux = require_program("tmux")?;
-        let screen = Self { tmux: tmux.to_owned().into(), socket: scenario.path("tmux.socket") };
+        let screen = Self { tmux, socket: scenario.path("tmux.socket") };
         let size = [columns.to_string(), rows.to_string()];
         let mut command = screen.tmux();
         command.args(["-f", "/dev/null", "new-session", "-d", "-x", &size[0], "-y", &size[1], "-c"]);

@@ -26,7 +26,7 @@ fn open(scenario: &Scenario, process: &Process, options: &str) -> Result<Screen>
     screen.line(scenario, "stty -g > before")?;
     let zc_trace = tracer::binary()?;
     let command = format!(
-        "{} -p {} {options}; echo exit $?; stty -g > after; echo compared",
+        "{} -p {} {options}; echo exit $?; stty -g > after; echo compar''ed",
         zc_trace.display(),
         process.pid()
     );
@@ -72,7 +72,7 @@ fn views_and_keys() -> Outcome {
         screen.press(s, &["5"])?;
         screen.wait_for(s, &process.pid().to_string())?;
         screen.press(s, &["7"])?;
-        screen.wait_for(s, "OPENINGS")?;
+        screen.wait_for(s, "OPERATIONS")?;
         screen.press(s, &["/"])?;
         screen.type_in(s, "path=/nowhere")?;
         screen.press(s, &["Enter"])?;

@@ -7,7 +7,10 @@ use std::{
 
 use tokio::{
     io::unix::AsyncFd,
-    sync::{mpsc::Sender, watch},
+    sync::{
+        mpsc::{Receiver, Sender},
+        watch,
+    },
     task::spawn_blocking,
     time::{MissedTickBehavior, interval_at, timeout},
 };
@@ -39,6 +42,8 @@ pub(crate) struct Pumped {
 
 /// Runs until `stopped` says so or nothing is left to trace; then detaches, and reads what is left.
 ///
+/// `questions` go on to the model, with the counters as they are then.
+///
 /// # Errors
 /// If the kernel refuses a map or the programs cannot be detached.
 pub(crate) async fn run(
@@ -46,6 +51,7 @@ pub(crate) async fn run(
     reader: Reader,
     sender: Sender<Message>,
     mut stopped: watch::Receiver<bool>,
+    mut questions: Receiver<Message>,
     interval: Option<Duration>,
     began: Instant,
 ) -> anyhow::Result<Pumped> {
@@ -56,6 +62,11 @@ pub(crate) async fn run(
     ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
     loop {
         let drained = drain(reader.get_mut(), &sender).await;
+        while let Ok(question) = questions.try_recv() {
+            // So that what is answered is one moment: the counters, and what the records told.
+            send_counters(reader.get_mut(), &sender).await;
+            let _ = sender.send(question).await;
+        }
         if *stopped.borrow() || (reader.get_ref().all_ended() && !probe.awaits_threads()) {
             break;
         }

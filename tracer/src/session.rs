@@ -224,12 +224,13 @@ async fn trace_on_runtime(
     let room = spawn_blocking(move || room.run(receiver));
     sender.send(Message::Events(first)).await.ok();
     let (stop, stopped) = tokio::sync::watch::channel(false);
+    let (ask, questions) = mpsc::channel(1);
     let watching = plan.dashboard.map(|looks| {
         let recording = plan.ndjson.as_deref();
         let state = watching::first_state(looks, &document.target, &plan.filter, recording);
-        Watching::start(state, &document, sender.clone(), stop.clone(), began)
+        Watching::start(state, &document, [ask, sender.clone()], stop.clone(), began)
     });
-    let pump = tokio::spawn(pump::run(probe, reader, sender, stopped, plan.interval, began));
+    let pump = tokio::spawn(pump::run(probe, reader, sender, stopped, questions, plan.interval, began));
     let ending =
         tokio::spawn(ending::wait(Ending { child, duration: plan.duration, signals: signals.clone(), stop }));
 

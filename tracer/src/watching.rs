@@ -35,18 +35,18 @@ pub(crate) struct Watching {
 }
 
 impl Watching {
-    /// Opens it. When it is left, so ends the trace.
+    /// Opens it. `models` take its questions, the first as long as tracing lasts. When it is left, so ends the trace.
     pub(crate) fn start(
         state: State,
         document: &Document,
-        model: mpsc::Sender<Message>,
+        models: [mpsc::Sender<Message>; 2],
         stop: watch::Sender<bool>,
         began: Instant,
     ) -> Self {
         let (commands, received) = mpsc::channel(8);
         let stream_filter = state.filter.clone();
         let (commands_in, document) = (received, document.clone());
-        let dashboard = Dashboard { state, model, commands: commands_in, document, stream_filter, began };
+        let dashboard = Dashboard { state, models, commands: commands_in, document, stream_filter, began };
         let screen = spawn_blocking(move || {
             let left = dashboard.run();
             // Nobody may be there any more to be told.

@@ -43,7 +43,7 @@ pub(crate) fn draw(state: &State, screen: &mut Screen<'_>) -> Drawn {
     let area = screen.area();
     let mut drawn = Drawn::default();
     if area.width < LEAST.0 || area.height < LEAST.1 {
-        screen.render_widget(Paragraph::new("zc-trace: the terminal is too small"), area);
+        screen.render_widget(Paragraph::new("terminal too small"), area);
         return drawn;
     }
     let rows = Layout::vertical([

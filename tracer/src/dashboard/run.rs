@@ -39,8 +39,8 @@ pub(crate) enum Command {
 pub(crate) struct Dashboard {
     /// What it shows, before the first frame.
     pub(crate) state: State,
-    /// To the room of the model.
-    pub(crate) model: mpsc::Sender<Message>,
+    /// To the room of the model: past the pump, which brings it up to the moment, as long as there is one; and straight.
+    pub(crate) models: [mpsc::Sender<Message>; 2],
     /// From the session.
     pub(crate) commands: mpsc::Receiver<Command>,
     /// The document without its findings: what a JSON file begins with.
@@ -50,6 +50,9 @@ pub(crate) struct Dashboard {
     /// When tracing began.
     pub(crate) began: Instant,
 }
+
+/// Within this a process stops that was told to.
+const STOPPING: Duration = Duration::from_millis(100);
 
 /// Answers of the room that are waited for.
 type Looking = oneshot::Receiver<Box<Look>>;
@@ -108,7 +111,7 @@ impl Dashboard {
                 None => {}
                 Some(Effect::Quit) => return Ok(()),
                 Some(Effect::Look) => looking = self.look().await,
-                Some(Effect::Redraw) => taken.terminal.clear()?,
+                Some(Effect::Redraw) => taken.repaint()?,
                 Some(Effect::Suspend) => {
                     // What reads the terminal must not do so meanwhile.
                     drop(events);
@@ -138,9 +141,19 @@ impl Dashboard {
         self.ask(self.state.wanted()).await
     }
 
+    async fn send(&self, mut message: Message) -> Option<()> {
+        for model in &self.models {
+            match model.send(message).await {
+                Ok(()) => return Some(()),
+                Err(mpsc::error::SendError(back)) => message = back,
+            }
+        }
+        None
+    }
+
     async fn ask(&self, wanted: Wanted) -> Option<Looking> {
         let (reply, looking) = oneshot::channel();
-        self.model.send(Message::Look(wanted, reply)).await.ok()?;
+        self.send(Message::Look(wanted, reply)).await?;
         Some(looking)
     }
 
@@ -171,7 +184,9 @@ impl Dashboard {
     }
 
     async fn write_document(&mut self) {
-        let Some(document) = self.document().await else { return };
+        let Some(document) = self.document().await else {
+            return self.state.tell("tracing ended just now; press J again", true);
+        };
         let path = self.path("json");
         let written = DocumentOutput::prepare(&path).and_then(|output| output.write(&document));
         self.told(written, &format!("wrote {}", output::shown(&path)));
@@ -207,7 +222,7 @@ impl Dashboard {
         stream: Option<crate::export::ndjson::LineStream>,
     ) -> Option<crate::export::ndjson::LineStream> {
         let (reply, before) = oneshot::channel();
-        self.model.send(Message::Stream(stream, reply)).await.ok()?;
+        self.send(Message::Stream(stream, reply)).await?;
         before.await.ok().flatten()
     }
 
@@ -239,4 +254,6 @@ async fn answer(looking: &mut Option<Looking>) -> Option<Box<Look>> {
 fn suspend() {
     // The whole group, as the shell expects: sudo waits beside.
     let _ = rustix::process::kill_current_process_group(rustix::process::Signal::TSTP);
+    // Another thread may take the signal, and this one run on for a moment: it must not touch the terminal in that.
+    std::thread::sleep(STOPPING);
 }

@@ -113,9 +113,13 @@ impl State {
     }
 
     /// A frame came.
-    pub(crate) fn apply(&mut self, frame: Frame) {
+    pub(crate) fn apply(&mut self, mut frame: Frame) {
         self.history.take(&frame);
         if !self.paused {
+            if let (Some(opened), Some(keep)) = (self.opened, VIEWS.get(self.view).and_then(|view| view.keep))
+            {
+                keep(&self.frame, &mut frame, opened.key);
+            }
             self.frame = frame;
             self.refresh();
         }

@@ -14,7 +14,9 @@ use crossterm::{
     cursor,
     event::{DisableMouseCapture, EnableMouseCapture},
     execute,
-    terminal::{EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode},
+    terminal::{
+        Clear, ClearType, EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode,
+    },
 };
 use ratatui::{Terminal, backend::CrosstermBackend};
 
@@ -58,7 +60,18 @@ impl Taken {
         give_back();
         otherwise();
         take_over()?;
-        self.terminal.clear()
+        self.repaint()
+    }
+
+    /// Forgets what is on the screen, so that all of it is painted anew. Not by `Terminal::clear`, which asks the terminal
+    /// where its cursor is: the answer would lie among the keys.
+    ///
+    /// # Errors
+    /// If it does not obey any more.
+    pub(super) fn repaint(&mut self) -> io::Result<()> {
+        execute!(stdout(), Clear(ClearType::All))?;
+        self.terminal = Terminal::new(CrosstermBackend::new(stdout()))?;
+        Ok(())
     }
 
     /// Puts a text on the clipboard of the terminal, also through ssh and tmux: OSC 52 (XTerm Control Sequences, "Manipulate

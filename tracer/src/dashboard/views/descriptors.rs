@@ -30,6 +30,7 @@ pub(crate) const VIEW: View = View {
     empty: "No descriptor is known.",
     open: None,
     more: None,
+    keep: None,
     picture: None,
 };
 

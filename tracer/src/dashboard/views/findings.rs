@@ -33,6 +33,7 @@ pub(crate) const VIEW: View = View {
     empty: "Nothing that would be worth a change.",
     open: Some(open),
     more: None,
+    keep: None,
     picture: None,
 };
 

@@ -45,6 +45,7 @@ pub(crate) const VIEW: View = View {
         let mut flows = frame.look.snapshot.flows.iter();
         more.flow = flows.find(|flow| flow_key(flow) == wanted).map(|flow| flow.id);
     }),
+    keep: None,
     picture: None,
 };
 

@@ -36,6 +36,8 @@ pub(crate) struct View {
     pub(crate) open: Option<Open>,
     /// What has to be asked for to open a row.
     pub(crate) more: Option<fn(&Frame, u64, &mut Wanted)>,
+    /// Carries what is open over from one frame to the next, where it may have left the list meanwhile.
+    pub(crate) keep: Option<fn(&Frame, &mut Frame, u64)>,
     /// The picture, for a view without a list.
     pub(crate) picture: Option<fn(&State, &Canvas<'_>) -> Vec<Line<'static>>>,
 }

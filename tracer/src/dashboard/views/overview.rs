@@ -25,6 +25,7 @@ pub(crate) const VIEW: View = View {
     empty: "",
     open: None,
     more: None,
+    keep: None,
     picture: Some(picture),
 };
 

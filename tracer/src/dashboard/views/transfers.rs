@@ -42,6 +42,13 @@ pub(crate) const VIEW: View = View {
     empty: "No transfer has been finished yet.",
     open: Some(open),
     more: None,
+    keep: Some(|before, now, wanted| {
+        let is_it = |recent: &&RecentTransfer| key(recent.number) == wanted;
+        if now.look.transfers.iter().any(|recent| is_it(&recent)) {
+            return;
+        }
+        now.look.transfers.extend(before.look.transfers.iter().find(is_it).cloned());
+    }),
     picture: None,
 };
 
