@@ -43,10 +43,28 @@ impl Tally {
         self.skipped.extend(other.skipped);
     }
 
+    /// That many of the failed ones have passed since.
+    pub(crate) fn pass(&mut self, tests: usize) {
+        self.failed = self.failed.saturating_sub(tests);
+        self.passed += tests;
+    }
+
     /// Whether there was any test at all.
     pub(crate) fn is_empty(&self) -> bool {
         *self == Self::default()
     }
+}
+
+/// What libtest says about the tests that failed.
+pub(crate) fn failures(output: &str) -> &str {
+    output.find("\nfailures:\n").map_or("", |at| output[at..].trim())
+}
+
+/// The names of the tests that failed: libtest lists them, indented, below its last `failures:`.
+pub(crate) fn failed(output: &str) -> Vec<String> {
+    let Some(at) = output.rfind("\nfailures:\n") else { return Vec::new() };
+    let list = output[at..].lines().skip_while(|line| !line.starts_with("    "));
+    list.map_while(|line| line.strip_prefix("    ")).map(str::to_owned).collect()
 }
 
 impl fmt::Display for Tally {
@@ -101,6 +119,15 @@ mod tests {
             ["relay: needs root", "slow: marked #[ignore]", "tui: there is no program tmux"]
         );
         assert_eq!(tally.to_string(), "3 passed, 1 failed, 3 skipped");
+    }
+
+    #[test]
+    fn failed_tests_are_named() {
+        let output = "test a::b ... FAILED\n\nfailures:\n\n---- a::b stdout ----\nError: no\n    indented\n\n\nfailures:\n    \
+            a::b\n    c\n\ntest result: FAILED. 0 passed; 2 failed; 0 ignored\n";
+        assert_eq!(failed(output), ["a::b", "c"]);
+        assert!(failures(output).starts_with("failures:\n\n---- a::b stdout"));
+        assert!(failed(OUTPUT).is_empty());
     }
 
     #[test]
