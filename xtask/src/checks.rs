@@ -124,7 +124,8 @@ impl Report {
         let mut again = command();
         again.args(["--test", "scenarios", "--", "--exact"]).args(&failed);
         let second = capture::run(again)?;
-        if second.status.success() {
+        // A test of the harness itself is not among the scenarios: it is not played again, and so has not passed.
+        if second.status.success() && Tally::read(&second.text).passed == failed.len() {
             eprintln!("{}", tally::failures(&captured.text));
             self.warnings.push(format!("passed only when played again: {}", failed.join(", ")));
             tests.pass(failed.len());
