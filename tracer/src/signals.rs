@@ -204,17 +204,18 @@ mod tests {
         });
         let caught = signals.pending().unwrap();
         assert_eq!((caught.signal, caught.by_terminal), (Signal::TERM, false));
-        raise(libc::SIGHUP);
+        // Not SIGHUP, which stays ignored under nohup.
+        raise(libc::SIGINT);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
         runtime.block_on(async {
             // Both are taken without a further one coming.
             signals.next().await;
-            assert_eq!(signals.next().await.signal, Signal::HUP);
+            assert_eq!(signals.next().await.signal, Signal::INT);
             let none = tokio::time::timeout(POLL * 3, signals.next()).await;
             assert!(none.is_err(), "{none:?}");
         });
         let interrupted = Interrupted::new(super::caught().unwrap(), "it began");
-        assert_eq!(interrupted.exit_code(), 129);
-        assert_eq!(interrupted.to_string(), "ended by SIGHUP before it began");
+        assert_eq!(interrupted.exit_code(), 130);
+        assert_eq!(interrupted.to_string(), "ended by SIGINT before it began");
     }
 }
