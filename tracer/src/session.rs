@@ -149,6 +149,8 @@ fn trace(plan: Plan, ndjson: Option<StreamOutput>, text: StandardStream) -> anyh
             () = signals.wait_for(patience) => Err(stuck().into()),
         }
     });
+    // After an error the dashboard may not have been waited for.
+    crate::dashboard::terminal::give_back();
     // A thread may still wait for a reader that takes nothing.
     runtime.shutdown_background();
     outcome

@@ -45,8 +45,15 @@ impl Watching {
     ) -> Self {
         let (commands, received) = mpsc::channel(8);
         let stream_filter = state.filter.clone();
-        let (commands_in, document) = (received, document.clone());
-        let dashboard = Dashboard { state, models, commands: commands_in, document, stream_filter, began };
+        let dashboard = Dashboard {
+            state,
+            models,
+            commands: received,
+            document: document.clone(),
+            stream_filter,
+            began,
+            lasted: None,
+        };
         let screen = spawn_blocking(move || {
             let left = dashboard.run();
             // Nobody may be there any more to be told.

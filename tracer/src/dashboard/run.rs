@@ -49,6 +49,8 @@ pub(crate) struct Dashboard {
     pub(crate) stream_filter: Filter,
     /// When tracing began.
     pub(crate) began: Instant,
+    /// How long it lasted, once it has ended.
+    pub(crate) lasted: Option<Duration>,
 }
 
 /// Within this a process stops that was told to.
@@ -72,7 +74,6 @@ impl Dashboard {
         let mut events = EventStream::new();
         let mut looking: Option<Looking> = self.look().await;
         let mut ticks = ticks(self.state.interval);
-        let mut ended_at = None;
         loop {
             self.draw(taken)?;
             let effect = tokio::select! {
@@ -86,7 +87,7 @@ impl Dashboard {
                 },
                 command = self.commands.recv() => match command {
                     Some(Command::Ended(why)) => {
-                        ended_at = Some(self.began.elapsed());
+                        self.lasted = Some(self.began.elapsed());
                         self.state.end(why);
                         looking = self.look().await;
                         None
@@ -95,13 +96,13 @@ impl Dashboard {
                 },
                 look = answer(&mut looking) => {
                     if let Some(look) = look {
-                        self.apply(*look, ended_at);
+                        self.apply(*look);
                     }
                     looking = None;
                     None
                 }
                 _ = ticks.tick() => {
-                    if looking.is_none() && ended_at.is_none() {
+                    if looking.is_none() && self.lasted.is_none() {
                         looking = self.look().await;
                     }
                     None
@@ -157,26 +158,31 @@ impl Dashboard {
         Some(looking)
     }
 
-    fn apply(&mut self, look: Look, ended_at: Option<Duration>) {
-        let elapsed = ended_at.unwrap_or_else(|| self.began.elapsed());
-        let elapsed_ns = u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX);
+    fn apply(&mut self, look: Look) {
         if let Some(process) =
             look.snapshot.processes.iter().find(|process| process.pid == self.state.target.pid)
         {
             self.state.target.comm.clone_from(&process.comm);
         }
-        self.state.apply(Frame { elapsed_ns, look, cost: own_cost::now() });
+        let findings = findings::findings(&look.snapshot);
+        self.state.apply(Frame { elapsed_ns: self.elapsed_ns(), look, findings, cost: own_cost::now() });
     }
 
     /// The document as it would be if tracing ended now.
     async fn document(&self) -> Option<Document> {
         let Look { snapshot, .. } = *self.ask(Wanted::default()).await?.await.ok()?;
         Some(Document {
-            duration_ns: self.state.frame.elapsed_ns,
+            duration_ns: self.elapsed_ns(),
             findings: findings::findings(&snapshot),
             snapshot,
             ..self.document.clone()
         })
+    }
+
+    /// How long tracing has lasted, ns.
+    fn elapsed_ns(&self) -> u64 {
+        let elapsed = self.lasted.unwrap_or_else(|| self.began.elapsed());
+        u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX)
     }
 
     fn path(&self, extension: &str) -> PathBuf {

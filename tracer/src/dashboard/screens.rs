@@ -16,6 +16,7 @@ use super::{
 };
 use crate::{
     export::{document::Document, samples},
+    findings::findings,
     model::{
         flow_detail::{CallUse, FlowDetail, ThreadUse, Use},
         heat::Heat,
@@ -85,6 +86,7 @@ fn state(document: &Document) -> State {
         }
         state.apply(Frame {
             elapsed_ns: second * 1_000_000_000,
+            findings: findings(&snapshot),
             look: Look {
                 transfers: if busy { vec![recent(transfer)] } else { Vec::new() },
                 flow_count: snapshot.flows.len(),

@@ -128,6 +128,7 @@ impl State {
     /// Nothing will come any more; the last frame is shown whether paused or not.
     pub(crate) fn end(&mut self, why: String) {
         self.ended = Some(why);
+        self.paused = false;
     }
 
     /// Where things stand on the screen now.

@@ -101,7 +101,7 @@ fn take_over() -> io::Result<()> {
 }
 
 /// As it was before. Harmless if it was given back already.
-fn give_back() {
+pub(crate) fn give_back() {
     if TAKEN.swap(false, Ordering::AcqRel) {
         // There is nobody to tell.
         let _ = execute!(stdout(), DisableMouseCapture, LeaveAlternateScreen, cursor::Show);

@@ -8,7 +8,7 @@ use crate::{
         frame::Frame,
         table::{Cell, Row, key, names, numbers},
     },
-    findings::{self, Figure, Finding},
+    findings::{Figure, Finding},
     view::{
         format::{self, bytes, count, evidence_word},
         report,
@@ -27,8 +27,7 @@ pub(crate) const VIEW: View = View {
     ],
     sorted: 2,
     rows: |frame, filter| {
-        let found = findings::findings(&frame.look.snapshot);
-        found.iter().filter(|finding| filter.matches_finding(finding)).map(row).collect()
+        frame.findings.iter().filter(|finding| filter.matches_finding(finding)).map(row).collect()
     },
     empty: "Nothing that would be worth a change.",
     open: Some(open),
@@ -64,8 +63,7 @@ fn row(finding: &Finding) -> Row {
 }
 
 fn open(frame: &Frame, wanted: u64, canvas: &Canvas<'_>) -> Option<Vec<Line<'static>>> {
-    let found = findings::findings(&frame.look.snapshot);
-    let finding = found.iter().find(|finding| finding_key(finding) == wanted)?;
+    let finding = frame.findings.iter().find(|finding| finding_key(finding) == wanted)?;
     let about = &finding.applies_to;
     let mut lines = vec![canvas.heading(&format::escape(&finding.title))];
     lines.extend(about.method.iter().map(|method| canvas.fact("method", &format::escape(method))));

@@ -5,7 +5,6 @@ use ratatui::text::{Line, Span};
 use super::{Canvas, View, pieces};
 use crate::{
     dashboard::{frame::ProgramCost, history::Sample, state::State, theme::Role},
-    findings,
     model::{
         evidence::Evidence,
         snapshot::{Flow, Losses, Totals},
@@ -40,7 +39,7 @@ fn picture(state: &State, canvas: &Canvas<'_>) -> Vec<Line<'static>> {
     let mut lines = vec![headline(state, canvas)];
     lines.extend(graphs(state, canvas));
     lines.extend(facts(state, canvas));
-    let found = findings::findings(snapshot);
+    let found = &state.frame.findings;
     let heads = 1 + usize::from(!found.is_empty());
     let left = canvas.height.saturating_sub(lines.len() + heads);
     let told = found.len().min(FINDINGS).min(left / 2);
