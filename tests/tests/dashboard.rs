@@ -5,6 +5,7 @@ use std::{fs, process::Command};
 use anyhow::{Context as _, Result, ensure};
 use rustix::process::Signal;
 use zc_trace_tests::{
+    accounts::state,
     document::Document,
     process::{Process, STEP, wait_until},
     scenario::{Outcome, Scenario, require_program, require_root, scenario},
@@ -101,8 +102,12 @@ fn files_are_written() -> Outcome {
     scenario("dashboard/files", |s| {
         let process = dd(s)?;
         let screen = open(s, &process, "")?;
+        // The counters of a running target are not read in one moment: stopped, all must agree.
+        process.signal(Signal::STOP)?;
+        wait_until(STEP, "dd to stop", || Ok(state(process.pid())? == 'T'))?;
         screen.press(s, &["J"])?;
         screen.wait_for(s, "wrote zc-trace-")?;
+        process.signal(Signal::CONT)?;
         screen.press(s, &["w"])?;
         screen.wait_for(s, "w ends it")?;
         screen.press(s, &["w"])?;
