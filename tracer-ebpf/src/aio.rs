@@ -69,16 +69,24 @@ fn is_within(slot: &ThreadSlot, index: u64) -> bool {
     index < unsafe { ptr::read_volatile(&slot.messages) }
 }
 
+/// An address in the list of `io_submit`.
+#[inline(always)]
+fn entry_of_list(list: u64, index: u64, compat: bool) -> u64 {
+    let stride = if compat { 4 } else { 8 };
+    payload::word(list.wrapping_add(index * stride), compat)
+}
+
 /// `io_submit` begins: the requests may complete before it returns, and their memory may be used anew.
 #[inline(never)]
 pub fn submitted(slot: &mut ThreadSlot) {
     let (count, list) = (slot.args[SUBMIT_COUNT], slot.args[SUBMIT_LIST]);
+    let compat = calls::is_compat(slot);
     bound(slot, count);
     for index in 0..AIO_BATCH {
         if !is_within(slot, index) {
             break;
         }
-        aio_submit_one(payload::user(list.wrapping_add(index * 8)));
+        aio_submit_one(entry_of_list(list, index, compat));
     }
 }
 
@@ -119,13 +127,14 @@ pub fn settled(slot: &mut ThreadSlot, result: i64) {
     if taken >= count {
         return;
     }
-    let refused = list.wrapping_add(taken * 8);
+    let compat = calls::is_compat(slot);
+    let refused = list.wrapping_add(taken * if compat { 4 } else { 8 });
     bound(slot, count - taken);
     for index in 0..AIO_BATCH {
         if !is_within(slot, index) {
             break;
         }
-        let object = payload::user(refused.wrapping_add(index * 8));
+        let object = entry_of_list(refused, index, compat);
         let _ = AIO_REQUESTS.remove(AioName { tgid: slot.tgid as u64, object });
     }
 }
@@ -249,7 +258,7 @@ fn note(slot: &ThreadSlot, object: u64, entry: &mut Request) {
     if shape.class == CallClass::VECTOR {
         entry.asked = u64::MAX;
         entry.vectors = if iocb.length > u32::MAX as u64 { u32::MAX - 1 } else { iocb.length as u32 };
-        payload::vector(iocb.buffer, iocb.length, &mut entry.iovecs);
+        payload::vector(iocb.buffer, iocb.length, calls::is_compat(slot), &mut entry.iovecs);
     }
     entry.other = 0;
     entry.other_flags = 0;

@@ -5,7 +5,7 @@ use aya_ebpf::{
     maps::{Array, HashMap, LruHashMap, PerCpuArray, PerCpuHashMap, RingBuf, Stack},
 };
 use tracer_common::{
-    call::CallShape,
+    call::{self, CallShape, SocketCall},
     device::{DeviceBytes, DeviceKey},
     endpoint::Endpoint,
     limits::{
@@ -77,6 +77,9 @@ pub static FREE_SLOTS: Stack<u32> = Stack::with_max_entries(THREADS, 0);
 /// Which argument of which call means what; filled by user space for the running architecture.
 #[map]
 pub static SHAPES: Array<CallShape> = Array::with_max_entries(CALLS as u32, 0);
+/// What 32-bit `socketcall` stands for, by its first argument; filled by user space.
+#[map]
+pub static SOCKET_CALLS: Array<SocketCall> = Array::with_max_entries(call::SOCKET_CALLS.len() as u32, 0);
 /// Exact counters by call.
 #[map]
 pub static CALL_COUNTERS: PerCpuArray<CallCounters> = PerCpuArray::with_max_entries(CALLS as u32, 0);

@@ -16,7 +16,7 @@ use tracer_common::{
 };
 
 use crate::{
-    calls, emit,
+    arch, calls, emit,
     form::{Context, hook},
     identity::{self, OpenFile},
     kernel::{Task, config, offset, probe},
@@ -223,23 +223,23 @@ fn note(task: Task, request: u64, entry: &mut Request) -> CallShape {
         return shape;
     }
     match shape.buffer {
-        command::NETWORK => note_network(request, shape, entry),
+        command::NETWORK => note_network(request, shape, arch::compat(task), entry),
         command::SPLICE => note_splice(task, request, entry),
-        _ => note_read_write(request, shape, entry),
+        _ => note_read_write(request, shape, arch::compat(task), entry),
     }
     shape
 }
 
 #[inline(always)]
-fn note_read_write(request: u64, shape: CallShape, entry: &mut Request) {
+fn note_read_write(request: u64, shape: CallShape, compat: bool, entry: &mut Request) {
     let address: u64 = probe(request, offset!(rw_addr));
     let length: u32 = probe(request, offset!(rw_len));
     entry.call_flags = probe(request, offset!(rw_flags));
-    note_memory(shape.class, address, length, entry);
+    note_memory(shape.class, address, length, compat, entry);
 }
 
 #[inline(always)]
-fn note_network(request: u64, shape: CallShape, entry: &mut Request) {
+fn note_network(request: u64, shape: CallShape, compat: bool, entry: &mut Request) {
     let address: u64 = probe(request, offset!(network_buffer));
     let length: u32 = probe(request, offset!(network_length));
     let options: u16 =
@@ -253,28 +253,30 @@ fn note_network(request: u64, shape: CallShape, entry: &mut Request) {
     if shape.class == CallClass::MESSAGE {
         entry.buffer = address;
         if shape.source_fd == OWN_FILE && options & IORING_RECV_MULTISHOT != 0 {
-            entry.heading = payload::multishot_heading(address);
+            entry.heading = payload::multishot_heading(address, compat);
         }
-        let (base, count) = payload::message_vector(address);
+        let (base, count) = payload::message_vector(address, compat);
         let count = if count > u32::MAX as u64 { u32::MAX } else { count as u32 };
-        note_memory(CallClass::VECTOR, base, count, entry);
+        note_memory(CallClass::VECTOR, base, count, compat, entry);
     } else if shape.sink_fd == OWN_FILE && options & IORING_SEND_VECTORIZED != 0 {
-        note_memory(CallClass::VECTOR, address, length, entry);
+        note_memory(CallClass::VECTOR, address, length, compat, entry);
     } else {
-        note_memory(CallClass::BUFFER, address, length, entry);
+        note_memory(CallClass::BUFFER, address, length, compat, entry);
     }
 }
 
-/// The user memory of a request. With a provided buffer the kernel chooses it when it runs the request.
+/// The user memory of a request, for which the ring's own ABI counts: that of the call which submits, or which a polling
+/// thread was made by (arch/x86: it keeps the mark, because it never returns to user mode). With a provided buffer the
+/// kernel chooses it when it runs the request.
 #[inline(always)]
-fn note_memory(class: CallClass, address: u64, length: u32, entry: &mut Request) {
+fn note_memory(class: CallClass, address: u64, length: u32, compat: bool, entry: &mut Request) {
     if class == CallClass::BUFFER {
         entry.buffer = address;
         if entry.flags & IOSQE_BUFFER_SELECT == 0 {
             entry.asked = length as u64;
         }
     } else if entry.flags & IOSQE_BUFFER_SELECT == 0 {
-        payload::vector(address, length as u64, &mut entry.iovecs);
+        payload::vector(address, length as u64, compat, &mut entry.iovecs);
         entry.vectors = length;
     }
 }

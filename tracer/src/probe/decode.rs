@@ -178,8 +178,7 @@ fn operation(record: &OperationRecord, table: &CallTable) -> Option<Operation> {
         source: side(record.source_fd, record.source, record.source_flags),
         sink: side(record.sink_fd, record.sink, record.sink_flags),
         buffers: Vec::new(),
-        // Of 32-bit calls the iovecs are not read.
-        buffers_complete: !(call.name.compat && record.buffer == 0),
+        buffers_complete: true,
         asked_bytes: (record.asked != u64::MAX).then_some(record.asked),
         bytes: record.bytes,
         storage_read_bytes: storage.then_some(record.storage_read_bytes),

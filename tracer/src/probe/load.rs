@@ -8,7 +8,7 @@ use aya::{
     programs::Iter,
 };
 use tracer_common::{
-    call::CallShape,
+    call::{CallShape, SocketCall},
     limits::THREADS,
     offsets::{ABSENT, Check, Config, Control, Offsets},
 };
@@ -140,6 +140,10 @@ impl Probe {
         let mut shapes: Array<_, CallShape> = self.map("SHAPES")?;
         for (index, shape) in table.shapes() {
             shapes.set(index, shape, 0).map_err(other)?;
+        }
+        let mut socket_calls: Array<_, SocketCall> = self.map("SOCKET_CALLS")?;
+        for (number, call) in table.socket_calls() {
+            socket_calls.set(number, call, 0).map_err(other)?;
         }
         let mut free: Stack<_, u32> = self.map("FREE_SLOTS")?;
         for slot in (0..THREADS).rev() {
