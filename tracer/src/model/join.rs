@@ -415,7 +415,13 @@ impl Join {
                 self.joined = true;
                 self.memories.mark_sent(pid, range, piece);
             }
-            Provenance::Mapped(_) | Provenance::Own => {}
+            Provenance::Mapped(file) => {
+                let reached = self.memories.taken(pid, file, &range);
+                if let Some(share) = self.shares.get_mut(share) {
+                    share.tally.reached.add(&reached);
+                }
+            }
+            Provenance::Own => {}
         }
     }
 

@@ -155,7 +155,7 @@ impl Model {
             }
             Event::Mapped(mapping) => {
                 let (file, _) = self.join.endpoints.resolve(mapping.serial);
-                self.join.memories.map(mapping.pid, mapping.range, file);
+                self.join.memories.map(mapping.pid, mapping.range, file, mapping.fresh);
             }
             Event::MappingsKnown { pid } => self.faults.know(pid),
             Event::Unmapped { pid, range } => self.join.memories.unmap(pid, &range),
@@ -175,6 +175,7 @@ impl Model {
             }
             Event::ThreadEnded { pid, tid, exit_code, time_ns } => {
                 self.fresh.remove(&tid);
+                self.faults.ended(tid);
                 let last = self.threads.ended(pid, tid, exit_code);
                 if last {
                     self.faults.forget(pid);
@@ -188,9 +189,7 @@ impl Model {
                 self.descriptors.executed(pid, time_ns);
                 self.threads.executed(pid, comm);
             }
-            Event::Fault { pid, tid: _, address, in_kernel } => {
-                self.faults.count(&self.join.memories, pid, address, in_kernel);
-            }
+            Event::Fault(fault) => self.faults.count(&mut self.join.memories, &fault),
             Event::Folded(folded) => {
                 self.fetched(folded.storage_read_bytes);
                 self.join.folded(&folded);
@@ -259,14 +258,16 @@ impl Model {
     /// The same, but of the flows only the `limit` with most CPU-copied bytes: what it costs hardly grows with the rest.
     pub fn view(&self, limit: Option<usize>) -> Snapshot {
         let (descriptors, descriptor_summary) = self.descriptors.snapshot(&self.join.endpoints);
+        let totals = self.totals();
+        let faults_told = totals.page_fault_places.not_told == 0;
         Snapshot {
-            totals: self.totals(),
+            totals,
             descriptors,
             descriptor_summary,
             calls: self.calls.snapshot(),
             requests: self.calls.requests(),
-            flows: self.join.flows.snapshot(limit, &self.join.endpoints),
-            mapped_files: self.faults.files(&self.join.endpoints),
+            flows: self.join.flows.snapshot(limit, &self.join.endpoints, faults_told),
+            mapped_files: self.faults.files(&self.join.endpoints, &self.join.memories, faults_told),
             processes: self.threads.processes(),
             threads: self.threads.threads(),
             in_flight: InFlight {

@@ -13,7 +13,7 @@ use tracer_common::{
 
 use super::{call_table::CallTable, descriptor_calls};
 use crate::model::event::{
-    Call, Event, Mapping, Operation, Ran, Request, Serial, Side, ThreadStarted, Zerocopy,
+    Call, Event, Fault, Mapping, Operation, Ran, Request, Serial, Side, ThreadStarted, Zerocopy,
 };
 
 /// A record, as far as the reader itself has to act on it.
@@ -65,8 +65,17 @@ fn decode_known(bytes: &[u8], table: &CallTable) -> Option<Decoded> {
         RecordKind::FAULT => {
             let record: FaultRecord = read(bytes)?;
             let Header { tgid: pid, tid, flags, .. } = record.header;
-            let in_kernel = flags & flag::FAULT_IN_KERNEL != 0;
-            Decoded::Call(Event::Fault { pid, tid, address: record.address, in_kernel }, None)
+            let fault = Fault {
+                pid,
+                tid,
+                address: record.address,
+                in_kernel: flags & flag::FAULT_IN_KERNEL != 0,
+                writes: flags & flag::FAULT_WRITES != 0,
+                present: flags & flag::FAULT_ON_PRESENT != 0,
+                minor_before: record.minor_faults,
+                major_before: record.major_faults,
+            };
+            Decoded::Call(Event::Fault(fault), None)
         }
         RecordKind::VECTOR => Decoded::Call(Event::Operation(vector_operation(&read(bytes)?, table)?), None),
         RecordKind::REQUEST => {
@@ -217,6 +226,8 @@ const MMAP2_UNIT: u64 = 4096;
 
 /// include/uapi/linux/mman.h and asm-generic/mman-common.h
 const MAP_PRIVATE: u64 = 0x02;
+const MAP_LOCKED: u64 = 0x2000;
+const MAP_POPULATE: u64 = 0x8000;
 const PROT_WRITE: u64 = 0x2;
 
 /// A private writable mapping is memory of the program (`.data` of its libraries lies in such ones): what is written
@@ -249,6 +260,7 @@ fn mapping(record: &DescriptorRecord, table: &CallTable) -> Option<Event> {
                 range: range(mapped, length),
                 serial: Serial(record.endpoint),
                 offset: offset.saturating_mul(unit),
+                fresh: flags & (MAP_POPULATE | MAP_LOCKED) == 0,
             }))
         }
         CallKind::Unmap => Some(Event::Unmapped { pid, range: range(address, length) }),

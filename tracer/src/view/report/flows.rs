@@ -5,7 +5,7 @@ use crate::{
     model::{
         endpoint::{EndpointKind, Place},
         evidence::Evidence,
-        snapshot::{Copy, Flow, FlowEnd, Mover},
+        snapshot::{Copy, Flow, FlowEnd, Mover, Reached},
     },
     view::{
         format::{
@@ -76,6 +76,9 @@ fn write_shown(page: &mut Page, flows: &[&Flow]) {
         if !path.is_empty() {
             page.wrapped(Paint::Faint, 4, &format!("  {path}"));
         }
+        if let Some(reached) = flow.reached {
+            page.wrapped(Paint::Faint, 4, &format!("  {}", by_faults(&reached)));
+        }
         for note in flow.copies.iter().filter_map(|copy| copy.note.as_ref()) {
             page.wrapped(Paint::Faint, 4, &format!("  note: {}", escape(note)));
         }
@@ -84,6 +87,15 @@ fn write_shown(page: &mut Page, flows: &[&Flow]) {
             page.wrapped(Paint::Warning, 4, &format!("  of this, {folded} folded: not joined to transfers"));
         }
     }
+}
+
+/// What page faults made reachable of a mapped file.
+fn by_faults(reached: &Reached) -> String {
+    let Reached { bytes: usual, evidence, at_least_bytes, at_most_bytes } = *reached;
+    let most =
+        at_most_bytes.map_or_else(|| "at most unknown".to_owned(), |most| format!("at most {}", bytes(most)));
+    let usual = marked_bytes(usual, evidence);
+    format!("reached by page faults: {usual}, at least {}, {most}", bytes(at_least_bytes))
 }
 
 fn figures(flows: &[&Flow]) -> Table {
