@@ -7,7 +7,9 @@ use core::ptr;
 use aya_ebpf::helpers::bpf_ktime_get_ns;
 use tracer_common::{
     call::CallClass,
+    counted::Counted,
     limits::{AIO_BASE, AIO_BATCH, AIO_OPCODES},
+    offsets::ABSENT,
     record::ran,
     request::OWN_FILE,
     slot::ThreadSlot,
@@ -16,7 +18,7 @@ use tracer_common::{
 use crate::{
     calls,
     identity::{self, OpenFile},
-    kernel::Task,
+    kernel::{Task, offset, probe},
     maps::{AIO_REQUESTS, AioName, Outcome, REQUEST_SCRATCH, Request, lost},
     payload,
     requests::{self, claim_transitions, moves_payload},
@@ -227,6 +229,19 @@ pub extern "C" fn aio_complete_one(address: u64) -> u64 {
     0
 }
 
+/// Where to count what is copied for the request that the kernel's `struct aio_kiocb` stands for, inside of `io_submit`: what
+/// copies at all does so there.
+#[inline(always)]
+pub fn counted(tgid: u32, iocb: u64) -> Option<*mut Counted> {
+    if iocb == 0 || offset!(aio_object) == ABSENT {
+        return None;
+    }
+    let object = probe(iocb, offset!(aio_object));
+    let entry = AIO_REQUESTS.get_ptr_mut(AioName { tgid: tgid as u64, object })?;
+    // SAFETY: an entry that only this process's calls change; it is not looked at before `io_submit` has returned.
+    Some(unsafe { &raw mut (*entry).counted })
+}
+
 #[inline(always)]
 fn table_index(opcode: u32) -> u32 {
     AIO_BASE + if opcode < AIO_OPCODES { opcode } else { AIO_OPCODES - 1 }
@@ -262,4 +277,5 @@ fn note(slot: &ThreadSlot, object: u64, entry: &mut Request) {
     }
     entry.other = 0;
     entry.other_flags = 0;
+    entry.counted = Counted::NONE;
 }

@@ -48,7 +48,9 @@ pub fn page_fault_kernel(ctx: Context) -> i32 {
 /// What the processor says of the fault (arch/x86/include/asm/trap_pf.h: bit 0, the page was present; bit 1, a write).
 #[inline(always)]
 fn flags(code: u64) -> u16 {
-    (code as u16 & 1) * flag::FAULT_ON_PRESENT | (code as u16 >> 1 & 1) * flag::FAULT_WRITES
+    let present = (code & 1) as u16 * flag::FAULT_ON_PRESENT;
+    let writes = (code >> 1 & 1) as u16 * flag::FAULT_WRITES;
+    present | writes
 }
 
 /// Without room in the ring buffer only the place is lost: the number is in the accounts.

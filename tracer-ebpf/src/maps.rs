@@ -6,11 +6,13 @@ use aya_ebpf::{
 };
 use tracer_common::{
     call::{self, CallShape, SocketCall},
+    counted::Counted,
     device::{DeviceBytes, DeviceKey},
     endpoint::Endpoint,
     limits::{
         AIO_REQUESTS as MOST_AIO_REQUESTS, CACHED_FILES, CALLS, DEVICES, ENDPOINTS, FILES, IOVECS,
-        MULTISHOTS, NOTIFICATIONS as MOST_NOTIFICATIONS, REQUESTS as MOST_REQUESTS, SPILLS, THREADS,
+        MULTISHOTS, NOTIFICATIONS as MOST_NOTIFICATIONS, REQUESTS as MOST_REQUESTS, RUNNING as MOST_RUNNING,
+        SPILLS, THREADS,
     },
     offsets::Control,
     record::IoVec,
@@ -159,6 +161,8 @@ pub struct Request {
     /// descriptor.
     pub other_fd: i32,
     pub iovecs: [IoVec; IOVECS],
+    /// What was counted for it since its last completion.
+    pub counted: Counted,
 }
 
 /// What the completion of a request came to.
@@ -188,6 +192,9 @@ pub struct RequestName {
     pub user_data: u64,
 }
 
+/// What was counted for the request that a thread runs, by thread id, until the function returns that runs it.
+#[map]
+pub static RUNNING: LruHashMap<u32, Counted> = LruHashMap::with_max_entries(MOST_RUNNING, 0);
 /// io_uring requests under way by `struct io_kiocb` pointer.
 #[map]
 pub static REQUESTS: LruHashMap<u64, Request> = LruHashMap::with_max_entries(MOST_REQUESTS, 0);

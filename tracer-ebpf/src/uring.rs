@@ -8,6 +8,7 @@
 use aya_ebpf::helpers::bpf_ktime_get_ns;
 use tracer_common::{
     call::{CallClass, CallShape},
+    counted::Counted,
     limits::{URING_BASE, URING_OPCODES},
     offsets::ABSENT,
     record::{Header, NotificationRecord, RecordKind, ran},
@@ -16,7 +17,7 @@ use tracer_common::{
 };
 
 use crate::{
-    arch, calls, emit,
+    arch, calls, copies, emit,
     form::{Context, hook},
     identity::{self, OpenFile},
     kernel::{Task, config, offset, probe},
@@ -214,6 +215,7 @@ fn note(task: Task, request: u64, entry: &mut Request) -> CallShape {
     entry.call_flags = 0;
     entry.vectors = 0;
     entry.heading = 0;
+    entry.counted = Counted::NONE;
     entry.notification = 0;
     entry.other = 0;
     entry.other_flags = 0;
@@ -354,7 +356,7 @@ fn completed(request: u64, completion: &Completion) {
     let opcode = probe::<u8>(number, offset!(request_opcode)) as u32;
     if entry.user_data == completion.user_data && entry.opcode == opcode {
         let buffer = selected_buffer(number, entry, request == 0);
-        finish(task, number, entry, completion, buffer);
+        finish(task, number, entry, completion, buffer, request == 0);
     }
     if request != 0 {
         let _ = REQUESTS.remove(request);
@@ -416,12 +418,23 @@ fn of_this_thread(task: Task, request: u64, completion: &Completion) -> Option<&
 }
 
 #[inline(always)]
-fn finish(task: Task, request: u64, entry: &mut Request, completion: &Completion, buffer: u64) {
+fn finish(
+    task: Task,
+    request: u64,
+    entry: &mut Request,
+    completion: &Completion,
+    buffer: u64,
+    to_complete_again: bool,
+) {
     let call = table_index(entry.opcode);
     let shape = calls::shape_of(call);
     let Some(outcome) = Outcome::new(entry, call, shape, completion.result as i64) else { return };
     outcome.selected = buffer;
     if let Some(slot) = slot_of(task) {
+        if to_complete_again {
+            // The function that runs it has not returned.
+            copies::claim(slot.tid, request);
+        }
         entry.transitions += claim_transitions(slot);
         let in_its_call = slot.state & state::IN_CALL != 0
             && slot.tid == entry.tid
@@ -448,6 +461,7 @@ fn finish(task: Task, request: u64, entry: &mut Request, completion: &Completion
     // Should it complete again, then that took from now on.
     entry.start_ns = outcome.now;
     entry.transitions = 0;
+    entry.counted = Counted::NONE;
 }
 
 /// Where the payload is in the provided buffer that the kernel chose; 0 if that is not known. Many kernels leave the

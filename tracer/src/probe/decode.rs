@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use tracer_common::{
     call::CallKind,
+    counted::Counted,
     limits::IOVECS,
     record::{
         CallRecord, DescriptorRecord, FaultRecord, Header, NotificationRecord, OperationRecord, RecordKind,
@@ -159,7 +160,8 @@ fn request_operation(record: &RequestRecord, table: &CallTable) -> Option<Operat
         operation.buffers_complete = false;
     }
     operation.flags |= table.implied_flags(of_call.call.header.call);
-    operation.counted = None;
+    // Where nothing was counted no hook may have stood: that nothing was copied it does not say.
+    operation.counted = operation.counted.filter(|counted| *counted != Counted::NONE);
     operation.request = Some(Request {
         user_data: record.user_data,
         transitions: record.transitions,
@@ -355,6 +357,10 @@ mod tests {
         assert_eq!(operation.buffers.as_slice(), std::slice::from_ref(&(0x1000..0x1200)));
         assert!(operation.buffers_complete);
         assert_eq!((operation.bytes, operation.storage_read_bytes, operation.counted), (200, None, None));
+        let mut record = request_record(22, 200);
+        record.vector.operation.counted.to_user = 200;
+        let counted = Counted { to_user: 200, ..Counted::NONE };
+        assert_eq!(decoded(&record).counted, Some(counted));
         let request = Request { user_data: 42, transitions: 2, ran: Ran::Worker };
         assert_eq!(operation.request, Some(request));
         assert_eq!(decoded(&request_record(47, 200)).flags, libc::MSG_ZEROCOPY.cast_unsigned());

@@ -19,7 +19,7 @@ use super::{
     diagnostics::Diagnostics,
     error::{LoadError, from_aya, no_btf, other, refused},
     form::{Form, Source},
-    hooks::{ATTACH_THREADS, CHECK_OFFSETS, HOOKS, Hook, Need, PAIRS, Place, URING_COMPLETE},
+    hooks::{ATTACH_THREADS, CHECK_OFFSETS, HOOKS, Hook, Need, PAIRS, Place, REQUEST_COPIES, URING_COMPLETE},
     offsets::{Types, Uring},
     programs::{self, Link},
     reader::Reader,
@@ -233,7 +233,8 @@ impl Probe {
                 self.links.push((hook.name, link));
             }
         }
-        Ok(())
+        self.control.counts_requests = u32::from(self.counts_requests());
+        self.set_control()
     }
 
     /// Has a hook look at this very thread by the offsets, before anything is traced. Learns by that, too, where in a
@@ -408,6 +409,20 @@ impl Probe {
             bounces: counts("swiotlb_bounced"),
             network: counts("net_dev_start_xmit") && device_io::socket_members_found(&self.offsets),
         }
+    }
+
+    /// Whether what is copied for requests of io_uring can be told to be theirs: all functions that run some are hooked, but
+    /// those that the kernel does not have. Of one that is there and not hooked, copies would be taken for another's.
+    pub fn counts_requests(&self) -> bool {
+        let mut runners = HOOKS.iter().filter(|hook| hook.gives == REQUEST_COPIES);
+        let counts = |name: &str| self.links.iter().any(|(attached, _)| *attached == name);
+        let absent = |name: &'static str| {
+            let why = LoadError::NoFunction(name).to_string();
+            self.missing.iter().any(|(hook, reason)| hook.name == name && *reason == why)
+        };
+        // Every kernel has these, and a compiler may have put them where no hook finds them.
+        ["io_read", "io_write", "io_send", "io_recv", "io_sendmsg", "io_recvmsg"].map(counts) == [true; 6]
+            && runners.all(|hook| counts(hook.name) || absent(hook.name))
     }
 
     /// Whether it is told what TCP takes by reference: on kernels where that passes through `tcp_sendmsg_locked` at all.
