@@ -16,6 +16,9 @@ use zc_trace_tests::{
 };
 
 const SIZE: u64 = 1 << 20;
+/// Of the workload: bytes of a message, and bytes read of a descriptor that came by one.
+const CHUNK: u64 = 32 << 10;
+const PROBE: u64 = 16;
 /// linux/magic.h
 const TMPFS: u64 = 0x0102_1994;
 const XFS: u64 = 0x5846_5342;
@@ -135,6 +138,25 @@ fn disk(scenario: &Scenario) -> Result<u64> {
 /// The quantity that a buffered write to that file system is told by.
 fn write_quantity(magic: u64) -> &'static str {
     if magic == XFS { "copies.user_to_page_cache_iomap" } else { "copies.user_to_page_cache" }
+}
+
+/// A descriptor that goes with a message is no payload: the message moves the same bytes by the same copies. What it stands for
+/// is known when it is used.
+#[test]
+fn passing_descriptors() -> Outcome {
+    scenario("evidence/passing descriptors", |s| {
+        require_root()?;
+        let document = traced(s, "passing", s.folder())?;
+        let rows = [
+            ("user", "socket", "cpu", SIZE, By("copies.user_to_unix")),
+            ("socket", "user", "cpu", SIZE, By("copies.socket_to_user")),
+        ];
+        check(&document, "passing", &["send", "recv"], &rows)?;
+        let read: u64 = document.flows_from(&s.path("in"))?.iter().map(|flow| flow.payload_bytes).sum();
+        let mut comparison = Comparison::default();
+        comparison.equal("read by descriptors that came so", read, SIZE / CHUNK * PROBE);
+        comparison.finish()
+    })
 }
 
 #[test]
