@@ -116,6 +116,28 @@ fn relayed(document: &Document, path: &Path) -> Result<()> {
     comparison.finish()
 }
 
+/// What two requests of one name receive is given to neither: that something is missing is said.
+#[test]
+fn namesakes() -> Outcome {
+    scenario("uring/namesakes", |s| {
+        require_uring()?;
+        let arguments = ["namesakes".as_ref(), s.folder().as_os_str()];
+        let document = Tracer::new(s)?.traced(workload!("uring"), &arguments).run()?.document()?;
+        let mut comparison = Comparison::default();
+        let untraced = document.number("totals.losses.untraced_submissions")?;
+        comparison.equal("losses.untraced_submissions", untraced, 2);
+        comparison.holds("copies are not known", document.get("totals.cpu_copied_bytes")?.is_null());
+        let received = document
+            .flows()?
+            .iter()
+            .filter(|flow| flow.method == "recv")
+            .map(|flow| flow.payload_bytes)
+            .sum();
+        comparison.equal("payload of either", received, 0_u64);
+        comparison.finish()
+    })
+}
+
 #[test]
 fn plain() -> Outcome {
     every_kind("plain", &[])

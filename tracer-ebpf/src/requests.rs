@@ -162,7 +162,7 @@ fn fill_operation(record: &mut OperationRecord, entry: &Request, outcome: &Outco
 fn fill_memory(record: &mut OperationRecord, entry: &Request, outcome: &Outcome) {
     let selects = entry.flags & IOSQE_BUFFER_SELECT != 0;
     if entry.vectors == u32::MAX {
-        // Submitted before tracing began.
+        // Submitted before tracing began, or in buffers that cannot be told.
         record.vectors = 0;
         record.call.header.flags |= flag::BUFFER_UNKNOWN;
     } else if selects || outcome.shape.class == CallClass::BUFFER && entry.vectors == 0 {

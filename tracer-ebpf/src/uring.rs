@@ -44,7 +44,13 @@ const IORING_NOTIF_USAGE_ZC_COPIED: u32 = 1 << 31;
 /// Of `ioprio` of network requests.
 const IORING_RECV_MULTISHOT: u16 = 1 << 1;
 const IORING_SEND_ZC_REPORT_USAGE: u16 = 1 << 3;
+const IORING_RECVSEND_BUNDLE: u16 = 1 << 4;
 const IORING_SEND_VECTORIZED: u16 = 1 << 5;
+/// Of a request's flags those of its submission, and one of these programs' own: it may complete many times over with payload.
+const SUBMISSION_FLAGS: u32 = 0xff;
+const REPEATS: u32 = 1 << 31;
+/// In place of a request: there are several of one name, so that their completions cannot be told apart.
+const SEVERAL: u64 = 0;
 /// Of splices: the other file is a registered one.
 const SPLICE_F_FD_IN_FIXED: u32 = 1 << 31;
 /// include/linux/sched.h: a worker of io-wq or a polling thread.
@@ -189,9 +195,10 @@ fn submitted(request: u64) -> i32 {
     // By reference: a copy would lie on the stack.
     let built: &Request = entry;
     let _ = REQUESTS.insert(request, built, 0);
-    if moves_payload(shape) && entry.flags & IOSQE_BUFFER_SELECT != 0 {
+    if entry.flags & REPEATS != 0 {
         let name = RequestName { ring: entry.ring, user_data: entry.user_data };
-        let _ = MULTISHOT_REQUESTS.insert(name, request, 0);
+        let number = if is_taken(name, request) { SEVERAL } else { request };
+        let _ = MULTISHOT_REQUESTS.insert(name, number, 0);
     }
     if moves_payload(shape) && entry.flags & IOSQE_CQE_SKIP_SUCCESS != 0 {
         // If it succeeds nothing tells.
@@ -200,12 +207,28 @@ fn submitted(request: u64) -> i32 {
     0
 }
 
+/// Whether another request under way has that name.
+#[inline(always)]
+fn is_taken(name: RequestName, request: u64) -> bool {
+    // SAFETY: copied at once.
+    let Some(other) = (unsafe { MULTISHOT_REQUESTS.get(name) }).copied() else { return false };
+    if other == SEVERAL || other == request {
+        return other == SEVERAL;
+    }
+    // SAFETY: an entry that is replaced meanwhile would fail the comparison.
+    let Some(entry) = (unsafe { REQUESTS.get(other) }) else { return false };
+    entry.ring == name.ring && entry.user_data == name.user_data && entry.flags & REPEATS != 0
+}
+
 /// What the request says of itself.
 #[inline(always)]
 fn note(task: Task, request: u64, entry: &mut Request) -> CallShape {
     entry.ring = probe(request, offset!(request_ctx));
     entry.opcode = probe::<u8>(request, offset!(request_opcode)) as u32;
-    entry.flags = probe(request, offset!(request_flags));
+    entry.flags = probe::<u32>(request, offset!(request_flags)) & SUBMISSION_FLAGS;
+    if entry.opcode == READ_MULTISHOT {
+        entry.flags |= REPEATS;
+    }
     entry.fd = -1;
     if offset!(request_fd) != ABSENT && entry.flags & IOSQE_FIXED_FILE == 0 {
         entry.fd = probe(request, offset!(request_fd));
@@ -252,9 +275,17 @@ fn note_network(request: u64, shape: CallShape, compat: bool, entry: &mut Reques
     {
         entry.notification = probe(request, offset!(network_notification));
     }
-    if shape.class == CallClass::MESSAGE {
+    let bundles = options & IORING_RECVSEND_BUNDLE != 0;
+    if bundles || shape.source_fd == OWN_FILE && options & IORING_RECV_MULTISHOT != 0 {
+        entry.flags |= REPEATS;
+    }
+    if bundles {
+        // Of several provided buffers, each maybe in part.
         entry.buffer = address;
-        if shape.source_fd == OWN_FILE && options & IORING_RECV_MULTISHOT != 0 {
+        entry.vectors = u32::MAX;
+    } else if shape.class == CallClass::MESSAGE {
+        entry.buffer = address;
+        if entry.flags & REPEATS != 0 {
             entry.heading = payload::multishot_heading(address, compat);
         }
         let (base, count) = payload::message_vector(address, compat);
@@ -339,8 +370,8 @@ fn completed(request: u64, completion: &Completion) {
     if request == 0 {
         // SAFETY: copied at once.
         match unsafe { MULTISHOT_REQUESTS.get(name) } {
-            Some(found) => number = *found,
-            None => return unnamed(task, completion),
+            Some(found) if *found != SEVERAL => number = *found,
+            _ => return unnamed(task, completion),
         }
     }
     let known = REQUESTS.get_ptr_mut(number);
@@ -360,7 +391,8 @@ fn completed(request: u64, completion: &Completion) {
     }
     if request != 0 {
         let _ = REQUESTS.remove(request);
-        if entry.flags & IOSQE_BUFFER_SELECT != 0 {
+        // SAFETY: copied at once. Of several the others are not told apart any better.
+        if entry.flags & REPEATS != 0 && unsafe { MULTISHOT_REQUESTS.get(name) }.copied() != Some(SEVERAL) {
             let _ = MULTISHOT_REQUESTS.remove(name);
         }
     }
