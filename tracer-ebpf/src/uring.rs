@@ -489,6 +489,12 @@ fn finish(
     if notifies {
         let _ = NOTIFICATIONS.insert(entry.notification, outcome.sink.serial, 0);
     }
+    let copied = entry.counted.to_user.wrapping_add(entry.counted.from_user);
+    if entry.flags & REPEATS != 0 && copied != outcome.bytes {
+        // Some kernels tell of several completions at once, later (6.3 to 6.9, `__io_flush_post_cqes`): which part is whose is
+        // not known then.
+        entry.counted = Counted::NONE;
+    }
     requests::tell(entry, outcome);
     // Should it complete again, then that took from now on.
     entry.start_ns = outcome.now;

@@ -9,8 +9,8 @@ use crate::{
     },
     view::{
         format::{
-            bytes, count, counted, decimal, escape, marked_bytes, marked_ratio, payload, short_duration,
-            truncate_middle, width,
+            UNKNOWN, bytes, count, counted, decimal, escape, marked_bytes, marked_ratio, payload,
+            short_duration, truncate_middle, width,
         },
         layout::{Page, Table, right},
         style::Paint,
@@ -92,10 +92,9 @@ fn write_shown(page: &mut Page, flows: &[&Flow]) {
 /// What page faults made reachable of a mapped file.
 fn by_faults(reached: &Reached) -> String {
     let Reached { bytes: usual, evidence, at_least_bytes, at_most_bytes } = *reached;
-    let most =
-        at_most_bytes.map_or_else(|| "at most unknown".to_owned(), |most| format!("at most {}", bytes(most)));
+    let most = at_most_bytes.map_or_else(|| UNKNOWN.to_owned(), bytes);
     let usual = marked_bytes(usual, evidence);
-    format!("reached by page faults: {usual}, at least {}, {most}", bytes(at_least_bytes))
+    format!("reached by page faults: {usual}, at least {}, at most {most}", bytes(at_least_bytes))
 }
 
 fn figures(flows: &[&Flow]) -> Table {
@@ -204,5 +203,26 @@ fn mover_word(copy: &Copy) -> &'static str {
         Some(Mover::None) if copy.bytes == Some(0) => "nothing",
         Some(Mover::None) => "reference",
         None => "?",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_faults_reached_has_its_bounds() {
+        let mut reached = Reached {
+            bytes: Some(1 << 20),
+            evidence: Evidence::Modelled,
+            at_least_bytes: 64 << 10,
+            at_most_bytes: Some(8 << 20),
+        };
+        assert_eq!(
+            by_faults(&reached),
+            "reached by page faults: 1.0 MiB ~, at least 64.0 KiB, at most 8.0 MiB"
+        );
+        (reached.bytes, reached.evidence, reached.at_most_bytes) = (None, Evidence::Unknown, None);
+        assert_eq!(by_faults(&reached), "reached by page faults: ?, at least 64.0 KiB, at most ?");
     }
 }
