@@ -204,6 +204,46 @@ pub fn recvmsg(fd: RawFd, buffers: &mut [IoSliceMut<'_>], flags: i32) -> io::Res
     call!(SYS_recvmsg, fd, ptr::from_mut(&mut message), flags)
 }
 
+/// Room for control data with one descriptor, laid out as the kernel wants it (cmsg(3)).
+#[repr(C, align(8))]
+struct Control([u8; 32]);
+
+/// `sendmsg` on a connected unix socket, with a descriptor beside the bytes (SCM_RIGHTS, unix(7)).
+pub fn sendmsg_passing(fd: RawFd, buffers: &[IoSlice<'_>], passed: RawFd) -> io::Result<usize> {
+    let mut control = Control([0; 32]);
+    let mut message = message(buffers.as_ptr().cast_mut().cast(), buffers.len());
+    message.msg_control = ptr::from_mut(&mut control).cast();
+    // SAFETY: arithmetic only.
+    message.msg_controllen = unsafe { libc::CMSG_SPACE(size_of::<RawFd>() as c_uint) } as _;
+    // SAFETY: the control data has room for one header and one descriptor.
+    unsafe {
+        let header = libc::CMSG_FIRSTHDR(&raw const message);
+        (*header).cmsg_level = libc::SOL_SOCKET;
+        (*header).cmsg_type = libc::SCM_RIGHTS;
+        (*header).cmsg_len = libc::CMSG_LEN(size_of::<RawFd>() as c_uint) as _;
+        libc::CMSG_DATA(header).cast::<RawFd>().write_unaligned(passed);
+    }
+    call!(SYS_sendmsg, fd, ptr::from_ref(&message), 0)
+}
+
+/// `recvmsg`, and the descriptor that came with the bytes if one did.
+pub fn recvmsg_passed(fd: RawFd, buffers: &mut [IoSliceMut<'_>]) -> io::Result<(usize, Option<RawFd>)> {
+    let mut control = Control([0; 32]);
+    let mut message = message(buffers.as_mut_ptr().cast(), buffers.len());
+    message.msg_control = ptr::from_mut(&mut control).cast();
+    message.msg_controllen = size_of::<Control>() as _;
+    let bytes = call!(SYS_recvmsg, fd, ptr::from_mut(&mut message), libc::MSG_CMSG_CLOEXEC)?;
+    // SAFETY: the kernel has filled control data and its length in.
+    let passed = unsafe {
+        let header = libc::CMSG_FIRSTHDR(&raw const message);
+        let is_right = !header.is_null()
+            && (*header).cmsg_level == libc::SOL_SOCKET
+            && (*header).cmsg_type == libc::SCM_RIGHTS;
+        is_right.then(|| libc::CMSG_DATA(header).cast::<RawFd>().read_unaligned())
+    };
+    Ok((bytes, passed))
+}
+
 /// `sendmmsg` of one message per slice: how many went, and the bytes of each.
 pub fn sendmmsg(fd: RawFd, payloads: &[&[u8]], flags: i32) -> io::Result<(usize, Vec<u32>)> {
     let slices: Vec<IoSlice<'_>> = payloads.iter().map(|payload| IoSlice::new(payload)).collect();

@@ -209,6 +209,8 @@ pub struct Flow {
     pub cpu_copied_bytes: Option<u64>,
     /// Their quotient, if known.
     pub copy_amplification: Option<f64>,
+    /// How well that is known.
+    pub evidence: String,
     /// Mode switches.
     pub transitions: u64,
     /// Each copy and move.
@@ -243,6 +245,7 @@ impl Flow {
             not_written_back_bytes: document.get("not_written_back_bytes")?.as_u64(),
             cpu_copied_bytes: document.get("cpu_copied_bytes")?.as_u64(),
             copy_amplification: document.get("copy_amplification")?.as_f64(),
+            evidence: document.text("evidence")?.to_owned(),
             transitions: document.number("transitions")?,
             copies: copies.iter().map(Copy::read).collect::<Result<_>>()?,
         })

@@ -16,6 +16,9 @@ use zc_trace_tests::{
 };
 
 const SIZE: u64 = 1 << 20;
+/// Of the workload: bytes of a message, and bytes read of a descriptor that came by one.
+const CHUNK: u64 = 32 << 10;
+const PROBE: u64 = 16;
 /// linux/magic.h
 const TMPFS: u64 = 0x0102_1994;
 const XFS: u64 = 0x5846_5342;
@@ -135,6 +138,25 @@ fn disk(scenario: &Scenario) -> Result<u64> {
 /// The quantity that a buffered write to that file system is told by.
 fn write_quantity(magic: u64) -> &'static str {
     if magic == XFS { "copies.user_to_page_cache_iomap" } else { "copies.user_to_page_cache" }
+}
+
+/// A descriptor that goes with a message is no payload: the message moves the same bytes by the same copies. What it stands for
+/// is known when it is used.
+#[test]
+fn passing_descriptors() -> Outcome {
+    scenario("evidence/passing descriptors", |s| {
+        require_root()?;
+        let document = traced(s, "passing", s.folder())?;
+        let rows = [
+            ("user", "socket", "cpu", SIZE, By("copies.user_to_unix")),
+            ("socket", "user", "cpu", SIZE, By("copies.socket_to_user")),
+        ];
+        check(&document, "passing", &["send", "recv"], &rows)?;
+        let read: u64 = document.flows_from(&s.path("in"))?.iter().map(|flow| flow.payload_bytes).sum();
+        let mut comparison = Comparison::default();
+        comparison.equal("read by descriptors that came so", read, SIZE / CHUNK * PROBE);
+        comparison.finish()
+    })
 }
 
 #[test]
@@ -325,6 +347,21 @@ fn a_chain_of_splices() -> Outcome {
     })
 }
 
+/// Faults of which it is known whether they needed I/O.
+fn told_apart(mapped: &Document) -> Result<u64> {
+    Ok(mapped.number("minor_faults")? + mapped.number("major_faults")?)
+}
+
+/// The flow from what is mapped.
+fn flow_of_mapping(document: &Document, path: &str) -> Result<Document> {
+    let flows = document.list("flows")?;
+    let of_mapping = |flow: &&Document| {
+        flow.text("method").is_ok_and(|method| method == "mmap+write")
+            && flow.get("source.path").is_ok_and(|found| found == path)
+    };
+    flows.iter().find(of_mapping).cloned().context("no flow from the mapping")
+}
+
 /// What is sent from a mapped file the copy loop faults in, in the kernel: the program itself never touches it.
 #[test]
 fn faults_on_a_mapped_file() -> Outcome {
@@ -343,6 +380,22 @@ fn faults_on_a_mapped_file() -> Outcome {
         let faults = found.number("kernel_faults")?;
         comparison.between("kernel_faults", 4, faults, 2048);
         figure("mmap+write: faults in the kernel for 8 MiB", faults, Evidence::Measured);
+        comparison.between(
+            "of all but the last one it is told which",
+            faults - 1,
+            told_apart(found)?,
+            faults,
+        );
+        // The mapping began without a page, and all of it was sent: so faults have reached all of it.
+        let reached = |name: &str| found.number(&format!("reached.{name}"));
+        comparison.equal("reached.at_least_bytes", reached("at_least_bytes")?, 8 << 20);
+        comparison.equal("reached.bytes", reached("bytes")?, 8 << 20);
+        let flow = flow_of_mapping(&document, path)?;
+        for name in ["at_least_bytes", "bytes", "at_most_bytes"] {
+            comparison.equal(name, flow.number(&format!("reached.{name}"))?, 8 << 20);
+        }
+        comparison.equal("evidence", flow.text("reached.evidence")?, "derived");
+        figure("mmap+write: MiB reached by these faults", reached("bytes")? >> 20, Evidence::Derived);
         let places = |name: &str| document.number(&format!("totals.page_fault_places.{name}"));
         let told = places("file")? + places("anonymous")? + places("not_told")?;
         let faults =

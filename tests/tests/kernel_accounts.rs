@@ -1,6 +1,6 @@
 //! Totals against the kernel's accounts where it is hard: faults, switches, children, many threads, a ring that is full.
 
-use std::{path::Path, process::Command};
+use std::path::Path;
 
 use anyhow::{Context as _, Result, ensure};
 use zc_trace_tests::{
@@ -10,7 +10,6 @@ use zc_trace_tests::{
     gate::Gate,
     process::STEP,
     scenario::{Outcome, Scenario, last_line, scenario},
-    skip,
     tracer::Tracer,
     workload::reported_calls,
 };
@@ -176,24 +175,4 @@ fn storm_on_a_full_ring() -> Outcome {
 #[test]
 fn threads_on_a_full_ring() -> Outcome {
     full_ring("eight threads", workload!("threads"), &["4", "40000", "10"])
-}
-
-#[test]
-fn compat_calls() -> Outcome {
-    scenario("kernel accounts/32-bit calls", |s| {
-        let mut untraced = Command::new(workload!("compat"));
-        untraced.arg("1").stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null());
-        if s.run(&mut untraced)? != 0 {
-            skip!("this kernel takes no 32-bit calls");
-        }
-        let traced = traced(s, workload!("compat"), &["500"], &[])?;
-        let mut comparison = Comparison::default();
-        comparison.io(&traced.document, &traced.done)?;
-        comparison.some_calls(&traced.document, &reported_calls(&traced.report)?)?;
-        let calls = traced.document.calls()?;
-        // What the 32-bit numbers would be if they were taken for 64-bit ones.
-        comparison.holds("no writev", !calls.contains_key("writev"));
-        comparison.between("closes", 0, calls.get("close").map_or(0, |call| call.count), 20);
-        comparison.finish()
-    })
 }

@@ -12,6 +12,7 @@ macro_rules! workload {
 
 mod aio;
 mod bad_input;
+mod compat;
 mod copies;
 mod dashboard;
 mod descriptors;

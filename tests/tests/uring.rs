@@ -6,6 +6,7 @@ use anyhow::{Context as _, Result, ensure};
 use zc_trace_tests::{
     comparison::Comparison,
     document::{Document, Flow},
+    figures::{Evidence, figure},
     gate::Gate,
     process::STEP,
     scenario::{EXT4, Outcome, Scenario, last_line, require_file_system, require_program, scenario},
@@ -54,7 +55,15 @@ pub(crate) fn compare(document: &Document, report: &serde_json::Value) -> Result
         0,
     );
     comparison.holds("what the CPU copied is known", document.number("totals.cpu_copied_bytes").is_ok());
+    comparison.equal("copy_disagreements", document.number("totals.copy_disagreements")?, 0);
     comparison.finish()
+}
+
+/// Whether hooks count what is copied for requests on this kernel.
+pub(crate) fn counts_copies(document: &Document) -> Result<bool> {
+    let evidence = document.get("evidence")?;
+    let of_requests = evidence.get("copies.of_requests").context("no copies.of_requests")?;
+    Ok(of_requests.get("evidence").and_then(serde_json::Value::as_str) == Some("measured"))
 }
 
 fn every_kind(mode: &str, options: &[&str]) -> Outcome {
@@ -91,7 +100,7 @@ fn copied_after_all(document: &Document) -> Result<()> {
     comparison.finish()
 }
 
-/// The reads and sends of a relay are one flow.
+/// The reads and sends of a relay are one flow; what was copied for each is counted where hooks do.
 fn relayed(document: &Document, path: &Path) -> Result<()> {
     let mut flows = document.flows_from(path)?;
     flows.retain(|flow| flow.payload_bytes > 0);
@@ -101,7 +110,32 @@ fn relayed(document: &Document, path: &Path) -> Result<()> {
     comparison.equal("method", flow.method.as_str(), "read+send");
     comparison.equal("operations", flow.operations, 16);
     comparison.equal("copy_amplification", flow.copy_amplification, Some(2.0));
+    let evidence = if counts_copies(document)? { Evidence::Measured } else { Evidence::Derived };
+    comparison.equal("evidence", flow.evidence.as_str(), evidence.to_string().as_str());
+    figure("io_uring: copies of each byte, relay", "2.00", evidence);
     comparison.finish()
+}
+
+/// What two requests of one name receive is given to neither: that something is missing is said.
+#[test]
+fn namesakes() -> Outcome {
+    scenario("uring/namesakes", |s| {
+        require_uring()?;
+        let arguments = ["namesakes".as_ref(), s.folder().as_os_str()];
+        let document = Tracer::new(s)?.traced(workload!("uring"), &arguments).run()?.document()?;
+        let mut comparison = Comparison::default();
+        let untraced = document.number("totals.losses.untraced_submissions")?;
+        comparison.equal("losses.untraced_submissions", untraced, 2);
+        comparison.holds("copies are not known", document.get("totals.cpu_copied_bytes")?.is_null());
+        let received = document
+            .flows()?
+            .iter()
+            .filter(|flow| flow.method == "recv")
+            .map(|flow| flow.payload_bytes)
+            .sum();
+        comparison.equal("payload of either", received, 0_u64);
+        comparison.finish()
+    })
 }
 
 #[test]

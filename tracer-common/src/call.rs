@@ -66,8 +66,8 @@ pub struct CallShape {
     pub flags: u8,
     /// 1: the call came through the 32-bit ABI, whose message headers are laid out differently.
     pub compat: u8,
-    /// Padding.
-    pub _pad: u8,
+    /// Where its arguments are: 0, in registers.
+    pub arguments_at: u8,
 }
 
 impl CallShape {
@@ -80,9 +80,52 @@ impl CallShape {
         length: NONE,
         flags: NONE,
         compat: 0,
-        _pad: 0,
+        arguments_at: 0,
     };
+
+    /// [`Self::arguments_at`]: in memory, where the first one points (32-bit `mmap`).
+    pub const AT_FIRST: u8 = 1;
+    /// In memory, where the second one points, of the call that the first one stands for (32-bit `socketcall`): one of
+    /// [`SOCKET_CALLS`].
+    pub const AT_SECOND: u8 = 2;
 }
+
+/// A call that 32-bit `socketcall` stands for.
+#[derive(Clone, Copy, Debug, Default)]
+#[repr(C)]
+pub struct SocketCall {
+    /// Its table index; 0 for none.
+    pub call: u32,
+    /// How many arguments it has.
+    pub arguments: u32,
+}
+
+/// What 32-bit `socketcall` stands for, by its first argument (include/uapi/linux/net.h), and with how many arguments
+/// (net/socket.c, `nargs`). x86 has no 32-bit `send`, `recv` and `accept`: with the other arguments 0 they are what stands
+/// here for them.
+pub const SOCKET_CALLS: &[(&str, u32)] = &[
+    ("", 0),
+    ("socket", 3),
+    ("bind", 3),
+    ("connect", 3),
+    ("listen", 2),
+    ("accept4", 3),
+    ("getsockname", 3),
+    ("getpeername", 3),
+    ("socketpair", 4),
+    ("sendto", 4),
+    ("recvfrom", 4),
+    ("sendto", 6),
+    ("recvfrom", 6),
+    ("shutdown", 2),
+    ("setsockopt", 5),
+    ("getsockopt", 5),
+    ("sendmsg", 3),
+    ("recvmsg", 3),
+    ("accept4", 4),
+    ("recvmmsg", 5),
+    ("sendmmsg", 4),
+];
 
 /// What an operation does, whichever of its variants was called.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Ord, PartialOrd, Hash)]
@@ -141,7 +184,7 @@ const fn named(name: &'static str, kind: CallKind, class: CallClass, args: [u8; 
     NamedShape {
         name,
         kind,
-        shape: CallShape { class, source_fd, sink_fd, buffer, length, flags, compat: 0, _pad: 0 },
+        shape: CallShape { class, source_fd, sink_fd, buffer, length, flags, compat: 0, arguments_at: 0 },
     }
 }
 
@@ -248,6 +291,7 @@ pub const CALL_SHAPES: &[NamedShape] = &[
     named("io_submit", CallKind::Submit, CallClass::SUBMITS, [NONE; 5]),
     named("io_getevents", CallKind::Submit, CallClass::COLLECTS, [NONE; 5]),
     named("io_pgetevents", CallKind::Submit, CallClass::COLLECTS, [NONE; 5]),
+    named("io_pgetevents_time64", CallKind::Submit, CallClass::COLLECTS, [NONE; 5]),
 ];
 
 const _: () = assert!(size_of::<CallShape>() == 8);

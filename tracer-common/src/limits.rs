@@ -32,6 +32,9 @@ pub const REQUESTS: u32 = 16_384;
 /// Most sends without copying by io_uring whose notification is awaited.
 pub const NOTIFICATIONS: u32 = 16_384;
 
+/// Most threads that run requests at one time of which copies are counted.
+pub const RUNNING: u32 = 4096;
+
 /// Most requests of AIO under way that are remembered.
 pub const AIO_REQUESTS: u32 = 4096;
 

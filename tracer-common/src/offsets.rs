@@ -147,6 +147,7 @@ offsets! {
     ctx_file_count = "io_ring_ctx" "file_table.data.nr";
     node_file = "io_rsrc_node" "file_ptr";
     ctx_fixed_files = "io_ring_ctx" "file_table.files";
+    aio_object = "aio_kiocb" "ki_res.obj";
     ctx_fixed_count = "io_ring_ctx" "nr_user_files";
 }
 
@@ -231,6 +232,8 @@ pub struct Control {
     pub registers_at: u32,
     /// Goes up whenever tasks that may be running have been given slots, or may take one.
     pub attachments: u32,
+    /// 1: the functions that run requests of io_uring are hooked, so that copies can be told to be theirs.
+    pub counts_requests: u32,
 }
 
 /// What the raw form found out about itself: one entry of an array map.

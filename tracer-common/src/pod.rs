@@ -3,7 +3,7 @@
 use aya::Pod;
 
 use crate::{
-    call::CallShape,
+    call::{CallShape, SocketCall},
     device::{DeviceBytes, DeviceKey},
     endpoint::Endpoint,
     offsets::{Check, Config, Control, Offsets},
@@ -12,6 +12,8 @@ use crate::{
 
 // SAFETY: see the head of this file; sizes are asserted where the types are defined.
 unsafe impl Pod for CallShape {}
+// SAFETY: likewise.
+unsafe impl Pod for SocketCall {}
 // SAFETY: likewise.
 unsafe impl Pod for DeviceBytes {}
 // SAFETY: likewise.

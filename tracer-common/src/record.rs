@@ -50,6 +50,10 @@ pub mod flag {
     pub const ZEROCOPY_COPIED: u16 = 64;
     /// The page fault was taken in kernel mode.
     pub const FAULT_IN_KERNEL: u16 = 128;
+    /// The page fault was a write.
+    pub const FAULT_WRITES: u16 = 512;
+    /// The page was there, but not to be used so.
+    pub const FAULT_ON_PRESENT: u16 = 1024;
     /// Of a request: the kernel chose the buffer among those that the process provided, and where it is is not known.
     pub const BUFFER_UNKNOWN: u16 = 256;
     /// Entries of calls are not hooked: the call began and ended while tracing, but its start, and what happened inside,
@@ -243,6 +247,10 @@ pub struct FaultRecord {
     pub header: Header,
     /// The address.
     pub address: u64,
+    /// The thread's minor faults before this one, the low half (`min_flt`), and
+    pub minor_faults: u32,
+    /// major ones: with those before the next fault they tell which of both this one was.
+    pub major_faults: u32,
 }
 
 /// A thread began, ended, or executed a program.
@@ -272,5 +280,5 @@ const _: () = assert!(size_of::<VectorRecord>() == 248 + 128);
 const _: () = assert!(size_of::<DescriptorRecord>() == 152);
 const _: () = assert!(size_of::<NotificationRecord>() == 40);
 const _: () = assert!(size_of::<RequestRecord>() == 248 + 128 + 16);
-const _: () = assert!(size_of::<FaultRecord>() == 32);
+const _: () = assert!(size_of::<FaultRecord>() == 40);
 const _: () = assert!(size_of::<ThreadRecord>() == 64);

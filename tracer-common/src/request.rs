@@ -47,7 +47,16 @@ const fn moves(
     NamedRequest {
         name,
         kind: Some(kind),
-        shape: CallShape { class, source_fd, sink_fd, buffer, length: NONE, flags: NONE, compat: 0, _pad: 0 },
+        shape: CallShape {
+            class,
+            source_fd,
+            sink_fd,
+            buffer,
+            length: NONE,
+            flags: NONE,
+            compat: 0,
+            arguments_at: 0,
+        },
         moves_unseen: false,
     }
 }

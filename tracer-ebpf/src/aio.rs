@@ -7,7 +7,9 @@ use core::ptr;
 use aya_ebpf::helpers::bpf_ktime_get_ns;
 use tracer_common::{
     call::CallClass,
+    counted::Counted,
     limits::{AIO_BASE, AIO_BATCH, AIO_OPCODES},
+    offsets::ABSENT,
     record::ran,
     request::OWN_FILE,
     slot::ThreadSlot,
@@ -16,7 +18,7 @@ use tracer_common::{
 use crate::{
     calls,
     identity::{self, OpenFile},
-    kernel::Task,
+    kernel::{Task, offset, probe},
     maps::{AIO_REQUESTS, AioName, Outcome, REQUEST_SCRATCH, Request, lost},
     payload,
     requests::{self, claim_transitions, moves_payload},
@@ -69,16 +71,24 @@ fn is_within(slot: &ThreadSlot, index: u64) -> bool {
     index < unsafe { ptr::read_volatile(&slot.messages) }
 }
 
+/// An address in the list of `io_submit`.
+#[inline(always)]
+fn entry_of_list(list: u64, index: u64, compat: bool) -> u64 {
+    let stride = if compat { 4 } else { 8 };
+    payload::word(list.wrapping_add(index * stride), compat)
+}
+
 /// `io_submit` begins: the requests may complete before it returns, and their memory may be used anew.
 #[inline(never)]
 pub fn submitted(slot: &mut ThreadSlot) {
     let (count, list) = (slot.args[SUBMIT_COUNT], slot.args[SUBMIT_LIST]);
+    let compat = calls::is_compat(slot);
     bound(slot, count);
     for index in 0..AIO_BATCH {
         if !is_within(slot, index) {
             break;
         }
-        aio_submit_one(payload::user(list.wrapping_add(index * 8)));
+        aio_submit_one(entry_of_list(list, index, compat));
     }
 }
 
@@ -119,13 +129,14 @@ pub fn settled(slot: &mut ThreadSlot, result: i64) {
     if taken >= count {
         return;
     }
-    let refused = list.wrapping_add(taken * 8);
+    let compat = calls::is_compat(slot);
+    let refused = list.wrapping_add(taken * if compat { 4 } else { 8 });
     bound(slot, count - taken);
     for index in 0..AIO_BATCH {
         if !is_within(slot, index) {
             break;
         }
-        let object = payload::user(refused.wrapping_add(index * 8));
+        let object = entry_of_list(refused, index, compat);
         let _ = AIO_REQUESTS.remove(AioName { tgid: slot.tgid as u64, object });
     }
 }
@@ -218,6 +229,19 @@ pub extern "C" fn aio_complete_one(address: u64) -> u64 {
     0
 }
 
+/// Where to count what is copied for the request that the kernel's `struct aio_kiocb` stands for, inside of `io_submit`: what
+/// copies at all does so there.
+#[inline(always)]
+pub fn counted(tgid: u32, iocb: u64) -> Option<*mut Counted> {
+    if iocb == 0 || offset!(aio_object) == ABSENT {
+        return None;
+    }
+    let object = probe(iocb, offset!(aio_object));
+    let entry = AIO_REQUESTS.get_ptr_mut(AioName { tgid: tgid as u64, object })?;
+    // SAFETY: an entry that only this process's calls change; it is not looked at before `io_submit` has returned.
+    Some(unsafe { &raw mut (*entry).counted })
+}
+
 #[inline(always)]
 fn table_index(opcode: u32) -> u32 {
     AIO_BASE + if opcode < AIO_OPCODES { opcode } else { AIO_OPCODES - 1 }
@@ -249,8 +273,9 @@ fn note(slot: &ThreadSlot, object: u64, entry: &mut Request) {
     if shape.class == CallClass::VECTOR {
         entry.asked = u64::MAX;
         entry.vectors = if iocb.length > u32::MAX as u64 { u32::MAX - 1 } else { iocb.length as u32 };
-        payload::vector(iocb.buffer, iocb.length, &mut entry.iovecs);
+        payload::vector(iocb.buffer, iocb.length, calls::is_compat(slot), &mut entry.iovecs);
     }
     entry.other = 0;
     entry.other_flags = 0;
+    entry.counted = Counted::NONE;
 }

@@ -17,7 +17,7 @@ use tracer_common::{
 use crate::{
     aio,
     arch::{self, Registers},
-    emit,
+    compat, emit,
     form::{Context, hook},
     identity,
     kernel::{Task, config},
@@ -77,6 +77,12 @@ pub fn table_index(task: Task, number: i64) -> u32 {
     }
 }
 
+/// Whether the thread's call came through the 32-bit ABI.
+#[inline(always)]
+pub fn is_compat(slot: &ThreadSlot) -> bool {
+    slot.call >= COMPAT_BASE && slot.call != CALL_OTHER
+}
+
 #[inline(always)]
 fn argument(slot: &ThreadSlot, index: u8) -> u64 {
     // The mask bounds what the verifier cannot know; the table never holds more than 5.
@@ -103,7 +109,11 @@ fn enter(task: Task, slot: &mut ThreadSlot, registers: Registers, number: i64) {
 #[inline(always)]
 fn note_call(task: Task, slot: &mut ThreadSlot, registers: Registers, number: i64) {
     slot.call = table_index(task, number);
-    registers.arguments(slot.call >= COMPAT_BASE && slot.call != CALL_OTHER, &mut slot.args);
+    let compat = is_compat(slot);
+    registers.arguments(compat, &mut slot.args);
+    if compat {
+        compat::unfold(slot);
+    }
     slot.call_interrupts = 0;
     slot.call_blocked_ns = 0;
     slot.call_preempted_ns = 0;
@@ -412,7 +422,8 @@ fn tell_vector(slot: &ThreadSlot, outcome: &Outcome) -> bool {
 fn fill_vector(record: &mut VectorRecord, slot: &ThreadSlot, outcome: &Outcome) {
     let shape = outcome.shape;
     let buffer = argument(slot, shape.buffer);
-    if shape.class == CallClass::MESSAGES && shape.compat != 0 {
+    let compat = shape.compat != 0;
+    if shape.class == CallClass::MESSAGES && compat {
         return;
     }
     if shape.class == CallClass::MESSAGES {
@@ -422,11 +433,11 @@ fn fill_vector(record: &mut VectorRecord, slot: &ThreadSlot, outcome: &Outcome) 
         return;
     }
     let (base, count) = if shape.class == CallClass::MESSAGE {
-        payload::message_vector(buffer)
+        payload::message_vector(buffer, compat)
     } else {
         (buffer, argument(slot, shape.length))
     };
-    payload::vector(base, count, &mut record.iovecs);
+    payload::vector(base, count, compat, &mut record.iovecs);
     record.operation.vectors = if count > u32::MAX as u64 { u32::MAX } else { count as u32 };
     let [first, ..] = record.iovecs;
     // Of a longer payload only the part in the first buffer lies there; eight bytes are compared at most.

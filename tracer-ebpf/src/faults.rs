@@ -24,7 +24,7 @@ pub fn page_fault_user(ctx: Context) -> i32 {
         slot.state &= !state::MAYBE_IN_CALL;
         if slot.state & state::BEFORE_EXEC == 0 {
             slot.user_faults += 1;
-            tell(slot, ctx.arg(0), 0);
+            tell(task, slot, ctx.arg(0), flags(ctx.arg(2)));
         }
         slot.fault_registers = Registers(ctx.arg(1)).place();
     }
@@ -36,17 +36,26 @@ pub fn page_fault_user(ctx: Context) -> i32 {
 /// and are in no account.
 #[hook]
 pub fn page_fault_kernel(ctx: Context) -> i32 {
+    let task = Task::current();
     if let Some(slot) = copies::in_call()
-        && !Task::current().takes_no_faults()
+        && !task.takes_no_faults()
     {
-        tell(slot, ctx.arg(0), flag::FAULT_IN_KERNEL);
+        tell(task, slot, ctx.arg(0), flags(ctx.arg(2)) | flag::FAULT_IN_KERNEL);
     }
     0
 }
 
+/// What the processor says of the fault (arch/x86/include/asm/trap_pf.h: bit 0, the page was present; bit 1, a write).
+#[inline(always)]
+fn flags(code: u64) -> u16 {
+    let present = (code & 1) as u16 * flag::FAULT_ON_PRESENT;
+    let writes = (code >> 1 & 1) as u16 * flag::FAULT_WRITES;
+    present | writes
+}
+
 /// Without room in the ring buffer only the place is lost: the number is in the accounts.
 #[inline(always)]
-fn tell(slot: &ThreadSlot, address: u64, flags: u16) {
+fn tell(task: Task, slot: &ThreadSlot, address: u64, flags: u16) {
     let Some(mut entry) = emit::reserve::<FaultRecord>() else { return };
     // SAFETY: time has no preconditions.
     let now = unsafe { bpf_ktime_get_ns() };
@@ -54,5 +63,6 @@ fn tell(slot: &ThreadSlot, address: u64, flags: u16) {
     emit::header(&mut record.header, RecordKind::FAULT, slot, now);
     record.header.flags = flags;
     record.address = address;
+    (record.minor_faults, record.major_faults) = task.faults();
     emit::submit(entry, now);
 }

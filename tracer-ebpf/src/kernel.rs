@@ -174,6 +174,14 @@ impl Task {
         into.major_faults = self.member(offset!(task_major_faults));
     }
 
+    /// Minor and major page faults, the low halves.
+    #[inline(always)]
+    pub fn faults(self) -> (u32, u32) {
+        let minor: u64 = self.member(offset!(task_minor_faults));
+        let major: u64 = self.member(offset!(task_major_faults));
+        (minor as u32, major as u32)
+    }
+
     /// The part that belongs to system calls. To agree with what the calls returned, it is taken only where a call
     /// begins or ends, and at the very end of a thread.
     #[inline(always)]

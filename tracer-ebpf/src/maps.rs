@@ -5,12 +5,14 @@ use aya_ebpf::{
     maps::{Array, HashMap, LruHashMap, PerCpuArray, PerCpuHashMap, RingBuf, Stack},
 };
 use tracer_common::{
-    call::CallShape,
+    call::{self, CallShape, SocketCall},
+    counted::Counted,
     device::{DeviceBytes, DeviceKey},
     endpoint::Endpoint,
     limits::{
         AIO_REQUESTS as MOST_AIO_REQUESTS, CACHED_FILES, CALLS, DEVICES, ENDPOINTS, FILES, IOVECS,
-        MULTISHOTS, NOTIFICATIONS as MOST_NOTIFICATIONS, REQUESTS as MOST_REQUESTS, SPILLS, THREADS,
+        MULTISHOTS, NOTIFICATIONS as MOST_NOTIFICATIONS, REQUESTS as MOST_REQUESTS, RUNNING as MOST_RUNNING,
+        SPILLS, THREADS,
     },
     offsets::Control,
     record::IoVec,
@@ -88,6 +90,9 @@ pub static FREE_SLOTS: Stack<u32> = Stack::with_max_entries(THREADS, 0);
 /// Which argument of which call means what; filled by user space for the running architecture.
 #[map]
 pub static SHAPES: Array<CallShape> = Array::with_max_entries(CALLS as u32, 0);
+/// What 32-bit `socketcall` stands for, by its first argument; filled by user space.
+#[map]
+pub static SOCKET_CALLS: Array<SocketCall> = Array::with_max_entries(call::SOCKET_CALLS.len() as u32, 0);
 /// Exact counters by call.
 #[map]
 pub static CALL_COUNTERS: PerCpuArray<CallCounters> = PerCpuArray::with_max_entries(CALLS as u32, 0);
@@ -173,6 +178,8 @@ pub struct Request {
     /// descriptor.
     pub other_fd: i32,
     pub iovecs: [IoVec; IOVECS],
+    /// What was counted for it since its last completion.
+    pub counted: Counted,
 }
 
 /// What the completion of a request came to.
@@ -202,6 +209,9 @@ pub struct RequestName {
     pub user_data: u64,
 }
 
+/// What was counted for the request that a thread runs, by thread id, until the function returns that runs it.
+#[map]
+pub static RUNNING: LruHashMap<u32, Counted> = LruHashMap::with_max_entries(MOST_RUNNING, 0);
 /// io_uring requests under way by `struct io_kiocb` pointer.
 #[map]
 pub static REQUESTS: LruHashMap<u64, Request> = LruHashMap::with_max_entries(MOST_REQUESTS, 0);

@@ -9,20 +9,34 @@ use tracer_common::{
     slot::ThreadSlot,
 };
 
-/// 64-bit `struct msghdr`: `msg_iov` and `msg_iovlen` (include/linux/socket.h, `struct user_msghdr`).
-const MSG_IOV: u64 = 16;
-const MSG_IOVLEN: u64 = 24;
-/// Likewise `msg_namelen` and `msg_controllen`.
-const MSG_NAMELEN: u64 = 8;
-const MSG_CONTROLLEN: u64 = 40;
+/// Where the members of a `struct msghdr` are, and how wide its words.
+#[derive(Clone, Copy)]
+struct MessageLayout {
+    name_length: u64,
+    vector: u64,
+    vector_length: u64,
+    control_length: u64,
+    /// Of `struct mmsghdr`: its size, and where the message's length is.
+    stride: u64,
+    length: u64,
+}
+
+impl MessageLayout {
+    /// include/linux/socket.h, `struct user_msghdr`, on 64-bit machines.
+    const NATIVE: Self =
+        Self { name_length: 8, vector: 16, vector_length: 24, control_length: 40, stride: 64, length: 56 };
+    /// include/net/compat.h, `struct compat_msghdr` and `struct compat_mmsghdr`.
+    const COMPAT: Self =
+        Self { name_length: 4, vector: 8, vector_length: 12, control_length: 20, stride: 32, length: 28 };
+
+    #[inline(always)]
+    fn of(compat: bool) -> Self {
+        if compat { Self::COMPAT } else { Self::NATIVE }
+    }
+}
+
 /// Size of `struct io_uring_recvmsg_out` (include/uapi/linux/io_uring.h).
 const RECVMSG_OUT: u32 = 16;
-/// 64-bit `struct mmsghdr`: its size, and where the message's length is.
-const MMSGHDR: u64 = 64;
-const MSG_LEN: u64 = 56;
-/// The same of the 32-bit ABI (include/net/compat.h, `struct compat_mmsghdr`).
-const COMPAT_MMSGHDR: u64 = 32;
-const COMPAT_MSG_LEN: u64 = 28;
 
 /// A value of the target's memory; zeros if it cannot be read (without a branch: see `kernel::probe`).
 #[inline(always)]
@@ -33,6 +47,12 @@ pub fn user<T: Copy>(address: u64) -> T {
         bpf_probe_read_user(value.as_mut_ptr().cast(), size_of::<T>() as u32, address as *const c_void);
         value.assume_init()
     }
+}
+
+/// An address or a size of the target's: of a 32-bit one half as wide.
+#[inline(always)]
+pub fn word(address: u64, compat: bool) -> u64 {
+    if compat { user::<u32>(address) as u64 } else { user(address) }
 }
 
 /// Copies the first bytes of the payload; false if they cannot be read.
@@ -53,27 +73,45 @@ pub fn tail(buffer: u64, bytes: u64, into: &mut [u8; 8]) -> bool {
 
 /// Address and number of entries of the iovecs that a message header points to.
 #[inline(always)]
-pub fn message_vector(header: u64) -> (u64, u64) {
-    (user(header.wrapping_add(MSG_IOV)), user(header.wrapping_add(MSG_IOVLEN)))
+pub fn message_vector(header: u64, compat: bool) -> (u64, u64) {
+    let layout = MessageLayout::of(compat);
+    (
+        word(header.wrapping_add(layout.vector), compat),
+        word(header.wrapping_add(layout.vector_length), compat),
+    )
 }
 
 /// Bytes that the kernel puts before the payload when `recvmsg` completes many times over into provided buffers: a head
 /// and room for address and control data as large as in the program's message header (io_uring/net.c,
 /// `io_recvmsg_multishot`).
 #[inline(always)]
-pub fn multishot_heading(header: u64) -> u32 {
-    let name: u32 = user(header.wrapping_add(MSG_NAMELEN));
-    let control: u64 = user(header.wrapping_add(MSG_CONTROLLEN));
+pub fn multishot_heading(header: u64, compat: bool) -> u32 {
+    let layout = MessageLayout::of(compat);
+    let name: u32 = user(header.wrapping_add(layout.name_length));
+    let control = word(header.wrapping_add(layout.control_length), compat);
     RECVMSG_OUT.wrapping_add(name).wrapping_add(control as u32)
 }
 
 /// Copies the first iovecs. Entries beyond `count` keep what was there; user space does not look at them.
 #[inline(always)]
-pub fn vector(base: u64, count: u64, into: &mut [IoVec; IOVECS]) {
+pub fn vector(base: u64, count: u64, compat: bool, into: &mut [IoVec; IOVECS]) {
+    if compat {
+        return compat_vector(base, into);
+    }
     let entries = if count > IOVECS as u64 { IOVECS as u64 } else { count };
     let bytes = entries as u32 * size_of::<IoVec>() as u32;
     // SAFETY: at most the size of `into`.
     unsafe { bpf_probe_read_user(into.as_mut_ptr().cast(), bytes, base as *const c_void) };
+}
+
+/// Likewise of a 32-bit program (include/linux/compat.h, `struct compat_iovec`). One by one, also beyond the last one: each
+/// way out of the loop would be walked on from by the verifier. Not inlined: rare, and it would be in every program.
+#[inline(never)]
+fn compat_vector(base: u64, into: &mut [IoVec; IOVECS]) {
+    for (index, entry) in (0..).zip(into.iter_mut()) {
+        let at = base.wrapping_add(index * 8);
+        *entry = IoVec { base: word(at, true), length: word(at.wrapping_add(4), true) };
+    }
 }
 
 /// The first iovec of each of the first messages of an array.
@@ -83,7 +121,8 @@ pub fn messages_vector(base: u64, count: u64, into: &mut [IoVec; IOVECS]) {
         if index >= count {
             break;
         }
-        let vector: u64 = user(base.wrapping_add(index * MMSGHDR + MSG_IOV));
+        let MessageLayout { stride, vector, .. } = MessageLayout::NATIVE;
+        let vector: u64 = user(base.wrapping_add(index * stride + vector));
         *entry = user(vector);
     }
 }
@@ -94,7 +133,7 @@ pub fn messages_vector(base: u64, count: u64, into: &mut [IoVec; IOVECS]) {
 /// would walk the rest of the program once for every number of messages.
 #[inline(never)]
 pub fn messages_bytes(slot: &mut ThreadSlot, base: u64, count: u64, compat: bool) {
-    let (stride, length_at) = if compat { (COMPAT_MMSGHDR, COMPAT_MSG_LEN) } else { (MMSGHDR, MSG_LEN) };
+    let MessageLayout { stride, length: length_at, .. } = MessageLayout::of(compat);
     slot.messages = count;
     slot.message_bytes = 0;
     for index in 0..MESSAGES as u64 {

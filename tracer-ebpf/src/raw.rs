@@ -7,6 +7,7 @@ mod arch;
 mod block;
 mod bounce;
 mod calls;
+mod compat;
 mod copies;
 mod emit;
 mod faults;

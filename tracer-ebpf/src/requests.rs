@@ -153,7 +153,7 @@ fn fill_operation(record: &mut OperationRecord, entry: &Request, outcome: &Outco
     record.vectors = entry.vectors;
     record.head = [0; 8];
     record.tail = [0; 8];
-    record.counted = Counted::NONE;
+    record.counted = entry.counted;
 }
 
 /// The memory that took part, and samples of what it holds. That the request completes in a thread of its process or in
@@ -162,7 +162,7 @@ fn fill_operation(record: &mut OperationRecord, entry: &Request, outcome: &Outco
 fn fill_memory(record: &mut OperationRecord, entry: &Request, outcome: &Outcome) {
     let selects = entry.flags & IOSQE_BUFFER_SELECT != 0;
     if entry.vectors == u32::MAX {
-        // Submitted before tracing began.
+        // Submitted before tracing began, or in buffers that cannot be told.
         record.vectors = 0;
         record.call.header.flags |= flag::BUFFER_UNKNOWN;
     } else if selects || outcome.shape.class == CallClass::BUFFER && entry.vectors == 0 {
@@ -237,6 +237,7 @@ fn fold(entry: &Request, outcome: &Outcome) -> bool {
     counters.bytes += outcome.bytes;
     counters.duration_ns += outcome.duration_ns;
     counters.transitions += entry.transitions as u64;
+    counters.counted.add(&entry.counted);
     lost(|losses| losses.folded_operations += 1);
     false
 }

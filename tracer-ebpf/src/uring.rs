@@ -8,6 +8,7 @@
 use aya_ebpf::helpers::bpf_ktime_get_ns;
 use tracer_common::{
     call::{CallClass, CallShape},
+    counted::Counted,
     limits::{URING_BASE, URING_OPCODES},
     offsets::ABSENT,
     record::{Header, NotificationRecord, RecordKind, ran},
@@ -16,7 +17,7 @@ use tracer_common::{
 };
 
 use crate::{
-    calls, emit,
+    arch, calls, copies, emit,
     form::{Context, hook},
     identity::{self, OpenFile},
     kernel::{Task, config, offset, probe},
@@ -43,7 +44,13 @@ const IORING_NOTIF_USAGE_ZC_COPIED: u32 = 1 << 31;
 /// Of `ioprio` of network requests.
 const IORING_RECV_MULTISHOT: u16 = 1 << 1;
 const IORING_SEND_ZC_REPORT_USAGE: u16 = 1 << 3;
+const IORING_RECVSEND_BUNDLE: u16 = 1 << 4;
 const IORING_SEND_VECTORIZED: u16 = 1 << 5;
+/// Of a request's flags those of its submission, and one of these programs' own: it may complete many times over with payload.
+const SUBMISSION_FLAGS: u32 = 0xff;
+const REPEATS: u32 = 1 << 31;
+/// In place of a request: there are several of one name, so that their completions cannot be told apart.
+const SEVERAL: u64 = 0;
 /// Of splices: the other file is a registered one.
 const SPLICE_F_FD_IN_FIXED: u32 = 1 << 31;
 /// include/linux/sched.h: a worker of io-wq or a polling thread.
@@ -188,9 +195,10 @@ fn submitted(request: u64) -> i32 {
     // By reference: a copy would lie on the stack.
     let built: &Request = entry;
     let _ = REQUESTS.insert(request, built, 0);
-    if moves_payload(shape) && entry.flags & IOSQE_BUFFER_SELECT != 0 {
+    if entry.flags & REPEATS != 0 {
         let name = RequestName { ring: entry.ring, user_data: entry.user_data };
-        let _ = MULTISHOT_REQUESTS.insert(name, request, 0);
+        let number = if is_taken(name, request) { SEVERAL } else { request };
+        let _ = MULTISHOT_REQUESTS.insert(name, number, 0);
     }
     if moves_payload(shape) && entry.flags & IOSQE_CQE_SKIP_SUCCESS != 0 {
         // If it succeeds nothing tells.
@@ -199,12 +207,28 @@ fn submitted(request: u64) -> i32 {
     0
 }
 
+/// Whether another request under way has that name.
+#[inline(always)]
+fn is_taken(name: RequestName, request: u64) -> bool {
+    // SAFETY: copied at once.
+    let Some(other) = (unsafe { MULTISHOT_REQUESTS.get(name) }).copied() else { return false };
+    if other == SEVERAL || other == request {
+        return other == SEVERAL;
+    }
+    // SAFETY: an entry that is replaced meanwhile would fail the comparison.
+    let Some(entry) = (unsafe { REQUESTS.get(other) }) else { return false };
+    entry.ring == name.ring && entry.user_data == name.user_data && entry.flags & REPEATS != 0
+}
+
 /// What the request says of itself.
 #[inline(always)]
 fn note(task: Task, request: u64, entry: &mut Request) -> CallShape {
     entry.ring = probe(request, offset!(request_ctx));
     entry.opcode = probe::<u8>(request, offset!(request_opcode)) as u32;
-    entry.flags = probe(request, offset!(request_flags));
+    entry.flags = probe::<u32>(request, offset!(request_flags)) & SUBMISSION_FLAGS;
+    if entry.opcode == READ_MULTISHOT {
+        entry.flags |= REPEATS;
+    }
     entry.fd = -1;
     if offset!(request_fd) != ABSENT && entry.flags & IOSQE_FIXED_FILE == 0 {
         entry.fd = probe(request, offset!(request_fd));
@@ -214,6 +238,7 @@ fn note(task: Task, request: u64, entry: &mut Request) -> CallShape {
     entry.call_flags = 0;
     entry.vectors = 0;
     entry.heading = 0;
+    entry.counted = Counted::NONE;
     entry.notification = 0;
     entry.other = 0;
     entry.other_flags = 0;
@@ -223,23 +248,23 @@ fn note(task: Task, request: u64, entry: &mut Request) -> CallShape {
         return shape;
     }
     match shape.buffer {
-        command::NETWORK => note_network(request, shape, entry),
+        command::NETWORK => note_network(request, shape, arch::compat(task), entry),
         command::SPLICE => note_splice(task, request, entry),
-        _ => note_read_write(request, shape, entry),
+        _ => note_read_write(request, shape, arch::compat(task), entry),
     }
     shape
 }
 
 #[inline(always)]
-fn note_read_write(request: u64, shape: CallShape, entry: &mut Request) {
+fn note_read_write(request: u64, shape: CallShape, compat: bool, entry: &mut Request) {
     let address: u64 = probe(request, offset!(rw_addr));
     let length: u32 = probe(request, offset!(rw_len));
     entry.call_flags = probe(request, offset!(rw_flags));
-    note_memory(shape.class, address, length, entry);
+    note_memory(shape.class, address, length, compat, entry);
 }
 
 #[inline(always)]
-fn note_network(request: u64, shape: CallShape, entry: &mut Request) {
+fn note_network(request: u64, shape: CallShape, compat: bool, entry: &mut Request) {
     let address: u64 = probe(request, offset!(network_buffer));
     let length: u32 = probe(request, offset!(network_length));
     let options: u16 =
@@ -250,31 +275,41 @@ fn note_network(request: u64, shape: CallShape, entry: &mut Request) {
     {
         entry.notification = probe(request, offset!(network_notification));
     }
-    if shape.class == CallClass::MESSAGE {
+    let bundles = options & IORING_RECVSEND_BUNDLE != 0;
+    if bundles || shape.source_fd == OWN_FILE && options & IORING_RECV_MULTISHOT != 0 {
+        entry.flags |= REPEATS;
+    }
+    if bundles {
+        // Of several provided buffers, each maybe in part.
         entry.buffer = address;
-        if shape.source_fd == OWN_FILE && options & IORING_RECV_MULTISHOT != 0 {
-            entry.heading = payload::multishot_heading(address);
+        entry.vectors = u32::MAX;
+    } else if shape.class == CallClass::MESSAGE {
+        entry.buffer = address;
+        if entry.flags & REPEATS != 0 {
+            entry.heading = payload::multishot_heading(address, compat);
         }
-        let (base, count) = payload::message_vector(address);
+        let (base, count) = payload::message_vector(address, compat);
         let count = if count > u32::MAX as u64 { u32::MAX } else { count as u32 };
-        note_memory(CallClass::VECTOR, base, count, entry);
+        note_memory(CallClass::VECTOR, base, count, compat, entry);
     } else if shape.sink_fd == OWN_FILE && options & IORING_SEND_VECTORIZED != 0 {
-        note_memory(CallClass::VECTOR, address, length, entry);
+        note_memory(CallClass::VECTOR, address, length, compat, entry);
     } else {
-        note_memory(CallClass::BUFFER, address, length, entry);
+        note_memory(CallClass::BUFFER, address, length, compat, entry);
     }
 }
 
-/// The user memory of a request. With a provided buffer the kernel chooses it when it runs the request.
+/// The user memory of a request, for which the ring's own ABI counts: that of the call which submits, or which a polling
+/// thread was made by (arch/x86: it keeps the mark, because it never returns to user mode). With a provided buffer the
+/// kernel chooses it when it runs the request.
 #[inline(always)]
-fn note_memory(class: CallClass, address: u64, length: u32, entry: &mut Request) {
+fn note_memory(class: CallClass, address: u64, length: u32, compat: bool, entry: &mut Request) {
     if class == CallClass::BUFFER {
         entry.buffer = address;
         if entry.flags & IOSQE_BUFFER_SELECT == 0 {
             entry.asked = length as u64;
         }
     } else if entry.flags & IOSQE_BUFFER_SELECT == 0 {
-        payload::vector(address, length as u64, &mut entry.iovecs);
+        payload::vector(address, length as u64, compat, &mut entry.iovecs);
         entry.vectors = length;
     }
 }
@@ -335,8 +370,8 @@ fn completed(request: u64, completion: &Completion) {
     if request == 0 {
         // SAFETY: copied at once.
         match unsafe { MULTISHOT_REQUESTS.get(name) } {
-            Some(found) => number = *found,
-            None => return unnamed(task, completion),
+            Some(found) if *found != SEVERAL => number = *found,
+            _ => return unnamed(task, completion),
         }
     }
     let known = REQUESTS.get_ptr_mut(number);
@@ -352,11 +387,12 @@ fn completed(request: u64, completion: &Completion) {
     let opcode = probe::<u8>(number, offset!(request_opcode)) as u32;
     if entry.user_data == completion.user_data && entry.opcode == opcode {
         let buffer = selected_buffer(number, entry, request == 0);
-        finish(task, number, entry, completion, buffer);
+        finish(task, number, entry, completion, buffer, request == 0);
     }
     if request != 0 {
         let _ = REQUESTS.remove(request);
-        if entry.flags & IOSQE_BUFFER_SELECT != 0 {
+        // SAFETY: copied at once. Of several the others are not told apart any better.
+        if entry.flags & REPEATS != 0 && unsafe { MULTISHOT_REQUESTS.get(name) }.copied() != Some(SEVERAL) {
             let _ = MULTISHOT_REQUESTS.remove(name);
         }
     }
@@ -414,12 +450,23 @@ fn of_this_thread(task: Task, request: u64, completion: &Completion) -> Option<&
 }
 
 #[inline(always)]
-fn finish(task: Task, request: u64, entry: &mut Request, completion: &Completion, buffer: u64) {
+fn finish(
+    task: Task,
+    request: u64,
+    entry: &mut Request,
+    completion: &Completion,
+    buffer: u64,
+    to_complete_again: bool,
+) {
     let call = table_index(entry.opcode);
     let shape = calls::shape_of(call);
     let Some(outcome) = Outcome::new(entry, call, shape, completion.result as i64) else { return };
     outcome.selected = buffer;
     if let Some(slot) = slot_of(task) {
+        if to_complete_again {
+            // The function that runs it has not returned.
+            copies::claim(slot.tid, request);
+        }
         entry.transitions += claim_transitions(slot);
         let in_its_call = slot.state & state::IN_CALL != 0
             && slot.tid == entry.tid
@@ -442,10 +489,17 @@ fn finish(task: Task, request: u64, entry: &mut Request, completion: &Completion
     if notifies {
         let _ = NOTIFICATIONS.insert(entry.notification, outcome.sink.serial, 0);
     }
+    let copied = entry.counted.to_user.wrapping_add(entry.counted.from_user);
+    if entry.flags & REPEATS != 0 && copied != outcome.bytes {
+        // Some kernels tell of several completions at once, later (6.3 to 6.9, `__io_flush_post_cqes`): which part is whose is
+        // not known then.
+        entry.counted = Counted::NONE;
+    }
     requests::tell(entry, outcome);
     // Should it complete again, then that took from now on.
     entry.start_ns = outcome.now;
     entry.transitions = 0;
+    entry.counted = Counted::NONE;
 }
 
 /// Where the payload is in the provided buffer that the kernel chose; 0 if that is not known. Many kernels leave the

@@ -11,17 +11,17 @@ use tracer_common::{
 use crate::{
     identity,
     kernel::{Task, offset, probe},
-    payload::user,
+    payload::{user, word},
 };
 
 /// include/linux/socket.h
 const MSG_ERRQUEUE: u64 = 0x2000;
 const MSG_ZEROCOPY: u64 = 0x400_0000;
-/// 64-bit `struct user_msghdr` (include/linux/socket.h): `msg_control` and `msg_controllen`.
-const MSG_CONTROL: u64 = 32;
-const MSG_CONTROLLEN: u64 = 40;
-/// `struct cmsghdr` with `struct sock_extended_err` (include/uapi/linux/errqueue.h).
-const REPORT: u64 = 32;
+/// 64-bit `struct user_msghdr` (include/linux/socket.h): `msg_control` and `msg_controllen`; size and `cmsg_level` of its
+/// `struct cmsghdr`.
+const NATIVE: [u64; 4] = [32, 40, 16, 8];
+/// The same of the 32-bit ABI (include/net/compat.h).
+const COMPAT: [u64; 4] = [16, 20, 12, 4];
 /// `SOL_IP` with `IP_RECVERR`, `SOL_IPV6` with `IPV6_RECVERR`: level in the lower half.
 const IP_RECVERR: u64 = 11 << 32;
 const IPV6_RECVERR: u64 = 25 << 32 | 41;
@@ -29,12 +29,10 @@ const IPV6_RECVERR: u64 = 25 << 32 | 41;
 const SO_EE_ORIGIN_ZEROCOPY: u8 = 5;
 const SO_EE_CODE_ZEROCOPY_COPIED: u8 = 1;
 
-/// A control message as the error queue gives it.
+/// `struct sock_extended_err` (include/uapi/linux/errqueue.h).
 #[derive(Clone, Copy)]
 #[repr(C)]
 struct Report {
-    length: u64,
-    level_and_type: u64,
     errno: u32,
     origin: u8,
     kind: u8,
@@ -44,7 +42,8 @@ struct Report {
     data: u32,
 }
 
-const _: () = assert!(size_of::<Report>() as u64 == REPORT);
+const REPORT: u64 = size_of::<Report>() as u64;
+const _: () = assert!(REPORT == 16);
 
 /// At the entry of a send: the number that the socket gives to it, if it does it without copying.
 #[inline(always)]
@@ -62,17 +61,17 @@ pub fn tell(record: &mut OperationRecord, slot: &ThreadSlot, shape: CallShape) {
         record.zerocopy = ZerocopyIds { first: slot.zerocopy_first, end };
         record.call.header.flags |= flag::ZEROCOPY_SEND;
     } else if reports(slot, shape) && record.call.result >= 0 {
-        let header = slot.args[1];
-        if user::<u64>(header.wrapping_add(MSG_CONTROLLEN)) >= REPORT {
-            tell_report(record, user(header.wrapping_add(MSG_CONTROL)));
+        let (header, compat) = (slot.args[1], shape.compat != 0);
+        let [control, length, size, level] = if compat { COMPAT } else { NATIVE };
+        if word(header.wrapping_add(length), compat) >= size + REPORT {
+            let message = word(header.wrapping_add(control), compat);
+            tell_report(record, user(message.wrapping_add(level)), user(message.wrapping_add(size)));
         }
     }
 }
 
 #[inline(always)]
-fn tell_report(record: &mut OperationRecord, at: u64) {
-    let report: Report = user(at);
-    let level = report.level_and_type;
+fn tell_report(record: &mut OperationRecord, level: u64, report: Report) {
     if (level == IP_RECVERR || level == IPV6_RECVERR) && report.origin == SO_EE_ORIGIN_ZEROCOPY {
         record.zerocopy = ZerocopyIds { first: report.info, end: report.data.wrapping_add(1) };
         record.call.header.flags |= flag::ZEROCOPY_DONE;
@@ -98,10 +97,7 @@ fn asks(slot: &ThreadSlot, shape: CallShape) -> bool {
 
 #[inline(always)]
 fn reports(slot: &ThreadSlot, shape: CallShape) -> bool {
-    shape.class == CallClass::MESSAGE
-        && shape.source_fd == 0
-        && shape.compat == 0
-        && flags(slot, shape) & MSG_ERRQUEUE != 0
+    shape.class == CallClass::MESSAGE && shape.source_fd == 0 && flags(slot, shape) & MSG_ERRQUEUE != 0
 }
 
 #[inline(always)]

@@ -51,6 +51,7 @@ pub fn sources(probe: &Probe) -> BTreeMap<String, EvidenceSource> {
     );
     rows.put("cpu_copied_bytes", "the copies below; else return values, by the copy table", Derived);
     rows.copies(&probe.sources(), hooks);
+    rows.request_copies(probe.counts_requests());
     let switches = format!("task_struct.nvcsw, .nivcsw at {hooks}:sched_switch");
     rows.put("context_switches", &switches, Measured);
     rows.put("page_faults", "task_struct.min_flt, .maj_flt", Measured);
@@ -100,6 +101,17 @@ impl Rows {
             }
         }
     }
+
+    fn request_copies(&mut self, counted: bool) {
+        let quantity = "copies.of_requests";
+        if counted {
+            let source = "the same hooks, by fexit:io_read and the like: the functions that run requests";
+            self.put(quantity, source, Measured);
+        } else {
+            self.row(quantity, "results of requests, by the copy table", Derived, Some(FEXIT));
+        }
+    }
+
     fn devices(&mut self, sources: &Sources, hooks: &str, accounts: bool) {
         let table = "the copy table, by the device of the socket's route";
         let better = Some("a kernel with this tracepoint");

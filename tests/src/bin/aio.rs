@@ -83,6 +83,14 @@ impl Context {
         Ok(events)
     }
 
+    /// Has its ring paged in.
+    fn touch(&self) -> Result<()> {
+        // SAFETY: the context's id is the address of its ring: id, nr, head, tail, magic …
+        let magic = unsafe { (self.0 as *const u32).add(4).read_volatile() };
+        ensure!(magic == 0xa10a_10a1, "no ring");
+        Ok(())
+    }
+
     /// Takes one completion as the kernel would: by moving the head of the ring (fs/aio.c, `struct aio_ring`).
     fn reap(&self) -> Result<()> {
         let ring = self.0 as *mut u32;
@@ -160,8 +168,10 @@ fn submit_mapped(context: &Context, folder: &Path, ledger: &mut Ledger, one: Ioc
         let bytes: [u8; 64] = unsafe { mem::transmute(one) };
         file.write_all_at(&bytes, (number * page) as u64)?;
     }
-    // The first time the function itself may have to be found and paged in.
+    // The first time the function itself may have to be found and paged in. And the kernel finds the context by looking at its
+    // ring in the program's memory (fs/aio.c, `lookup_ioctx`), which is mapped by io_setup and touched by nobody yet.
     faults()?;
+    context.touch()?;
     let before = faults()?;
     // SAFETY: the list, the requests and their memory live until their completions have been taken.
     let taken = unsafe { libc::syscall(libc::SYS_io_submit, context.0, PAGES - 1, start) };

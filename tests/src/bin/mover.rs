@@ -8,7 +8,7 @@ use std::{
     io::{self, IoSlice, IoSliceMut},
     net::{TcpListener, TcpStream, UdpSocket},
     os::{
-        fd::{AsRawFd, RawFd},
+        fd::{AsRawFd, FromRawFd as _, OwnedFd, RawFd},
         unix::{fs::OpenOptionsExt as _, net::UnixStream},
     },
     path::Path,
@@ -36,6 +36,7 @@ fn main() -> Result<()> {
     workload::begin(gate.as_ref())?;
     let moved = match kind {
         "unix" => unix(&mut ledger)?,
+        "passing" => passing(&mut ledger, folder)?,
         "tcp" => tcp(&mut ledger)?,
         "udp" => udp(&mut ledger)?,
         "pipe" => pipe(&mut ledger)?,
@@ -92,6 +93,37 @@ impl Drop for Buffer {
 fn unix(ledger: &mut Ledger) -> Result<Moved> {
     let (one, other) = UnixStream::pair()?;
     through_socket(ledger, one.as_raw_fd(), other.as_raw_fd())
+}
+
+/// Bytes that a descriptor is read of that came by a message.
+const PROBE: usize = 16;
+
+/// With each message goes a descriptor of the file, which is read from once by the number that it has then.
+fn passing(ledger: &mut Ledger, folder: &Path) -> Result<Moved> {
+    let (one, other) = UnixStream::pair()?;
+    let (mut out, mut back) = (Buffer::new(CHUNK, 1)?, Buffer::new(CHUNK, 2)?);
+    let mut probe = [0; PROBE];
+    for _ in 0..SIZE / CHUNK {
+        let file = input(folder, 0)?;
+        let (head, rest) = out.bytes().split_at(CHUNK / 3);
+        let buffers = [IoSlice::new(head), IoSlice::new(rest)];
+        let sent = call::sendmsg_passing(one.as_raw_fd(), &buffers, file.as_raw_fd());
+        ledger.moved("sendmsg", sent, CHUNK)?;
+        drop(file);
+        let mut left = CHUNK;
+        while left > 0 {
+            let (first, second) = back.bytes()[..left].split_at_mut(left / 4);
+            let mut buffers = [IoSliceMut::new(first), IoSliceMut::new(second)];
+            let (bytes, passed) = call::recvmsg_passed(other.as_raw_fd(), &mut buffers)?;
+            left -= ledger.moved_some("recvmsg", Ok(bytes), left)?;
+            if let Some(passed) = passed {
+                // SAFETY: the kernel has just made it for this process.
+                let passed = unsafe { OwnedFd::from_raw_fd(passed) };
+                ledger.moved("read", call::read(passed.as_raw_fd(), &mut probe), PROBE)?;
+            }
+        }
+    }
+    Ok(Ok(SIZE))
 }
 
 /// A loopback connection within this process.

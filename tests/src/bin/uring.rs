@@ -1,5 +1,6 @@
 //! `uring MODE FOLDER [--gate FIFO]`: every kind of io_uring request that moves payload, and some that do not, each with a
-//! known result. MODE is `plain`, `worker`, `polling-thread` or `deferred`.
+//! known result. MODE is `plain`, `worker`, `polling-thread` or `deferred`. Or it is `namesakes`: only two requests that complete
+//! many times over, by one name.
 
 use std::{
     fs::{self, File, OpenOptions},
@@ -27,11 +28,16 @@ fn main() -> Result<()> {
         Some("worker") => Mode::Worker,
         Some("polling-thread") => Mode::PollingThread,
         Some("deferred") => Mode::Deferred,
+        Some("namesakes") => Mode::Plain,
         other => bail!("no mode {other:?}"),
     };
+    let namesakes_only = arguments.first().is_some_and(|mode| mode == "namesakes");
     let folder = workload::path(&arguments, 1, "FOLDER")?;
     let mut ring = Ring::new(mode)?;
     workload::begin(gate.as_ref())?;
+    if namesakes_only {
+        return namesakes(ring);
+    }
     read_and_write(&mut ring, folder)?;
     fixed(&mut ring, folder)?;
     network(&mut ring)?;
@@ -329,6 +335,25 @@ fn many(
         }
     }
     Ok(())
+}
+
+/// Two requests of the same user data: the kernel does not say which of them completes with each datagram.
+fn namesakes(mut ring: Ring) -> Result<()> {
+    let mut buffers = vec![0_u8; ROOM * 16];
+    let entry = opcode::ProvideBuffers::new(buffers.as_mut_ptr(), i32::try_from(ROOM)?, 16, GROUP, 0).build();
+    ring.make("io_uring:provide_buffers", entry, Due::Done)?;
+    let pairs = [UnixDatagram::pair()?, UnixDatagram::pair()?];
+    for (one, _) in &pairs {
+        ring.push(&opcode::RecvMulti::new(fd(one), GROUP).build().user_data(4711))?;
+    }
+    ring.inner().submit()?;
+    for (_, peer) in &pairs {
+        peer.send(&[1; 300])?;
+        let done = ring.wait()?;
+        ensure!(done.result() == 300, "{}", done.result());
+        more_to_come(done.flags())?;
+    }
+    ring.report()
 }
 
 fn nothing_moves(ring: &mut Ring) -> Result<()> {

@@ -8,8 +8,9 @@ use aya_ebpf::{macros::fexit, programs::FExitContext};
 
 use super::load;
 use crate::{
-    copies::counting,
-    kernel::{config, offset},
+    copies::{self, counted, counted_of},
+    kernel::{Task, config, offset},
+    threads::slot_of,
 };
 
 /// What a function returned, if that is a number of bytes.
@@ -50,11 +51,12 @@ fn is_user_message(message: *const u8) -> bool {
 /// a pipe, and copy nothing.
 #[fexit]
 pub fn filemap_read(ctx: FExitContext) -> i32 {
-    if let Some(slot) = counting()
-        && is_user(ctx.arg(1))
+    if is_user(ctx.arg(1))
+        && let Some((_, counted)) = counted_of(ctx.arg(0))
     {
         let already: u64 = ctx.arg(2);
-        slot.counted.to_user += bytes(&ctx).saturating_sub(already);
+        // SAFETY: only hooks of this thread use it. So below.
+        unsafe { (*counted).to_user += bytes(&ctx).saturating_sub(already) };
     }
     0
 }
@@ -62,10 +64,11 @@ pub fn filemap_read(ctx: FExitContext) -> i32 {
 /// mm/shmem.c: `(iocb, to)`. tmpfs does not pass `filemap_read`.
 #[fexit]
 pub fn shmem_file_read_iter(ctx: FExitContext) -> i32 {
-    if let Some(slot) = counting()
-        && is_user(ctx.arg(1))
+    if is_user(ctx.arg(1))
+        && let Some((_, counted)) = counted_of(ctx.arg(0))
     {
-        slot.counted.to_user += bytes(&ctx);
+        // SAFETY: as above.
+        unsafe { (*counted).to_user += bytes(&ctx) };
     }
     0
 }
@@ -85,11 +88,13 @@ pub fn iomap_file_buffered_write(ctx: FExitContext) -> i32 {
 /// Into the page cache: from user memory, or from pages that a splice carries.
 #[inline(always)]
 fn written(ctx: &FExitContext) -> i32 {
-    if let Some(slot) = counting() {
+    if let Some((_, counted)) = counted_of(ctx.arg(0)) {
+        // SAFETY: as above.
+        let counted = unsafe { &mut *counted };
         if is_user(ctx.arg(1)) {
-            slot.counted.from_user += bytes(ctx);
+            counted.from_user += bytes(ctx);
         } else {
-            slot.counted.to_file += bytes(ctx);
+            counted.to_file += bytes(ctx);
         }
     }
     0
@@ -98,13 +103,15 @@ fn written(ctx: &FExitContext) -> i32 {
 /// net/ipv4/tcp.c: `(sk, msg, size)`. What it took by reference the two functions below have told before.
 #[fexit]
 pub fn tcp_sendmsg_locked(ctx: FExitContext) -> i32 {
-    if let Some(slot) = counting() {
+    if let Some((slot, counted)) = counted() {
         let copied = int_bytes(&ctx).saturating_sub(slot.by_reference);
         slot.by_reference = 0;
+        // SAFETY: as above.
+        let counted = unsafe { &mut *counted };
         if is_user_message(ctx.arg(1)) {
-            slot.counted.from_user += copied;
+            counted.from_user += copied;
         } else {
-            slot.counted.to_socket += copied;
+            counted.to_socket += copied;
         }
     }
     0
@@ -113,7 +120,7 @@ pub fn tcp_sendmsg_locked(ctx: FExitContext) -> i32 {
 /// net/core/skbuff.c: MSG_ZEROCOPY.
 #[fexit]
 pub fn skb_zerocopy_iter_stream(ctx: FExitContext) -> i32 {
-    if let Some(slot) = counting() {
+    if let Some((slot, _)) = counted() {
         slot.by_reference += int_bytes(&ctx);
     }
     0
@@ -122,7 +129,7 @@ pub fn skb_zerocopy_iter_stream(ctx: FExitContext) -> i32 {
 /// net/core/skbuff.c: MSG_SPLICE_PAGES, so sendfile and splice since Linux 6.5.
 #[fexit]
 pub fn skb_splice_from_iter(ctx: FExitContext) -> i32 {
-    if let Some(slot) = counting() {
+    if let Some((slot, _)) = counted() {
         slot.by_reference += bytes(&ctx);
     }
     0
@@ -131,11 +138,12 @@ pub fn skb_splice_from_iter(ctx: FExitContext) -> i32 {
 /// net/ipv4/ip_output.c: `(from, to, offset, len, odd, skb)`; 0 if it copied.
 #[fexit]
 pub fn ip_generic_getfrag(ctx: FExitContext) -> i32 {
-    if let Some(slot) = counting()
+    if let Some((_, counted)) = counted()
         && ctx.ret::<i32>() == Ok(0)
     {
         let length: i32 = ctx.arg(3);
-        slot.counted.from_user += length as u32 as u64;
+        // SAFETY: as above.
+        unsafe { (*counted).from_user += length as u32 as u64 };
     }
     0
 }
@@ -143,14 +151,16 @@ pub fn ip_generic_getfrag(ctx: FExitContext) -> i32 {
 /// net/core/datagram.c: `(skb, offset, from, len)`; 0 if it copied.
 #[fexit]
 pub fn skb_copy_datagram_from_iter(ctx: FExitContext) -> i32 {
-    if let Some(slot) = counting()
+    if let Some((_, counted)) = counted()
         && ctx.ret::<i32>() == Ok(0)
     {
         let length: i32 = ctx.arg(3);
+        // SAFETY: as above.
+        let counted = unsafe { &mut *counted };
         if is_user(ctx.arg(2)) {
-            slot.counted.from_user += length as u32 as u64;
+            counted.from_user += length as u32 as u64;
         } else {
-            slot.counted.to_socket += length as u32 as u64;
+            counted.to_socket += length as u32 as u64;
         }
     }
     0
@@ -159,10 +169,11 @@ pub fn skb_copy_datagram_from_iter(ctx: FExitContext) -> i32 {
 /// fs/pipe.c: `(iocb, to)`.
 #[fexit]
 pub fn pipe_read(ctx: FExitContext) -> i32 {
-    if let Some(slot) = counting()
-        && is_user(ctx.arg(1))
+    if is_user(ctx.arg(1))
+        && let Some((_, counted)) = counted_of(ctx.arg(0))
     {
-        slot.counted.to_user += bytes(&ctx);
+        // SAFETY: as above.
+        unsafe { (*counted).to_user += bytes(&ctx) };
     }
     0
 }
@@ -170,10 +181,11 @@ pub fn pipe_read(ctx: FExitContext) -> i32 {
 /// fs/pipe.c: `(iocb, from)`.
 #[fexit]
 pub fn pipe_write(ctx: FExitContext) -> i32 {
-    if let Some(slot) = counting()
-        && is_user(ctx.arg(1))
+    if is_user(ctx.arg(1))
+        && let Some((_, counted)) = counted_of(ctx.arg(0))
     {
-        slot.counted.from_user += bytes(&ctx);
+        // SAFETY: as above.
+        unsafe { (*counted).from_user += bytes(&ctx) };
     }
     0
 }
@@ -181,8 +193,38 @@ pub fn pipe_write(ctx: FExitContext) -> i32 {
 /// fs/splice.c: what has no pages to give is read into new ones.
 #[fexit]
 pub fn copy_splice_read(ctx: FExitContext) -> i32 {
-    if let Some(slot) = counting() {
-        slot.counted.to_pipe += bytes(&ctx);
+    if let Some((_, counted)) = counted() {
+        // SAFETY: as above.
+        unsafe { (*counted).to_pipe += bytes(&ctx) };
     }
     0
+}
+
+/// A function returns that runs a request of io_uring: `(req, issue_flags)`, in io_uring/rw.c, io_uring/net.c and
+/// io_uring/splice.c.
+macro_rules! runs_requests {
+    ($($name:ident)*) => {
+        $(
+            #[fexit]
+            pub fn $name(ctx: FExitContext) -> i32 {
+                if let Some(slot) = slot_of(Task::current()) {
+                    copies::claim(slot.tid, ctx.arg(0));
+                }
+                0
+            }
+        )*
+    };
+}
+
+runs_requests! {
+    io_read
+    io_write
+    io_read_mshot
+    io_send
+    io_sendmsg
+    io_send_zc
+    io_sendmsg_zc
+    io_recv
+    io_recvmsg
+    io_splice
 }

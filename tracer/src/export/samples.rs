@@ -107,6 +107,14 @@ pub(crate) fn busy() -> Document {
             file: file("/usr/lib/libc.so.6"),
             user_faults: 120,
             kernel_faults: 0,
+            minor_faults: 117,
+            major_faults: 2,
+            reached: Reached {
+                bytes: Some(1_884_160),
+                evidence: Evidence::Modelled,
+                at_least_bytes: 480 << 10,
+                at_most_bytes: None,
+            },
         }],
         processes: vec![process(4242, None, Some(0)), process(4250, Some(4242), Some(137))],
         threads: Vec::new(),
@@ -143,7 +151,15 @@ fn busy_totals() -> Totals {
         transitions: Transitions { syscall: 16_641, exception: 342, interrupt: 1_024 },
         context_switches: ContextSwitches { voluntary: 123, involuntary: 45 },
         page_faults: PageFaults { minor: 165, major: 6 },
-        page_fault_places: FaultPlaces { user: 171, kernel: 0, file: 120, anonymous: 50, not_told: 1 },
+        page_fault_places: FaultPlaces {
+            user: 171,
+            kernel: 0,
+            file: 120,
+            file_major: 2,
+            anonymous: 50,
+            anonymous_major: 0,
+            not_told: 1,
+        },
         losses: Losses::default(),
         summed: Summed::default(),
         kernel_accounts: Some(KernelAccounts {
@@ -273,6 +289,7 @@ pub(crate) fn relay_flow() -> Flow {
         folded_operations: 0,
         not_written_back_bytes: None,
         zerocopy: None,
+        reached: None,
         copies: vec![
             step(Place::Device, Place::PageCache, Some(Mover::Dma), Some(64 * MIB), Evidence::Measured),
             step(Place::PageCache, Place::User, Some(Mover::Cpu), Some(256 * MIB), Evidence::Derived),
@@ -325,6 +342,7 @@ fn log_flow() -> Flow {
         transitions_per_mib: Some(17_476.27),
         on_cpu_ns: Some(5_432),
         blocked_ns: Some(0),
+        reached: None,
         copies: vec![step(Place::User, Place::PageCache, Some(Mover::Cpu), Some(120), Evidence::Derived)],
         ..relay_flow()
     }

@@ -1,7 +1,7 @@
 //! A mapped file that the program faults in piece by piece.
 //!
 //! Not told of programs and libraries (by their names): they are paged in as they are used. Faults in kernel mode are no
-//! transitions and are not counted as a saving. How many bytes a fault brought in is not known.
+//! transitions and are not counted as a saving.
 
 use super::{AppliesTo, Figure, Finding, Saving};
 use crate::model::{
@@ -42,12 +42,19 @@ fn of_file(mapped: &MappedFile) -> Finding {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::export::samples;
+    use crate::{export::samples, model::snapshot::Reached};
 
     #[test]
     fn files_are_told_and_programs_are_not() {
-        let file =
-            |path| MappedFile { pid: 1, file: samples::file(path), user_faults: 9_000, kernel_faults: 3 };
+        let file = |path| MappedFile {
+            pid: 1,
+            file: samples::file(path),
+            user_faults: 9_000,
+            kernel_faults: 3,
+            minor_faults: 9_000,
+            major_faults: 2,
+            reached: Reached::default(),
+        };
         let of = |path| find(&Snapshot { mapped_files: vec![file(path)], ..Snapshot::default() });
         assert_eq!(of("/srv/data")[0].saving, Saving::new(0, 17_998));
         assert_eq!(of("/usr/lib/libc.so.6"), []);

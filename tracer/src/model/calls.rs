@@ -127,7 +127,6 @@ impl Calls {
             }
             let submits = match name.name {
                 "io_uring_enter" => !requests_traced,
-                "io_submit" => name.compat,
                 _ => name.is_request() && moves_unseen(name),
             };
             if submits {

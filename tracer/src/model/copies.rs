@@ -88,6 +88,8 @@ pub(crate) struct Act {
     pub(crate) pinned: Option<bool>,
     /// What was counted inside it, if its beginning was seen.
     pub(crate) counted: Option<Counted>,
+    /// Whether it is a request of io_uring or AIO: what devices move for it is not counted with it.
+    pub(crate) is_request: bool,
     /// Which hooks count.
     pub(crate) sources: Sources,
 }

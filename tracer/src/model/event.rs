@@ -103,16 +103,7 @@ pub enum Event {
     /// What `/proc/PID/fd` said at one moment.
     DescriptorsSeen(DescriptorsSeen),
     /// A page fault.
-    Fault {
-        /// The process.
-        pid: Pid,
-        /// The thread.
-        tid: Tid,
-        /// The address.
-        address: u64,
-        /// Whether the kernel took it on behalf of the program, inside a call.
-        in_kernel: bool,
-    },
+    Fault(Fault),
     /// Operations whose detail found no room, folded by call and endpoints. Each event adds to what came before.
     Folded(Folded),
     /// What devices moved since the last time, that no operation tells of.
@@ -254,6 +245,27 @@ pub struct Call {
     pub interrupts: u32,
 }
 
+/// A page fault.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Fault {
+    /// The process.
+    pub pid: Pid,
+    /// The thread.
+    pub tid: Tid,
+    /// The address.
+    pub address: u64,
+    /// Whether the kernel took it on behalf of the program, inside a call.
+    pub in_kernel: bool,
+    /// Whether it was a write.
+    pub writes: bool,
+    /// Whether the page was there, but not to be used so.
+    pub present: bool,
+    /// Minor faults of the thread before it, the low half of the count.
+    pub minor_before: u32,
+    /// Major ones.
+    pub major_before: u32,
+}
+
 /// A file in a process's address space.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Mapping {
@@ -265,6 +277,9 @@ pub struct Mapping {
     pub serial: Serial,
     /// Offset in the file of the first address, bytes.
     pub offset: u64,
+    /// Whether a call has just made it, and none of its pages is there yet: not of what was mapped before, nor with
+    /// MAP_POPULATE or MAP_LOCKED.
+    pub fresh: bool,
 }
 
 /// A finished call that changed what descriptors stand for.

@@ -10,6 +10,7 @@ use super::{
     evidence::Evidence,
     method::Method,
     part::{Note, Part, Step},
+    reach::Reach,
     snapshot::{self, Mover},
     zerocopy::Sends,
 };
@@ -119,6 +120,8 @@ pub(crate) struct Tally {
     pub(crate) dirty: u128,
     /// Sends with MSG_ZEROCOPY.
     pub(crate) zerocopy: Sends,
+    /// Payload from a mapped file that page faults had reached.
+    pub(crate) reached: Reach,
     parts: Vec<(Step, Amount)>,
 }
 
@@ -187,6 +190,7 @@ impl Tally {
         self.stats.add(&other.stats);
         self.dirty = self.dirty.saturating_add(other.dirty);
         self.zerocopy.add(&other.zerocopy);
+        self.reached.add(&other.reached);
         other.parts.iter().for_each(|&(step, amount)| self.put_wide(step, amount));
     }
 
@@ -376,7 +380,14 @@ impl Flows {
 
     /// How people see them, most CPU-copied bytes first; with a limit only the first so many, without work for the rest
     /// but to find out that they are not among these.
-    pub(crate) fn snapshot(&self, limit: Option<usize>, endpoints: &Endpoints) -> Vec<snapshot::Flow> {
+    ///
+    /// `faults_told`: whether it is known of every page fault where it was taken.
+    pub(crate) fn snapshot(
+        &self,
+        limit: Option<usize>,
+        endpoints: &Endpoints,
+        faults_told: bool,
+    ) -> Vec<snapshot::Flow> {
         type Entry<'a> = (u64, (u64, &'a FlowKey, &'a Tally));
         let order = |one: &Entry<'_>, other: &Entry<'_>| {
             let by = |&(copied, (_, key, tally)): &Entry<'_>| {
@@ -390,7 +401,14 @@ impl Flows {
             flows.truncate(limit);
         }
         flows.sort_unstable_by(order);
-        flows.into_iter().map(|(_, (id, key, tally))| shown(id, *key, tally, endpoints)).collect()
+        let shown = flows.into_iter().map(|(_, (id, key, tally))| snapshot::Flow {
+            reached: key
+                .method
+                .is_from_mapping()
+                .then(|| tally.reached.shown(faults_told, tally.payload_bytes())),
+            ..shown(id, *key, tally, endpoints)
+        });
+        shown.collect()
     }
 }
 
@@ -442,6 +460,7 @@ fn shown(id: u64, key: FlowKey, tally: &Tally, endpoints: &Endpoints) -> snapsho
         folded_operations: tally.folded,
         not_written_back_bytes: tally.not_written_back(),
         zerocopy: (tally.zerocopy.sends > 0).then(|| zerocopy(&tally.zerocopy)),
+        reached: None,
         copies: tally.copies(),
         evidence: cpu.evidence,
     }

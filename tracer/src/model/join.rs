@@ -13,7 +13,7 @@ use super::{
     device_io::Devices,
     endpoint::Place,
     endpoints::{EndpointId, Endpoints},
-    event::{CallKind, DeviceIo, Folded, Operation, Pid, Zerocopy},
+    event::{CallKind, Counted, DeviceIo, Folded, Operation, Pid, Zerocopy},
     finished::Finished,
     flow::{FlowId, FlowKey, Flows, Stats, Tally},
     flow_detail::Details,
@@ -166,6 +166,7 @@ impl Join {
                 _ => None,
             },
             counted: operation.counted,
+            is_request: operation.request.is_some(),
             sources: self.sources,
         };
         let parts = act.parts();
@@ -219,6 +220,7 @@ impl Join {
         else {
             return;
         };
+        let request = folded.name.is_request();
         let act = Act {
             kind: folded.kind,
             source: path.source.party,
@@ -229,10 +231,10 @@ impl Join {
             storage_read: folded.storage_read_bytes,
             storage_written: folded.storage_written_bytes,
             pinned: None,
-            counted: Some(folded.counted),
+            counted: Some(folded.counted).filter(|counted| !request || *counted != Counted::NONE),
+            is_request: request,
             sources: self.sources,
         };
-        let request = folded.name.is_request();
         let stats = Stats {
             operations: folded.operations,
             transitions: folded.transitions,
@@ -415,7 +417,13 @@ impl Join {
                 self.joined = true;
                 self.memories.mark_sent(pid, range, piece);
             }
-            Provenance::Mapped(_) | Provenance::Own => {}
+            Provenance::Mapped(file) => {
+                let reached = self.memories.taken(pid, file, &range);
+                if let Some(share) = self.shares.get_mut(share) {
+                    share.tally.reached.add(&reached);
+                }
+            }
+            Provenance::Own => {}
         }
     }
 

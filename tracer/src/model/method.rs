@@ -71,6 +71,11 @@ impl Method {
         }
     }
 
+    /// Whether the payload lies in a mapped file.
+    pub(crate) fn is_from_mapping(self) -> bool {
+        matches!(self, Self::Relay(Origin::Mapped, _))
+    }
+
     /// Its published name.
     pub(crate) fn name(self) -> &'static str {
         use {Delivery as D, Origin as O};

@@ -34,6 +34,7 @@ mod path;
 mod pipes;
 mod proof;
 mod provenance;
+mod reach;
 mod sent;
 mod served;
 mod state;

@@ -12,8 +12,8 @@ use super::{
     endpoint::{Endpoint, EndpointKey, EndpointKind},
     event::{
         Call, CallKind, CallName, CallTotals, Counted, Counters, DescriptorChange, DescriptorEvent,
-        DescriptorSeen, DescriptorsSeen, DeviceIo, DeviceIoOf, Event, Folded, Losses, Mapping, Operation,
-        Ran, Request, Serial, Side, Summed, ThreadStarted, ThreadTotals, Zerocopy,
+        DescriptorSeen, DescriptorsSeen, DeviceIo, DeviceIoOf, Event, Fault, Folded, Losses, Mapping,
+        Operation, Ran, Request, Serial, Side, Summed, ThreadStarted, ThreadTotals, Zerocopy,
     },
     log2::Bucket,
     method::is_operation,
@@ -316,7 +316,7 @@ fn event() -> impl Strategy<Value = Event> {
         12 => operation().prop_map(Event::Operation),
         1 => call().prop_map(Event::Call),
         1 => (pid(), range(), 0u64..12, number()).prop_map(|(pid, range, serial, offset)| {
-            Event::Mapped(Mapping { pid, range, serial: Serial(serial), offset })
+            Event::Mapped(Mapping { pid, range, serial: Serial(serial), offset, fresh: offset % 2 == 0 })
         }),
         1 => (pid(), range()).prop_map(|(pid, range)| Event::Unmapped { pid, range }),
         1 => (pid(), range(), range()).prop_map(|(pid, from, to)| Event::Remapped { pid, from, to }),
@@ -331,7 +331,7 @@ fn event() -> impl Strategy<Value = Event> {
         5 => changed().prop_map(Event::Descriptors),
         1 => seen().prop_map(Event::DescriptorsSeen),
         1 => (pid(), 0u64..400, any::<bool>()).prop_map(|(pid, address, in_kernel)| {
-            Event::Fault { pid, tid: pid, address, in_kernel }
+            Event::Fault(Fault { pid, tid: pid, in_kernel, ..testing::fault(address) })
         }),
         1 => folded().prop_map(Event::Folded),
         3 => device_io().prop_map(Event::DeviceIo),
@@ -454,6 +454,12 @@ fn check_document(snapshot: &Snapshot) {
         assert_eq!(flow.cpu_copied_bytes.is_none(), unknown(true), "{flow:?}");
         assert_eq!(flow.dma_bytes.is_none(), unknown(false), "{flow:?}");
         assert!(snapshot.totals.cpu_copied_evidence >= flow.evidence || flow.payload_bytes == 0);
+        if let Some(reached) = flow.reached {
+            let bytes = reached.bytes.unwrap_or(flow.payload_bytes);
+            let most = reached.at_most_bytes.unwrap_or(flow.payload_bytes);
+            let bounds = [reached.at_least_bytes, bytes, most, flow.payload_bytes];
+            assert!(bounds.is_sorted(), "{bounds:?}");
+        }
     }
     if snapshot.totals.cpu_copied_bytes.is_some() {
         let copied = snapshot.flows.iter().filter_map(|flow| flow.cpu_copied_bytes).fold(0, saturating);

@@ -3,8 +3,16 @@
 use std::{collections::HashMap, ops::Range};
 
 use super::{
-    deposit::DepositId, endpoints::EndpointId, event::Pid, interval::IntervalMap, mappings::Mappings,
+    deposit::DepositId,
+    endpoints::EndpointId,
+    event::{Fault, Pid},
+    interval::IntervalMap,
+    mappings::Mappings,
+    reach::{self, Pages, Reach},
 };
+
+/// Most mapped files that are told apart; further ones are added up.
+pub(crate) const MOST_FILES: usize = 4096;
 
 /// Bytes that an operation brought.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -48,6 +56,8 @@ pub(crate) enum Provenance {
 struct Memory {
     brought: IntervalMap<Piece>,
     mapped: Mappings,
+    /// What of it page faults have reached.
+    reached: Pages,
     /// When something last came.
     used: u64,
 }
@@ -68,6 +78,8 @@ impl Memory {
 #[derive(Debug)]
 pub(crate) struct Memories {
     memories: HashMap<Pid, Memory>,
+    /// By mapped file what page faults have reached in all.
+    reached: HashMap<(Pid, EndpointId), Reach>,
     most_pieces: usize,
     most_processes: usize,
     clock: u64,
@@ -78,6 +90,7 @@ impl Memories {
     pub(crate) fn new(most_pieces: usize, most_processes: usize) -> Self {
         Self {
             memories: HashMap::new(),
+            reached: HashMap::new(),
             most_pieces: most_pieces.max(1),
             most_processes: most_processes.max(1),
             clock: 0,
@@ -155,9 +168,13 @@ impl Memories {
     }
 
     /// A file was mapped.
-    pub(crate) fn map(&mut self, pid: Pid, range: Range<u64>, file: EndpointId) {
+    pub(crate) fn map(&mut self, pid: Pid, range: Range<u64>, file: EndpointId, fresh: bool) {
         let memory = self.memory(pid);
         memory.brought.remove(&range);
+        memory.reached.forget(&range);
+        if fresh {
+            memory.reached.begin(range.clone());
+        }
         memory.mapped.map(range, file);
     }
 
@@ -165,6 +182,7 @@ impl Memories {
     pub(crate) fn unmap(&mut self, pid: Pid, range: &Range<u64>) {
         if let Some(memory) = self.memories.get_mut(&pid) {
             memory.brought.remove(range);
+            memory.reached.forget(range);
             memory.mapped.unmap(range);
         }
     }
@@ -174,7 +192,53 @@ impl Memories {
         if let Some(memory) = self.memories.get_mut(&pid) {
             memory.brought.relocate(from, to, |piece: Piece| piece.relocated(from.start, to.start));
             memory.mapped.remap(from, to);
+            // The kernel moves the pages along; what they are is told anew if they are touched.
+            memory.reached.forget(from);
+            memory.reached.forget(to);
         }
+    }
+
+    /// A page fault: on which file, and what it reached that none has before. `None` if no file is mapped there.
+    pub(crate) fn fault(&mut self, fault: &Fault) -> Option<EndpointId> {
+        let memory = self.memories.get_mut(&fault.pid)?;
+        let address = fault.address;
+        let start = address - address % reach::HUGE;
+        let mut found = None;
+        memory.mapped.walk(&(start..start.saturating_add(reach::HUGE)), |range, file| {
+            if let Some(file) = file
+                && range.contains(&address)
+            {
+                found = Some((file, range));
+            }
+        });
+        let (file, mapping) = found?;
+        let reached = if fault.present {
+            Reach::default()
+        } else {
+            memory.reached.fault(address, &mapping, fault.writes)
+        };
+        self.add_reached(fault.pid, file, &reached);
+        Some(file)
+    }
+
+    /// A call has taken a range out of a mapped file: what of it page faults have reached.
+    pub(crate) fn taken(&mut self, pid: Pid, file: EndpointId, range: &Range<u64>) -> Reach {
+        let Some(memory) = self.memories.get_mut(&pid) else { return Reach::default() };
+        let added = memory.reached.taken(range);
+        let reached = memory.reached.of(range);
+        self.add_reached(pid, file, &added);
+        reached
+    }
+
+    fn add_reached(&mut self, pid: Pid, file: EndpointId, reached: &Reach) {
+        let known = self.reached.contains_key(&(pid, file)) || self.reached.len() < MOST_FILES;
+        let key = if known { (pid, file) } else { (0, EndpointId::OTHERS) };
+        self.reached.entry(key).or_default().add(reached);
+    }
+
+    /// What of a file page faults have reached in a process.
+    pub(crate) fn reached(&self, pid: Pid, file: EndpointId) -> Reach {
+        self.reached.get(&(pid, file)).copied().unwrap_or_default()
     }
 
     /// The child of a fork has a copy of its parent's mappings. What the parent read into its memory is the child's own from
@@ -267,10 +331,10 @@ mod tests {
     #[test]
     fn the_later_of_reading_and_mapping_counts() {
         let mut memories = Memories::new(16, 16);
-        memories.map(1, 0..100, EndpointId::UNKNOWN);
+        memories.map(1, 0..100, EndpointId::UNKNOWN, false);
         memories.bring(1, std::iter::once(10..20), deposits(1)[0], false);
         assert_eq!(walked(&memories, 0..30), [(0..10, "mapped"), (10..20, "brought"), (20..30, "mapped")]);
-        memories.map(1, 15..100, EndpointId::UNKNOWN);
+        memories.map(1, 15..100, EndpointId::UNKNOWN, false);
         assert_eq!(walked(&memories, 10..101)[1..], [(15..100, "mapped"), (100..101, "own")]);
         memories.unmap(1, &(0..12));
         assert_eq!(walked(&memories, 0..15), [(0..12, "own"), (12..15, "brought")]);
@@ -281,7 +345,7 @@ mod tests {
     #[test]
     fn a_child_has_its_parents_mappings_until_it_executes() {
         let mut memories = Memories::new(16, 16);
-        memories.map(7, 0..10, EndpointId::UNKNOWN);
+        memories.map(7, 0..10, EndpointId::UNKNOWN, false);
         memories.bring(7, std::iter::once(10..20), deposits(1)[0], false);
         memories.fork(7, 1);
         assert_eq!(walked(&memories, 0..20), [(0..10, "mapped"), (10..20, "own")]);

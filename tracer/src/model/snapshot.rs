@@ -137,8 +137,8 @@ pub struct PageFaults {
     pub major: u64,
 }
 
-/// Page faults by where they were taken and what they were on. `user` and `kernel` are exact; the other three add up to
-/// the faults that were told one by one.
+/// Page faults by where they were taken and what they were on. `user` and `kernel` are exact; `file` and `anonymous` add up
+/// to the faults that were told one by one.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct FaultPlaces {
     /// In user mode: the program touched the page.
@@ -147,14 +147,34 @@ pub struct FaultPlaces {
     pub kernel: u64,
     /// On a file that was mapped shared, or private and not writable.
     pub file: u64,
+    /// Of these, such as are known to have needed I/O. Which of both a thread's last fault was is not told.
+    #[serde(default)]
+    pub file_major: u64,
     /// On other memory of the program: anonymous, or a private copy of a file.
     pub anonymous: u64,
+    /// Of these, such as are known to have needed I/O (swap, or a page of the file that is copied).
+    #[serde(default)]
+    pub anonymous_major: u64,
     /// Neither is known: pages that the kernel faulted in by itself, or the record found no room.
     pub not_told: u64,
 }
 
-/// A mapped file on which page faults were taken. How many pages each fault brought in is not known: the kernel maps
-/// neighbours that are in the page cache as well (mm/memory.c, `do_fault_around`).
+/// Bytes of a mapped file that page faults made reachable. A fault tells the page that it was taken on; what the kernel
+/// mapped along with it (mm/memory.c, `do_fault_around`; huge pages) it does not.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Reached {
+    /// The pages that faults were taken on, and of those that were read what lies in the same 64 KiB: what is mapped along if
+    /// it is cached. Null if not all faults are remembered.
+    pub bytes: Option<u64>,
+    /// How well `bytes` is known. The two bounds are derived.
+    pub evidence: Evidence,
+    /// The pages that faults were taken on.
+    pub at_least_bytes: u64,
+    /// With what lies in the same 2 MiB, the largest page there is. Null if there were faults of which it is not known where.
+    pub at_most_bytes: Option<u64>,
+}
+
+/// A mapped file on which page faults were taken.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct MappedFile {
     /// Process.
@@ -165,6 +185,15 @@ pub struct MappedFile {
     pub user_faults: u64,
     /// Faults in kernel mode: a call read or wrote it. They are in the flows of those calls too.
     pub kernel_faults: u64,
+    /// Faults, in either mode, that are known to have found the page in memory.
+    #[serde(default)]
+    pub minor_faults: u64,
+    /// Faults that are known to have needed I/O. Which of both a thread's last fault was is not told.
+    #[serde(default)]
+    pub major_faults: u64,
+    /// What they made reachable, each byte once for as long as it is mapped.
+    #[serde(default)]
+    pub reached: Reached,
 }
 
 /// Calls that were summed in the kernel by intent, because their thread made too many to tell each (or all, with
@@ -365,6 +394,10 @@ pub struct Flow {
     /// What its sends with MSG_ZEROCOPY came to, if there were any.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub zerocopy: Option<Zerocopy>,
+    /// Of flows from a mapped file: payload that page faults had reached since tracing began. What was mapped before, or by
+    /// MAP_POPULATE, is not in it.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub reached: Option<Reached>,
     /// Each copy and move, in the order in which the bytes pass.
     pub copies: Vec<Copy>,
     /// The weakest evidence among `copies` moved by the CPU.

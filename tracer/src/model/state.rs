@@ -162,7 +162,7 @@ impl Model {
             }
             Event::Mapped(mapping) => {
                 let (file, _) = self.join.endpoints.resolve(mapping.serial);
-                self.join.memories.map(mapping.pid, mapping.range, file);
+                self.join.memories.map(mapping.pid, mapping.range, file, mapping.fresh);
             }
             Event::MappingsKnown { pid } => self.faults.know(pid),
             Event::Unmapped { pid, range } => self.join.memories.unmap(pid, &range),
@@ -182,6 +182,7 @@ impl Model {
             }
             Event::ThreadEnded { pid, tid, exit_code, time_ns } => {
                 self.fresh.remove(&tid);
+                self.faults.ended(tid);
                 let last = self.threads.ended(pid, tid, exit_code);
                 if last {
                     self.faults.forget(pid);
@@ -195,9 +196,7 @@ impl Model {
                 self.descriptors.executed(pid, time_ns);
                 self.threads.executed(pid, comm);
             }
-            Event::Fault { pid, tid: _, address, in_kernel } => {
-                self.faults.count(&self.join.memories, pid, address, in_kernel);
-            }
+            Event::Fault(fault) => self.faults.count(&mut self.join.memories, &fault),
             Event::Folded(folded) => {
                 self.fetched(folded.storage_read_bytes);
                 self.join.folded(&folded);
@@ -267,8 +266,8 @@ impl Model {
         calls
     }
 
-    fn flows(&self, limit: Option<usize>) -> Vec<snapshot::Flow> {
-        let mut flows = self.join.flows.snapshot(limit, &self.join.endpoints);
+    fn flows(&self, limit: Option<usize>, faults_told: bool) -> Vec<snapshot::Flow> {
+        let mut flows = self.join.flows.snapshot(limit, &self.join.endpoints, faults_told);
         for flow in flows.iter_mut().filter(|_| !self.timed) {
             (flow.time_ns, flow.on_cpu_ns, flow.blocked_ns, flow.preempted_ns) = (None, None, None, None);
         }
@@ -283,14 +282,16 @@ impl Model {
     /// The same, but of the flows only the `limit` with most CPU-copied bytes: what it costs hardly grows with the rest.
     pub fn view(&self, limit: Option<usize>) -> Snapshot {
         let (descriptors, descriptor_summary) = self.descriptors.snapshot(&self.join.endpoints);
+        let totals = self.totals();
+        let faults_told = totals.page_fault_places.not_told == 0;
         Snapshot {
-            totals: self.totals(),
+            totals,
             descriptors,
             descriptor_summary,
             calls: self.calls(),
             requests: self.calls.requests(),
-            flows: self.flows(limit),
-            mapped_files: self.faults.files(&self.join.endpoints),
+            flows: self.flows(limit, faults_told),
+            mapped_files: self.faults.files(&self.join.endpoints, &self.join.memories, faults_told),
             processes: self.threads.processes(),
             threads: self.threads.threads(),
             in_flight: InFlight {

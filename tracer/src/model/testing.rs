@@ -5,7 +5,7 @@ use std::ops::Range;
 use super::{
     Model, ModelConfig,
     endpoint::{Endpoint, EndpointKey, EndpointKind, Socket},
-    event::{Call, CallKind, CallName, Event, Mapping, Operation, Pid, Serial, Side},
+    event::{Call, CallKind, CallName, Event, Fault, Mapping, Operation, Pid, Serial, Side},
     snapshot::{Flow, Snapshot},
 };
 
@@ -144,7 +144,21 @@ pub(crate) fn write(serial: u64, range: Range<u64>) -> Operation {
 
 /// A file mapped in [`PID`].
 pub(crate) fn mapped(serial: u64, range: Range<u64>) -> Event {
-    Event::Mapped(Mapping { pid: PID, range, serial: Serial(serial), offset: 0 })
+    Event::Mapped(Mapping { pid: PID, range, serial: Serial(serial), offset: 0, fresh: false })
+}
+
+/// The first page fault of [`PID`], a read in user mode.
+pub(crate) fn fault(address: u64) -> Fault {
+    Fault {
+        pid: PID,
+        tid: PID,
+        address,
+        in_kernel: false,
+        writes: false,
+        present: false,
+        minor_before: 0,
+        major_before: 0,
+    }
 }
 
 /// Serials of [`model`].

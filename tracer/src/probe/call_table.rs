@@ -2,7 +2,7 @@
 
 use syscalls::{Sysno, x86};
 use tracer_common::{
-    call::{CALL_SHAPES, CallClass, CallKind, CallShape, NONE, NamedShape},
+    call::{CALL_SHAPES, CallClass, CallKind, CallShape, NamedShape, SOCKET_CALLS, SocketCall},
     limits::{CALL_OTHER, CALLS, COMPAT_BASE, URING_BASE},
     request::{self, NamedRequest},
 };
@@ -26,24 +26,21 @@ enum What {
 }
 
 impl Entry {
-    /// Of 32-bit calls the kernel side does not read the iovecs, which are laid out differently: only their bytes count.
+    /// What the kernel side is told of it.
     fn shape(&self) -> CallShape {
         let named = match self.what {
+            What::Counted if self.name.compat && self.name.name == "socketcall" => {
+                return CallShape { arguments_at: CallShape::AT_SECOND, ..CallShape::COUNTED };
+            }
             What::Counted => return CallShape::COUNTED,
             What::Request(request) => return request.shape,
             What::Call(named) => named,
         };
         let compat = u8::from(self.name.compat);
-        match named.shape.class {
-            // i386 `mmap` passes a pointer to its arguments (mm/mmap.c, `old_mmap`).
-            _ if self.name.compat && named.name == "mmap" => CallShape::COUNTED,
-            // Their requests are laid out differently too.
-            CallClass::SUBMITS | CallClass::COLLECTS if self.name.compat => CallShape::COUNTED,
-            CallClass::VECTOR | CallClass::MESSAGE if self.name.compat => {
-                CallShape { class: CallClass::IN_KERNEL, buffer: NONE, length: NONE, compat, ..named.shape }
-            }
-            _ => CallShape { compat, ..named.shape },
-        }
+        // i386 `mmap` passes a pointer to its arguments (mm/mmap.c, `old_mmap`).
+        let old_map = self.name.compat && named.name == "mmap";
+        let arguments_at = if old_map { CallShape::AT_FIRST } else { 0 };
+        CallShape { compat, arguments_at, ..named.shape }
     }
 }
 
@@ -96,6 +93,17 @@ impl CallTable {
         (0..).zip(&self.entries).map(|(index, entry)| (index, entry.shape()))
     }
 
+    /// What 32-bit `socketcall` stands for, by its first argument.
+    pub fn socket_calls(&self) -> impl Iterator<Item = (u32, SocketCall)> + '_ {
+        let index_of = |name: &str| {
+            let is_it = |entry: &Entry| entry.name.compat && entry.name.name == name;
+            (0..).zip(&self.entries).find(|(_, entry)| is_it(entry)).map(|(index, _)| index)
+        };
+        (0..).zip(SOCKET_CALLS).filter_map(move |(number, (name, arguments))| {
+            index_of(name).map(|call| (number, SocketCall { call, arguments: *arguments }))
+        })
+    }
+
     /// Indices that have a name.
     pub fn named(&self) -> impl Iterator<Item = u32> + '_ {
         (0..).zip(&self.entries).filter(|(_, entry)| entry.name.name != UNKNOWN).map(|(index, _)| index)
@@ -140,6 +148,24 @@ mod tests {
         assert_eq!(table.kind(3), Some(CallKind::Descriptor));
         assert_eq!(table.kind(39), None, "getpid is only counted");
         assert_eq!(table.name(CALL_OTHER).name, "unknown");
+    }
+
+    #[test]
+    #[cfg(target_arch = "x86_64")]
+    fn calls_of_sockets_by_one_number() {
+        let table = CallTable::native();
+        let socketcall = table.named().find(|index| table.name(*index).name == "socketcall");
+        let shapes: Vec<_> = table.shapes().collect();
+        let shape = shapes[socketcall.expect("i386 has it") as usize].1;
+        assert_eq!((shape.class, shape.arguments_at), (CallClass::COUNTED, CallShape::AT_SECOND));
+        let known: Vec<_> = table
+            .socket_calls()
+            .map(|(number, known)| (number, table.name(known.call).name, known.arguments))
+            .collect();
+        // All but 0, which the kernel refuses.
+        assert_eq!(known.len(), SOCKET_CALLS.len() - 1);
+        // include/uapi/linux/net.h: SYS_SEND, SYS_SENDMSG.
+        assert!(known.contains(&(9, "sendto", 4)) && known.contains(&(16, "sendmsg", 3)));
     }
 
     #[test]

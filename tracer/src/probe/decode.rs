@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use tracer_common::{
     call::CallKind,
+    counted::Counted,
     limits::IOVECS,
     record::{
         CallRecord, DescriptorRecord, FaultRecord, Header, NotificationRecord, OperationRecord, RecordKind,
@@ -13,7 +14,7 @@ use tracer_common::{
 
 use super::{call_table::CallTable, descriptor_calls};
 use crate::model::event::{
-    Call, Event, Mapping, Operation, Ran, Request, Serial, Side, ThreadStarted, Zerocopy,
+    Call, Event, Fault, Mapping, Operation, Ran, Request, Serial, Side, ThreadStarted, Zerocopy,
 };
 
 /// A record, as far as the reader itself has to act on it.
@@ -65,8 +66,17 @@ fn decode_known(bytes: &[u8], table: &CallTable) -> Option<Decoded> {
         RecordKind::FAULT => {
             let record: FaultRecord = read(bytes)?;
             let Header { tgid: pid, tid, flags, .. } = record.header;
-            let in_kernel = flags & flag::FAULT_IN_KERNEL != 0;
-            Decoded::Call(Event::Fault { pid, tid, address: record.address, in_kernel }, None)
+            let fault = Fault {
+                pid,
+                tid,
+                address: record.address,
+                in_kernel: flags & flag::FAULT_IN_KERNEL != 0,
+                writes: flags & flag::FAULT_WRITES != 0,
+                present: flags & flag::FAULT_ON_PRESENT != 0,
+                minor_before: record.minor_faults,
+                major_before: record.major_faults,
+            };
+            Decoded::Call(Event::Fault(fault), None)
         }
         RecordKind::VECTOR => Decoded::Call(Event::Operation(vector_operation(&read(bytes)?, table)?), None),
         RecordKind::REQUEST => {
@@ -151,7 +161,8 @@ fn request_operation(record: &RequestRecord, table: &CallTable) -> Option<Operat
         operation.buffers_complete = false;
     }
     operation.flags |= table.implied_flags(of_call.call.header.call);
-    operation.counted = None;
+    // Where nothing was counted no hook may have stood: that nothing was copied it does not say.
+    operation.counted = operation.counted.filter(|counted| *counted != Counted::NONE);
     operation.request = Some(Request {
         user_data: record.user_data,
         transitions: record.transitions,
@@ -179,8 +190,7 @@ fn operation(record: &OperationRecord, table: &CallTable) -> Option<Operation> {
         source: side(record.source_fd, record.source, record.source_flags),
         sink: side(record.sink_fd, record.sink, record.sink_flags),
         buffers: Vec::new(),
-        // Of 32-bit calls the iovecs are not read.
-        buffers_complete: !(call.name.compat && record.buffer == 0),
+        buffers_complete: true,
         asked_bytes: (record.asked != u64::MAX).then_some(record.asked),
         bytes: record.bytes,
         storage_read_bytes: storage.then_some(record.storage_read_bytes),
@@ -219,6 +229,8 @@ const MMAP2_UNIT: u64 = 4096;
 
 /// include/uapi/linux/mman.h and asm-generic/mman-common.h
 const MAP_PRIVATE: u64 = 0x02;
+const MAP_LOCKED: u64 = 0x2000;
+const MAP_POPULATE: u64 = 0x8000;
 const PROT_WRITE: u64 = 0x2;
 
 /// A private writable mapping is memory of the program (`.data` of its libraries lies in such ones): what is written
@@ -251,6 +263,7 @@ fn mapping(record: &DescriptorRecord, table: &CallTable) -> Option<Event> {
                 range: range(mapped, length),
                 serial: Serial(record.endpoint),
                 offset: offset.saturating_mul(unit),
+                fresh: flags & (MAP_POPULATE | MAP_LOCKED) == 0,
             }))
         }
         CallKind::Unmap => Some(Event::Unmapped { pid, range: range(address, length) }),
@@ -345,6 +358,10 @@ mod tests {
         assert_eq!(operation.buffers.as_slice(), std::slice::from_ref(&(0x1000..0x1200)));
         assert!(operation.buffers_complete);
         assert_eq!((operation.bytes, operation.storage_read_bytes, operation.counted), (200, None, None));
+        let mut record = request_record(22, 200);
+        record.vector.operation.counted.to_user = 200;
+        let counted = Counted { to_user: 200, ..Counted::NONE };
+        assert_eq!(decoded(&record).counted, Some(counted));
         let request = Request { user_data: 42, transitions: 2, ran: Ran::Worker };
         assert_eq!(operation.request, Some(request));
         assert_eq!(decoded(&request_record(47, 200)).flags, libc::MSG_ZEROCOPY.cast_unsigned());

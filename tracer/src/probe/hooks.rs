@@ -43,6 +43,9 @@ const fn returns(name: &'static str, functions: &'static [&'static str], gives: 
     Hook { name, place: Place::Return(functions), need: Need::Optional, gives }
 }
 
+/// What hooks on the functions give that run requests of io_uring.
+pub const REQUEST_COPIES: &str = "which request of io_uring a copy was made for";
+
 /// In the order in which they are attached: births first, so that no thread slips through; calls last.
 pub const HOOKS: &[Hook] = &[
     required("sched_process_fork", "threads and children from their birth"),
@@ -82,6 +85,16 @@ pub const HOOKS: &[Hook] = &[
     returns("pipe_write", &["anon_pipe_write", "pipe_write"], "copies into pipes"),
     // Up to Linux 6.4 there is another, generic_file_splice_read, which copies nothing.
     returns("copy_splice_read", &["copy_splice_read"], "splices that copy after all"),
+    returns("io_read", &["io_read"], REQUEST_COPIES),
+    returns("io_write", &["io_write"], REQUEST_COPIES),
+    returns("io_read_mshot", &["io_read_mshot"], REQUEST_COPIES),
+    returns("io_send", &["io_send"], REQUEST_COPIES),
+    returns("io_sendmsg", &["io_sendmsg"], REQUEST_COPIES),
+    returns("io_send_zc", &["io_send_zc"], REQUEST_COPIES),
+    returns("io_sendmsg_zc", &["io_sendmsg_zc"], REQUEST_COPIES),
+    returns("io_recv", &["io_recv"], REQUEST_COPIES),
+    returns("io_recvmsg", &["io_recvmsg"], REQUEST_COPIES),
+    returns("io_splice", &["io_splice"], REQUEST_COPIES),
     required("sys_exit", "operations, counts and bytes by call"),
     required("sys_enter", "durations, and calls in flight"),
 ];

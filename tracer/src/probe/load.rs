@@ -8,7 +8,7 @@ use aya::{
     programs::Iter,
 };
 use tracer_common::{
-    call::CallShape,
+    call::{CallShape, SocketCall},
     limits::THREADS,
     offsets::{ABSENT, Check, Config, Control, Offsets, latency},
 };
@@ -19,7 +19,10 @@ use super::{
     diagnostics::Diagnostics,
     error::{LoadError, from_aya, no_btf, other, refused},
     form::{Form, Source},
-    hooks::{ATTACH_THREADS, CHECK_OFFSETS, HOOKS, Hook, Need, PAIRS, Place, URING_COMPLETE, needs_entries},
+    hooks::{
+        ATTACH_THREADS, CHECK_OFFSETS, HOOKS, Hook, Need, PAIRS, Place, REQUEST_COPIES, URING_COMPLETE,
+        needs_entries,
+    },
     offsets::{Types, Uring},
     pace::{Detail, Latency},
     programs::{self, Link},
@@ -148,6 +151,10 @@ impl Probe {
         for (index, shape) in table.shapes() {
             shapes.set(index, shape, 0).map_err(other)?;
         }
+        let mut socket_calls: Array<_, SocketCall> = self.map("SOCKET_CALLS")?;
+        for (number, call) in table.socket_calls() {
+            socket_calls.set(number, call, 0).map_err(other)?;
+        }
         let mut free: Stack<_, u32> = self.map("FREE_SLOTS")?;
         for slot in (0..THREADS).rev() {
             free.push(slot, 0).map_err(other)?;
@@ -237,7 +244,8 @@ impl Probe {
                 self.links.push((hook.name, link));
             }
         }
-        Ok(())
+        self.control.counts_requests = u32::from(self.counts_requests());
+        self.set_control()
     }
 
     /// Has a hook look at this very thread by the offsets, before anything is traced. Learns by that, too, where in a
@@ -420,6 +428,20 @@ impl Probe {
             entries: counts("sys_enter"),
             network: counts("net_dev_start_xmit") && device_io::socket_members_found(&self.offsets),
         }
+    }
+
+    /// Whether what is copied for requests of io_uring can be told to be theirs: all functions that run some are hooked, but
+    /// those that the kernel does not have. Of one that is there and not hooked, copies would be taken for another's.
+    pub fn counts_requests(&self) -> bool {
+        let mut runners = HOOKS.iter().filter(|hook| hook.gives == REQUEST_COPIES);
+        let counts = |name: &str| self.links.iter().any(|(attached, _)| *attached == name);
+        let absent = |name: &'static str| {
+            let why = LoadError::NoFunction(name).to_string();
+            self.missing.iter().any(|(hook, reason)| hook.name == name && *reason == why)
+        };
+        // Every kernel has these, and a compiler may have put them where no hook finds them.
+        ["io_read", "io_write", "io_send", "io_recv", "io_sendmsg", "io_recvmsg"].map(counts) == [true; 6]
+            && runners.all(|hook| counts(hook.name) || absent(hook.name))
     }
 
     /// Whether it is told what TCP takes by reference: on kernels where that passes through `tcp_sendmsg_locked` at all.

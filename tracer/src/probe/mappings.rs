@@ -38,7 +38,7 @@ pub fn of_process(pid: u32, describer: &mut Describer, next: &mut u64) -> Vec<Ev
         let device = major << 20 | minor;
         events.push(Event::Endpoint(serial, describer.describe_mapped(device, map.inode, path)));
         let range = map.address.0..map.address.1;
-        events.push(Event::Mapped(Mapping { pid, range, serial, offset: map.offset }));
+        events.push(Event::Mapped(Mapping { pid, range, serial, offset: map.offset, fresh: false }));
     }
     if known {
         events.push(Event::MappingsKnown { pid });

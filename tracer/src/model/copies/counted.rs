@@ -182,6 +182,7 @@ mod tests {
             storage_written: Some(0),
             pinned: None,
             counted,
+            is_request: false,
             sources: Sources::ALL,
         }
     }
@@ -211,6 +212,23 @@ mod tests {
         assert_eq!(cpu_rows(act)[0].5, Evidence::Derived);
         let in_flight = Act { counted: None, sources: Sources::ALL, ..act };
         assert_eq!(cpu_rows(in_flight)[0].5, Evidence::Derived);
+    }
+
+    #[test]
+    fn of_a_request_only_the_copies_are_counted() {
+        let plain = Act {
+            is_request: true,
+            counted: None,
+            ..act(CallKind::Read, file(), Party::USER, Counted::NONE)
+        };
+        let counted = Act { counted: Some(Counted { to_user: N, ..Counted::NONE }), ..plain };
+        assert_eq!(cpu_rows(plain)[0].5, Evidence::Derived);
+        assert_eq!(cpu_rows(counted)[0].5, Measured);
+        let by_devices = |act: Act| {
+            let parts = act.parts();
+            parts.iter().filter(|part| part.step.mover == Some(Mover::Dma)).copied().collect::<Vec<_>>()
+        };
+        assert_eq!(by_devices(counted), by_devices(plain), "what devices move its counts do not hold");
     }
 
     #[test]

@@ -46,13 +46,13 @@ pub(crate) const NOT_SEEN: Step = Step {
 impl Act {
     /// Whether requests to block devices were counted inside the call.
     pub(super) fn sees_requests(&self) -> bool {
-        self.sources.block && self.counted.is_some()
+        self.sources.block && self.counted.is_some() && !self.is_request
     }
 
     /// Bytes fetched from a device for it: request by request, or else as the task's account has it.
     pub(super) fn device_read(&self) -> Option<u64> {
         match self.counted {
-            Some(counted) if self.sources.block => Some(counted.device_read),
+            Some(counted) if self.sees_requests() => Some(counted.device_read),
             _ => self.storage_read,
         }
     }

@@ -60,6 +60,7 @@ fn act(kind: CallKind, source: Party, sink: Party) -> Act {
         storage_written: Some(0),
         pinned: None,
         counted: None,
+        is_request: false,
         sources: Sources::NONE,
     }
 }

@@ -322,7 +322,7 @@ fn folded_operations_are_in_flows_but_not_joined() {
         preempted_ns: 0,
         storage_read_bytes: Some(4096),
         storage_written_bytes: None,
-        counted: crate::model::event::Counted::NONE,
+        counted: Counted::NONE,
     };
     model.apply([
         Event::Operation(read(FILE, 0..100)),

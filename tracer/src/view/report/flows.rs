@@ -5,12 +5,12 @@ use crate::{
     model::{
         endpoint::{EndpointKind, Place},
         evidence::Evidence,
-        snapshot::{Copy, Flow, FlowEnd, Mover},
+        snapshot::{Copy, Flow, FlowEnd, Mover, Reached},
     },
     view::{
         format::{
-            bytes, count, counted, decimal, escape, known_duration, marked_bytes, marked_ratio, payload,
-            truncate_middle, width,
+            UNKNOWN, bytes, count, counted, decimal, escape, known_duration, marked_bytes, marked_ratio,
+            payload, truncate_middle, width,
         },
         layout::{Page, Table, right},
         style::Paint,
@@ -76,6 +76,9 @@ fn write_shown(page: &mut Page, flows: &[&Flow]) {
         if !path.is_empty() {
             page.wrapped(Paint::Faint, 4, &format!("  {path}"));
         }
+        if let Some(reached) = flow.reached {
+            page.wrapped(Paint::Faint, 4, &format!("  {}", by_faults(&reached)));
+        }
         for note in flow.copies.iter().filter_map(|copy| copy.note.as_ref()) {
             page.wrapped(Paint::Faint, 4, &format!("  note: {}", escape(note)));
         }
@@ -84,6 +87,14 @@ fn write_shown(page: &mut Page, flows: &[&Flow]) {
             page.wrapped(Paint::Warning, 4, &format!("  of this, {folded} folded: not joined to transfers"));
         }
     }
+}
+
+/// What page faults made reachable of a mapped file.
+fn by_faults(reached: &Reached) -> String {
+    let Reached { bytes: usual, evidence, at_least_bytes, at_most_bytes } = *reached;
+    let most = at_most_bytes.map_or_else(|| UNKNOWN.to_owned(), bytes);
+    let usual = marked_bytes(usual, evidence);
+    format!("reached by page faults: {usual}, at least {}, at most {most}", bytes(at_least_bytes))
 }
 
 fn figures(flows: &[&Flow]) -> Table {
@@ -192,5 +203,26 @@ fn mover_word(copy: &Copy) -> &'static str {
         Some(Mover::None) if copy.bytes == Some(0) => "nothing",
         Some(Mover::None) => "reference",
         None => "?",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_faults_reached_has_its_bounds() {
+        let mut reached = Reached {
+            bytes: Some(1 << 20),
+            evidence: Evidence::Modelled,
+            at_least_bytes: 64 << 10,
+            at_most_bytes: Some(8 << 20),
+        };
+        assert_eq!(
+            by_faults(&reached),
+            "reached by page faults: 1.0 MiB ~, at least 64.0 KiB, at most 8.0 MiB"
+        );
+        (reached.bytes, reached.evidence, reached.at_most_bytes) = (None, Evidence::Unknown, None);
+        assert_eq!(by_faults(&reached), "reached by page faults: ?, at least 64.0 KiB, at most ?");
     }
 }
