@@ -231,14 +231,13 @@ fn hints(state: &State) -> String {
         format!(" filter: {}  Esc drops it · ", format::escape(&state.filter.to_string()))
     };
     let (listed, all) = (state.frame.look.snapshot.flows.len(), state.frame.look.flow_count);
-    let filter = if listed < all {
-        format!(
-            "{filter} the {} of {} flows with most copies · ",
-            format::count(listed as u64),
-            format::count(all as u64)
-        )
-    } else {
-        filter
+    let partly = VIEWS.get(state.view).and_then(|view| view.partly).filter(|_| listed < all);
+    let filter = match partly {
+        Some(what) => {
+            let (listed, all) = (format::count(listed as u64), format::count(all as u64));
+            format!("{filter} {listed} of {all} flows {what} · ")
+        }
+        None => filter,
     };
     let list = if state.opened.is_some() {
         "Esc close · ↑↓ scroll"

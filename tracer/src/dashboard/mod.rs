@@ -14,6 +14,7 @@ pub(crate) mod line_edit;
 pub(crate) mod list;
 pub(crate) mod output;
 pub(crate) mod own_cost;
+pub(crate) mod rehearsal;
 pub(crate) mod run;
 #[cfg(test)]
 mod screens;

@@ -164,7 +164,11 @@ impl Dashboard {
         {
             self.state.target.comm.clone_from(&process.comm);
         }
-        let findings = findings::findings(&look.snapshot);
+        let findings = if look.has_costliest {
+            findings::findings(&look.snapshot)
+        } else {
+            self.state.frame.findings.clone()
+        };
         self.state.apply(Frame { elapsed_ns: self.elapsed_ns(), look, findings, cost: own_cost::now() });
     }
 

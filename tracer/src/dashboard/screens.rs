@@ -5,7 +5,7 @@ use std::time::Duration;
 use ratatui::{Terminal, backend::TestBackend};
 
 use super::{
-    action::Action,
+    action::{Action, Effect},
     draw::draw,
     frame::{Cost, Frame, ProgramCost},
     line_edit::Edit,
@@ -19,6 +19,7 @@ use crate::{
     findings::findings,
     model::{
         flow_detail::{CallUse, FlowDetail, ThreadUse, Use},
+        flow_list::FlowOrder,
         heat::Heat,
         log2::Bucket,
         recent::{RecentTransfer, Step},
@@ -90,6 +91,7 @@ fn state(document: &Document) -> State {
             look: Look {
                 transfers: if busy { vec![recent(transfer)] } else { Vec::new() },
                 flow_count: snapshot.flows.len(),
+                has_costliest: true,
                 flow: busy.then(|| (0, flow_detail())),
                 heat: Some(("write".to_owned(), heat())),
                 snapshot,
@@ -242,10 +244,31 @@ fn paused_the_picture_stands_still_and_rates_go_on() {
 }
 
 #[test]
+fn where_there_are_more_flows_than_are_listed_the_model_is_asked_for_others() {
+    let mut state = state(&samples::busy());
+    assert_eq!(state.handle(Action::View(1)), None, "all are here");
+    state.frame.look.flow_count = 100_000;
+    assert_eq!(state.handle(Action::View(1)), Some(Effect::Look));
+    assert_eq!(state.wanted().flows_by, FlowOrder::Payload);
+    assert_eq!(state.handle(Action::Reverse), Some(Effect::Look));
+    assert!(state.wanted().least_first);
+    for character in "tcp".chars() {
+        state.handle(Action::Filter);
+        state.handle(Action::Edit(Edit::Insert(character)));
+    }
+    assert_eq!(state.handle(Action::Accept), Some(Effect::Look));
+    assert_eq!(state.wanted().flow_filter, state.filter);
+    assert!(picture(&mut state, (120, 40)).contains("of 100,000 flows listed"));
+    state.handle(Action::View(0));
+    assert_eq!(state.wanted().flows_by, FlowOrder::CpuCopied);
+    assert!(state.wanted().flow_filter.is_empty(), "findings are made of all");
+}
+
+#[test]
 fn what_is_copied_is_one_line() {
     let mut state = state(&samples::hostile());
     state.handle(Action::View(1));
     state.handle(Action::Move(Move::First));
-    let Some(super::action::Effect::Copy(text)) = state.handle(Action::Copy) else { panic!("nothing") };
+    let Some(Effect::Copy(text)) = state.handle(Action::Copy) else { panic!("nothing") };
     assert!(text.contains('\t') && !text.contains(['\n', '\x1b']), "{text}");
 }

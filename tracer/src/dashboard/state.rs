@@ -160,22 +160,22 @@ impl State {
             Action::Copy => return self.copy(),
             Action::Faster => return self.change_interval(false),
             Action::Slower => return self.change_interval(true),
-            Action::View(view) => self.show(view),
-            Action::NextView => self.show((self.view + 1) % VIEWS.len()),
-            Action::PreviousView => self.show((self.view + VIEWS.len() - 1) % VIEWS.len()),
+            Action::View(view) => return self.show(view),
+            Action::NextView => return self.show((self.view + 1) % VIEWS.len()),
+            Action::PreviousView => return self.show((self.view + VIEWS.len() - 1) % VIEWS.len()),
             Action::Move(to) => self.move_to(to),
             Action::Open => return self.open(),
-            Action::Close => self.close(),
-            Action::SortNext => self.sort(1),
-            Action::SortPrevious => self.sort(-1),
-            Action::Reverse => self.sort(0),
+            Action::Close => return self.close(),
+            Action::SortNext => return self.sort(1),
+            Action::SortPrevious => return self.sort(-1),
+            Action::Reverse => return self.sort(0),
             Action::Filter => self.typing = Some(LineEdit::of(&self.filter.to_string())),
             Action::Edit(edit) => {
                 if let Some(line) = &mut self.typing {
                     line.edit(edit);
                 }
             }
-            Action::Accept => self.accept(),
+            Action::Accept => return self.accept(),
             Action::Cancel => self.typing = None,
             Action::Pause => self.paused = !self.paused,
             Action::Clear => {
@@ -190,13 +190,20 @@ impl State {
         None
     }
 
-    fn show(&mut self, view: usize) {
-        if view < VIEWS.len() {
-            self.view = view;
-            self.opened = None;
-            self.help = None;
-            self.refresh();
+    fn show(&mut self, view: usize) -> Option<Effect> {
+        if view >= VIEWS.len() {
+            return None;
         }
+        self.view = view;
+        self.opened = None;
+        self.help = None;
+        self.choose_again()
+    }
+
+    /// What the list should hold is another now: it shows what the last frame has of it, until the next one comes.
+    fn choose_again(&mut self) -> Option<Effect> {
+        self.refresh();
+        (self.frame.look.snapshot.flows.len() < self.frame.look.flow_count).then_some(Effect::Look)
     }
 
     /// Makes the rows anew.
@@ -253,7 +260,13 @@ impl State {
     /// What the next frame should tell.
     pub(crate) fn wanted(&self) -> Wanted {
         let mut wanted = Wanted { most_flows: Some(MOST_FLOWS), ..Wanted::default() };
-        if let (Some(opened), Some(more)) = (self.opened, VIEWS.get(self.view).and_then(|view| view.more)) {
+        let Some(view) = VIEWS.get(self.view) else { return wanted };
+        if let (Some(flows_by), Some((column, descending))) = (view.flows_by, self.list().sorted) {
+            wanted.flows_by = flows_by(column);
+            wanted.least_first = !descending;
+            wanted.flow_filter = self.filter.clone();
+        }
+        if let (Some(opened), Some(more)) = (self.opened, view.more) {
             more(&self.frame, opened.key, &mut wanted);
         }
         wanted
@@ -269,34 +282,36 @@ impl State {
         None
     }
 
-    fn close(&mut self) {
+    fn close(&mut self) -> Option<Effect> {
         if self.help.take().is_some() || self.opened.take().is_some() {
-            return;
+            return None;
         }
         self.filter = Filter::default();
-        self.refresh();
+        self.choose_again()
     }
 
-    fn sort(&mut self, by: isize) {
+    fn sort(&mut self, by: isize) -> Option<Effect> {
         let columns = VIEWS.get(self.view).map_or(0, |view| view.columns.len());
-        let Some(list) = self.lists.get_mut(self.view) else { return };
-        let Some((column, _)) = list.sorted.filter(|_| columns > 0) else { return };
+        let list = self.lists.get_mut(self.view)?;
+        let (column, _) = list.sorted.filter(|_| columns > 0)?;
         let columns = isize::try_from(columns).unwrap_or(1);
         let next = (isize::try_from(column).unwrap_or(0) + by).rem_euclid(columns);
         list.sort_by(usize::try_from(next).unwrap_or(0));
-        self.refresh();
+        self.choose_again()
     }
 
-    fn accept(&mut self) {
-        let Some(line) = &self.typing else { return };
-        match Filter::parse(&line.text()) {
+    fn accept(&mut self) -> Option<Effect> {
+        match Filter::parse(&self.typing.as_ref()?.text()) {
             Ok(filter) => {
                 self.filter = filter;
                 self.typing = None;
-                self.refresh();
+                self.choose_again()
             }
             // The line stays, to be put right.
-            Err(error) => self.tell(error.to_string(), true),
+            Err(error) => {
+                self.tell(error.to_string(), true);
+                None
+            }
         }
     }
 
@@ -324,8 +339,7 @@ impl State {
         }
         let at = (column, row).into();
         if let Some((_, view)) = self.drawn.views.iter().find(|(area, _)| area.contains(at)) {
-            self.show(*view);
-            return None;
+            return self.show(*view);
         }
         if self.help.is_some() || self.opened.is_some() {
             return None;
@@ -333,8 +347,7 @@ impl State {
         let head = self.drawn.heads.iter().find(|(area, _)| area.contains(at)).map(|(_, column)| *column);
         if let (Some(column), Some(list)) = (head, self.lists.get_mut(self.view)) {
             list.sort_by(column);
-            self.refresh();
-            return None;
+            return self.choose_again();
         }
         if self.drawn.rows.contains(at) {
             let clicked = self.drawn.top + usize::from(row - self.drawn.rows.y);

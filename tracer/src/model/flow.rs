@@ -1,6 +1,9 @@
 //! Flows: what goes from one endpoint to another by one method, added up.
 
-use std::{cmp::Reverse, collections::HashMap};
+use std::{
+    cmp::{Ordering, Reverse},
+    collections::HashMap,
+};
 
 use super::{
     copies,
@@ -8,6 +11,7 @@ use super::{
     endpoints::{EndpointId, Endpoints},
     event::{Call, Operation, Pid},
     evidence::Evidence,
+    flow_list::FlowList,
     method::Method,
     part::{Note, Part, Step},
     snapshot::{self, Mover},
@@ -120,6 +124,13 @@ pub(crate) struct Tally {
     /// Sends with MSG_ZEROCOPY.
     pub(crate) zerocopy: Sends,
     parts: Vec<(Step, Amount)>,
+    /// The known part of what the CPU copied: the sum over `parts`, kept so that a hundred thousand flows are ranked fast.
+    copied: u128,
+}
+
+/// Whether a step is a copy by the CPU of which the bytes are known.
+fn is_known_copy(step: &Step) -> bool {
+    step.is_known() && step.mover == Some(Mover::Cpu)
 }
 
 /// How many bytes a step moved, and how many the copy table expected.
@@ -159,6 +170,9 @@ impl Tally {
     }
 
     fn put_wide(&mut self, step: Step, amount: Amount) {
+        if is_known_copy(&step) {
+            self.copied = self.copied.saturating_add(amount.bytes);
+        }
         match self.parts.iter_mut().find(|(known, _)| *known == step) {
             Some((_, sum)) => sum.add(amount),
             None => self.parts.push((step, amount)),
@@ -167,8 +181,12 @@ impl Tally {
 
     /// Takes out what was put in.
     pub(crate) fn remove(&mut self, part: &Part) {
-        if let Some((_, sum)) = self.parts.iter_mut().find(|(known, _)| *known == part.step) {
+        if let Some((step, sum)) = self.parts.iter_mut().find(|(known, _)| *known == part.step) {
+            let before = sum.bytes;
             sum.subtract(Amount::of(part));
+            if is_known_copy(step) {
+                self.copied = self.copied.saturating_sub(before - sum.bytes);
+            }
         }
     }
 
@@ -232,9 +250,8 @@ impl Tally {
     }
 
     /// The known part of what the CPU copied.
-    fn copied_at_least(&self) -> u64 {
-        let known = self.parts.iter().filter(|(step, _)| step.is_known() && step.mover == Some(Mover::Cpu));
-        narrow(known.fold(0u128, |sum, (_, amount)| sum.saturating_add(amount.bytes)))
+    pub(crate) fn copied_at_least(&self) -> u64 {
+        narrow(self.copied)
     }
 
     /// What the CPU copied. That pages were passed by reference is a claim on this as well.
@@ -374,23 +391,39 @@ impl Flows {
         self.used().count()
     }
 
-    /// How people see them, most CPU-copied bytes first; with a limit only the first so many, without work for the rest
-    /// but to find out that they are not among these.
-    pub(crate) fn snapshot(&self, limit: Option<usize>, endpoints: &Endpoints) -> Vec<snapshot::Flow> {
-        type Entry<'a> = (u64, (u64, &'a FlowKey, &'a Tally));
-        let order = |one: &Entry<'_>, other: &Entry<'_>| {
-            let by = |&(copied, (_, key, tally)): &Entry<'_>| {
-                (Reverse((copied, tally.payload, tally.stats.operations)), *key)
-            };
-            by(one).cmp(&by(other))
-        };
-        let mut flows: Vec<Entry<'_>> = self.used().map(|flow| (flow.2.copied_at_least(), flow)).collect();
-        if let Some(limit) = limit.filter(|limit| *limit < flows.len()) {
-            flows.select_nth_unstable_by(limit, order);
-            flows.truncate(limit);
+    /// How people see those that are wanted, in the order that is wanted. Those beyond the limit cost little more than to
+    /// find out that they are beyond it.
+    pub(crate) fn snapshot(&self, wanted: &FlowList<'_>, endpoints: &Endpoints) -> Vec<snapshot::Flow> {
+        let mut flows: Vec<Entry<'_>> =
+            self.used().map(|flow| Entry { rank: wanted.rank(flow.2), flow }).collect();
+        let most = wanted.most.unwrap_or(usize::MAX);
+        if wanted.passes.is_none() && most < flows.len() {
+            flows.select_nth_unstable_by(most, Entry::order);
+            flows.truncate(most);
         }
-        flows.sort_unstable_by(order);
-        flows.into_iter().map(|(_, (id, key, tally))| shown(id, *key, tally, endpoints)).collect()
+        flows.sort_unstable_by(Entry::order);
+        let flows = flows.into_iter().map(|entry| {
+            let (id, key, tally) = entry.flow;
+            shown(id, *key, tally, endpoints)
+        });
+        flows.filter(|flow| wanted.passes.is_none_or(|passes| passes(flow))).take(most).collect()
+    }
+}
+
+/// A flow among those that are ranked.
+struct Entry<'a> {
+    /// The least comes first.
+    rank: u64,
+    flow: (u64, &'a FlowKey, &'a Tally),
+}
+
+impl Entry<'_> {
+    fn order(one: &Self, other: &Self) -> Ordering {
+        let most = |entry: &Self| {
+            let (_, key, tally) = entry.flow;
+            (Reverse((tally.copied_at_least(), tally.payload, tally.stats.operations)), *key)
+        };
+        one.rank.cmp(&other.rank).then_with(|| most(one).cmp(&most(other)))
     }
 }
 

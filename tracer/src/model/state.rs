@@ -11,6 +11,7 @@ use super::{
     finished::Finished,
     flow::{Sum, transitions},
     flow_detail::{Details, FlowDetail},
+    flow_list::FlowList,
     heat::Heat,
     join::{Join, Limits},
     method::is_operation,
@@ -248,7 +249,7 @@ impl Model {
 
     /// Everything that is known now.
     pub fn snapshot(&self) -> Snapshot {
-        self.view(None)
+        self.view(&FlowList::default())
     }
 
     /// How many flows [`Model::snapshot`] has.
@@ -256,8 +257,8 @@ impl Model {
         self.join.flows.count()
     }
 
-    /// The same, but of the flows only the `limit` with most CPU-copied bytes: what it costs hardly grows with the rest.
-    pub fn view(&self, limit: Option<usize>) -> Snapshot {
+    /// The same with the flows that are wanted: what it costs hardly grows with the rest.
+    pub fn view(&self, flows: &FlowList<'_>) -> Snapshot {
         let (descriptors, descriptor_summary) = self.descriptors.snapshot(&self.join.endpoints);
         Snapshot {
             totals: self.totals(),
@@ -265,7 +266,7 @@ impl Model {
             descriptor_summary,
             calls: self.calls.snapshot(),
             requests: self.calls.requests(),
-            flows: self.join.flows.snapshot(limit, &self.join.endpoints),
+            flows: self.join.flows.snapshot(flows, &self.join.endpoints),
             mapped_files: self.faults.files(&self.join.endpoints),
             processes: self.threads.processes(),
             threads: self.threads.threads(),

@@ -40,6 +40,8 @@ pub(crate) const VIEW: View = View {
         let mut calls = frame.look.snapshot.calls.iter();
         more.call = calls.find(|call| key(call.name.as_str()) == wanted).map(|call| call.name.clone());
     }),
+    flows_by: None,
+    partly: None,
     keep: None,
     picture: None,
 };

@@ -32,6 +32,8 @@ pub(crate) const VIEW: View = View {
     empty: "Nothing that would be worth a change.",
     open: Some(open),
     more: None,
+    flows_by: None,
+    partly: Some("looked at: those with most bytes copied"),
     keep: None,
     picture: None,
 };

@@ -10,6 +10,7 @@ use crate::{
     },
     model::{
         flow_detail::{FlowDetail, Use},
+        flow_list::FlowOrder,
         snapshot::{Flow, FlowEnd},
     },
     view::{
@@ -45,9 +46,25 @@ pub(crate) const VIEW: View = View {
         let mut flows = frame.look.snapshot.flows.iter();
         more.flow = flows.find(|flow| flow_key(flow) == wanted).map(|flow| flow.id);
     }),
+    flows_by: Some(|column| {
+        RANKED.iter().find(|(at, _)| *at == column).map_or(FlowOrder::Payload, |(_, by)| *by)
+    }),
+    partly: Some("listed"),
     keep: None,
     picture: None,
 };
+
+/// Columns by which all flows can be ranked; by another, those with most payload are sorted.
+const RANKED: [(usize, FlowOrder); 8] = [
+    (3, FlowOrder::Payload),
+    (4, FlowOrder::Amplification),
+    (5, FlowOrder::DmaShare),
+    (6, FlowOrder::Transitions),
+    (7, FlowOrder::TransitionsPerByte),
+    (8, FlowOrder::OnCpu),
+    (9, FlowOrder::Blocked),
+    (10, FlowOrder::Transfers),
+];
 
 /// What a flow is known by.
 fn flow_key(flow: &Flow) -> u64 {

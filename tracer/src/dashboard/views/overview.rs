@@ -24,6 +24,8 @@ pub(crate) const VIEW: View = View {
     empty: "",
     open: None,
     more: None,
+    flows_by: None,
+    partly: None,
     keep: None,
     picture: Some(picture),
 };
@@ -45,7 +47,12 @@ fn picture(state: &State, canvas: &Canvas<'_>) -> Vec<Line<'static>> {
     let told = found.len().min(FINDINGS).min(left / 2);
     let flows = format::counted(state.frame.look.flow_count as u64, "flow");
     lines.push(canvas.heading(&format!("Top of {flows}, by bytes that the CPU copied")));
-    lines.extend(snapshot.flows.iter().take(left - told).map(|flow| flow_line(canvas, flow)));
+    let mut flows: Vec<&Flow> = snapshot.flows.iter().collect();
+    if !state.frame.look.has_costliest {
+        // They came for a list that is sorted otherwise; those that are wanted here are on their way.
+        flows.sort_by_key(|flow| std::cmp::Reverse(flow.cpu_copied_bytes));
+    }
+    lines.extend(flows.into_iter().take(left - told).map(|flow| flow_line(canvas, flow)));
     if told > 0 {
         lines.push(canvas.heading("Top findings, worst first"));
     }

@@ -30,6 +30,8 @@ pub(crate) const VIEW: View = View {
     empty: "No thread is traced.",
     open: None,
     more: None,
+    flows_by: None,
+    partly: None,
     keep: None,
     picture: None,
 };

@@ -42,6 +42,8 @@ pub(crate) const VIEW: View = View {
     empty: "No transfer has been finished yet.",
     open: Some(open),
     more: None,
+    flows_by: None,
+    partly: None,
     keep: Some(|before, now, wanted| {
         let is_it = |recent: &&RecentTransfer| key(recent.number) == wanted;
         if now.look.transfers.iter().any(|recent| is_it(&recent)) {
