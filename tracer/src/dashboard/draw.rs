@@ -283,7 +283,7 @@ fn draw_list(state: &State, view: &views::View, screen: &mut Screen<'_>, area: R
         let mut text = String::with_capacity(usize::from(area.width));
         for ((cell, column), columns) in row.cells.iter().zip(view.columns).zip(&widths) {
             if let Some(columns) = columns {
-                text.push_str(&fit(&theme.spell_if_ours(&cell.text), *columns, column.align));
+                text.push_str(&fit(&theme.spell_if_ours(&cell.shown()), *columns, column.align));
                 text.push(' ');
             }
         }

@@ -79,6 +79,9 @@ fn state(document: &Document) -> State {
     let busy = document.snapshot.totals.calls > 0;
     for second in 1..=20_u64 {
         let mut snapshot = document.snapshot.clone();
+        for (id, flow) in (0..).zip(&mut snapshot.flows) {
+            flow.id = id;
+        }
         snapshot.totals.calls = snapshot.totals.calls * second * second / 400;
         snapshot.totals.payload_bytes = snapshot.totals.payload_bytes * second / 20;
         let mut transfer = samples::transfer();

@@ -1,6 +1,6 @@
 //! What the dashboard shows, and how actions and frames change it. No drawing, no terminal, no clock.
 
-use std::time::Duration;
+use std::{borrow::Cow, time::Duration};
 
 use super::{
     action::{Action, Effect},
@@ -9,7 +9,7 @@ use super::{
     history::History,
     line_edit::LineEdit,
     list::{List, Move},
-    table::{self, Row},
+    table::{self, Cell, Row},
     theme::Theme,
     views::VIEWS,
 };
@@ -329,7 +329,7 @@ impl State {
 
     fn copy(&mut self) -> Option<Effect> {
         let row = self.list().selected(&self.rows).and_then(|at| self.rows.get(at))?;
-        let texts: Vec<&str> = row.cells.iter().map(|cell| cell.text.as_str()).collect();
+        let texts: Vec<Cow<'_, str>> = row.cells.iter().map(Cell::shown).collect();
         Some(Effect::Copy(texts.join("\t")))
     }
 

@@ -56,10 +56,10 @@ fn row(finding: &Finding) -> Row {
         marked: false,
         cells: vec![
             Cell::name(&finding.title),
-            Cell::text(whereabouts(finding)),
-            Cell::bytes(Some(finding.saving.cpu_copied_bytes)),
-            Cell::count(finding.saving.transitions),
-            Cell::by(pid.to_string(), Some(pid.into())),
+            Cell::Text(whereabouts(finding)),
+            Cell::Bytes(Some(finding.saving.cpu_copied_bytes)),
+            Cell::Count(finding.saving.transitions),
+            Cell::Id(pid),
         ],
     }
 }

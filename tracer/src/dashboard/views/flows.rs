@@ -6,7 +6,7 @@ use super::{Canvas, View};
 use crate::{
     dashboard::{
         frame::Frame,
-        table::{Cell, Row, key, names, numbers},
+        table::{Cell, Row, names, numbers},
     },
     model::{
         flow_detail::{FlowDetail, Use},
@@ -68,29 +68,28 @@ const RANKED: [(usize, FlowOrder); 8] = [
 
 /// What a flow is known by.
 fn flow_key(flow: &Flow) -> u64 {
-    key((flow.pid, &flow.source, &flow.sink, &flow.method))
+    flow.id
 }
 
 fn row(flow: &Flow) -> Row {
     let moved = flow.dma_bytes.filter(|_| flow.payload_bytes > 0);
     let dma = moved.map(|moved| moved as f64 / flow.payload_bytes as f64);
-    let amplification = marked_ratio(flow.copy_amplification, flow.copy_amplification_evidence);
     Row {
         key: flow_key(flow),
         marked: false,
         cells: vec![
-            Cell::text(report::name(&flow.source)),
-            Cell::text(report::name(&flow.sink)),
+            Cell::Text(report::name(&flow.source)),
+            Cell::Text(report::name(&flow.sink)),
             Cell::name(&flow.method),
-            Cell::bytes(Some(flow.payload_bytes)),
-            Cell::by(amplification, flow.copy_amplification),
-            Cell::by(format::ratio(dma), dma),
-            Cell::count(flow.transitions),
-            Cell::by(decimal(flow.transitions_per_mib), flow.transitions_per_mib),
-            Cell::duration(Some(flow.on_cpu_ns)),
-            Cell::duration(Some(flow.blocked_ns)),
-            Cell::count(flow.transfers),
-            Cell::by(flow.pid.to_string(), Some(flow.pid.into())),
+            Cell::Bytes(Some(flow.payload_bytes)),
+            Cell::Ratio(flow.copy_amplification, flow.copy_amplification_evidence),
+            Cell::By(format::ratio(dma), dma),
+            Cell::Count(flow.transitions),
+            Cell::Decimal(flow.transitions_per_mib),
+            Cell::Duration(Some(flow.on_cpu_ns)),
+            Cell::Duration(Some(flow.blocked_ns)),
+            Cell::Count(flow.transfers),
+            Cell::Id(flow.pid),
         ],
     }
 }
