@@ -380,52 +380,45 @@ impl Flows {
         self.flows.get(id.0 as usize).map(|(key, _)| *key)
     }
 
-    /// The flows of which there is anything to say.
-    fn used(&self) -> impl Iterator<Item = (u64, &FlowKey, &Tally)> {
-        let all = (0u64..).zip(&self.flows).map(|(id, (key, tally))| (id, key, tally));
-        all.filter(|(_, _, tally)| tally.is_used())
-    }
-
     /// How many [`Self::snapshot`] has without a limit.
     pub(crate) fn count(&self) -> usize {
-        self.used().count()
+        self.flows.iter().filter(|(_, tally)| tally.is_used()).count()
     }
 
     /// How people see those that are wanted, in the order that is wanted. Those beyond the limit cost little more than to
     /// find out that they are beyond it.
     pub(crate) fn snapshot(&self, wanted: &FlowList<'_>, endpoints: &Endpoints) -> Vec<snapshot::Flow> {
-        let mut flows: Vec<Entry<'_>> =
-            self.used().map(|flow| Entry { rank: wanted.rank(flow.2), flow }).collect();
+        let used = (0u32..).zip(&self.flows).filter(|(_, (_, tally))| tally.is_used());
+        let mut ranked: Vec<Ranked> = used.map(|(id, (_, tally))| (wanted.rank(tally), id)).collect();
         let most = wanted.most.unwrap_or(usize::MAX);
-        if wanted.passes.is_none() && most < flows.len() {
-            flows.select_nth_unstable_by(most, Entry::order);
-            flows.truncate(most);
+        if wanted.passes.is_none() && most < ranked.len() {
+            ranked.select_nth_unstable_by(most, |one, other| self.order(*one, *other));
+            ranked.truncate(most);
         }
-        flows.sort_unstable_by(Entry::order);
-        let flows = flows.into_iter().map(|entry| {
-            let (id, key, tally) = entry.flow;
-            shown(id, *key, tally, endpoints)
+        ranked.sort_unstable_by(|one, other| self.order(*one, *other));
+        let flows = ranked.into_iter().filter_map(|(_, id)| {
+            let (key, tally) = self.flows.get(id as usize)?;
+            Some(shown(id.into(), *key, tally, endpoints))
         });
         flows.filter(|flow| wanted.passes.is_none_or(|passes| passes(flow))).take(most).collect()
     }
-}
 
-/// A flow among those that are ranked.
-struct Entry<'a> {
-    /// The least comes first.
-    rank: u64,
-    flow: (u64, &'a FlowKey, &'a Tally),
-}
-
-impl Entry<'_> {
-    fn order(one: &Self, other: &Self) -> Ordering {
-        let most = |entry: &Self| {
-            let (_, key, tally) = entry.flow;
-            (Reverse((tally.copied_at_least(), tally.payload, tally.stats.operations)), *key)
-        };
-        one.rank.cmp(&other.rank).then_with(|| most(one).cmp(&most(other)))
+    /// The lower rank comes first; of equal ones, that with more bytes.
+    fn order(&self, one: Ranked, other: Ranked) -> Ordering {
+        one.0.cmp(&other.0).then_with(|| {
+            let most = |(_, id): Ranked| {
+                let flow = self.flows.get(id as usize);
+                flow.map(|(key, tally)| {
+                    (Reverse((tally.copied_at_least(), tally.payload, tally.stats.operations)), *key)
+                })
+            };
+            most(one).cmp(&most(other))
+        })
     }
 }
+
+/// A flow's rank and number.
+type Ranked = (u64, u32);
 
 fn zerocopy(counts: &Sends) -> snapshot::Zerocopy {
     let Sends { sends, copied, by_reference } = *counts;
