@@ -15,7 +15,7 @@ use crate::{
     model::{
         Model,
         event::Event,
-        flow_detail::FlowDetail,
+        flow_detail::{FlowDetail, Use},
         flow_list::{FlowList, FlowOrder},
         heat::Heat,
         recent::RecentTransfer,
@@ -39,6 +39,9 @@ pub(crate) enum Message {
     Stream(Option<LineStream>, oneshot::Sender<Option<LineStream>>),
 }
 
+/// Most flows of a thread.
+const THREAD_FLOWS: usize = 50;
+
 /// What the dashboard wants to know.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Wanted {
@@ -52,6 +55,8 @@ pub(crate) struct Wanted {
     pub(crate) flow_filter: Filter,
     /// More of the flow with this id.
     pub(crate) flow: Option<u64>,
+    /// The flows of the thread with this id.
+    pub(crate) thread: Option<u32>,
     /// More of the call with this name.
     pub(crate) call: Option<String>,
 }
@@ -69,6 +74,8 @@ pub(crate) struct Look {
     pub(crate) has_costliest: bool,
     /// More of the flow that was asked about, with its id.
     pub(crate) flow: Option<(u64, FlowDetail)>,
+    /// The flows of the thread that was asked about, with its id.
+    pub(crate) thread: Option<(u32, Vec<(Flow, Use)>)>,
     /// Latencies over time of the call that was asked about, with its name.
     pub(crate) heat: Option<(String, Heat)>,
 }
@@ -76,7 +83,7 @@ pub(crate) struct Look {
 impl Look {
     /// At the model as it is now.
     pub(crate) fn at(model: &Model, wanted: Wanted) -> Self {
-        let Wanted { most_flows: most, flows_by: by, least_first, flow_filter, flow, call } = wanted;
+        let Wanted { most_flows: most, flows_by: by, least_first, flow_filter, flow, thread, call } = wanted;
         let passes = |flow: &Flow| flow_filter.matches_flow(flow);
         let flow_count = model.flow_count();
         let has_all = most.is_none_or(|most| flow_count <= most);
@@ -92,6 +99,7 @@ impl Look {
             flow_count,
             has_costliest: list.is_costliest(),
             flow: flow.and_then(|id| Some((id, model.flow_detail(id)?))),
+            thread: thread.map(|tid| (tid, model.flows_of_thread(tid, THREAD_FLOWS))),
             heat: call.and_then(|name| model.heat(&name).map(|heat| (name, heat))),
         }
     }

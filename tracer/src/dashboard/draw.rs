@@ -92,6 +92,10 @@ fn head_line(state: &State, columns: u16) -> Paragraph<'static> {
         parts.push(format::escape(user).into_owned());
     }
     parts.push(format::counted(living, "thread"));
+    if let Some(age) = state.age_ns {
+        let up = age.saturating_add(state.frame.elapsed_ns);
+        parts.push(format!("up {}", format::minutes_and_seconds(up)));
+    }
     parts.push(format!("traced for {}", format::minutes_and_seconds(state.frame.elapsed_ns)));
     let mut marks = Vec::new();
     if let Some(why) = &state.ended {
@@ -99,6 +103,10 @@ fn head_line(state: &State, columns: u16) -> Paragraph<'static> {
     }
     if state.paused {
         marks.push("PAUSED".to_owned());
+    }
+    if let Some((at, _)) = &state.cleared {
+        let ago = format::minutes_and_seconds(state.frame.elapsed_ns.saturating_sub(*at));
+        marks.push(format!("COUNTED FOR {ago}"));
     }
     if let Some(name) = &state.recording.stream {
         marks.push(format!("writing {name}"));

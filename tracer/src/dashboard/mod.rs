@@ -18,6 +18,7 @@ pub(crate) mod rehearsal;
 pub(crate) mod run;
 #[cfg(test)]
 mod screens;
+pub(crate) mod since;
 pub(crate) mod state;
 pub(crate) mod table;
 pub(crate) mod terminal;

@@ -75,6 +75,6 @@ impl Rehearsal {
     pub fn draw(&mut self) {
         let mut drawn = draw::Drawn::default();
         let Ok(_) = self.terminal.draw(|screen| drawn = draw::draw(&self.state, screen));
-        self.state.was_drawn(drawn);
+        self.state.was_drawn(drawn, Duration::ZERO);
     }
 }

@@ -131,9 +131,10 @@ impl Dashboard {
     }
 
     fn draw(&mut self, taken: &mut Taken) -> io::Result<()> {
+        let began = Instant::now();
         let mut drawn = draw::Drawn::default();
         taken.terminal.draw(|screen| drawn = draw::draw(&self.state, screen))?;
-        self.state.was_drawn(drawn);
+        self.state.was_drawn(drawn, began.elapsed());
         Ok(())
     }
 
@@ -174,9 +175,15 @@ impl Dashboard {
 
     /// The document as it would be if tracing ended now.
     async fn document(&self) -> Option<Document> {
-        let Look { snapshot, .. } = *self.ask(Wanted::default()).await?.await.ok()?;
+        let Look { mut snapshot, .. } = *self.ask(Wanted::default()).await?.await.ok()?;
+        let unfinished = self.lasted.is_none();
+        if let (true, Some(accounts)) = (unfinished, &mut snapshot.totals.kernel_accounts) {
+            // The target ran on while its counters were read.
+            accounts.agree = accounts.agree.filter(|agree| *agree);
+        }
         Some(Document {
             duration_ns: self.elapsed_ns(),
+            unfinished,
             findings: findings::findings(&snapshot),
             snapshot,
             ..self.document.clone()

@@ -23,7 +23,7 @@ use crate::{
         heat::Heat,
         log2::Bucket,
         recent::{RecentTransfer, Step},
-        snapshot::Transfer,
+        snapshot::{Thread, Transfer, Transitions},
     },
     model_room::Look,
 };
@@ -76,9 +76,21 @@ fn heat() -> Heat {
 
 fn state(document: &Document) -> State {
     let mut state = State::new(document.target.clone(), theme(false), Duration::from_millis(500));
+    state.age_ns = Some(100_000_000_000);
     let busy = document.snapshot.totals.calls > 0;
     for second in 1..=20_u64 {
         let mut snapshot = document.snapshot.clone();
+        snapshot.threads.extend(busy.then(|| Thread {
+            pid: 4242,
+            tid: samples::transfer().tid,
+            comm: "relay/worker".to_owned(),
+            calls: 8_321,
+            transitions: Transitions { syscall: 16_641, exception: 342, interrupt: 1_024 },
+            read_bytes: 256 << 20,
+            written_bytes: 256 << 20,
+            blocked_ns: 12_300_000,
+            ..Thread::default()
+        }));
         for (id, flow) in (0..).zip(&mut snapshot.flows) {
             flow.id = id;
         }
@@ -96,6 +108,12 @@ fn state(document: &Document) -> State {
                 flow_count: snapshot.flows.len(),
                 has_costliest: true,
                 flow: busy.then(|| (0, flow_detail())),
+                thread: busy.then(|| {
+                    let flows = snapshot.flows.iter();
+                    let done = Use { operations: 12, bytes: 1 << 20 };
+                    let tid = snapshot.threads.first().map_or(0, |thread| thread.tid);
+                    (tid, flows.map(|flow| (flow.clone(), done)).collect())
+                }),
                 heat: Some(("write".to_owned(), heat())),
                 snapshot,
             },
@@ -113,7 +131,7 @@ fn picture(state: &mut State, (width, height): (u16, u16)) -> String {
     let mut terminal = Terminal::new(TestBackend::new(width, height)).unwrap();
     let mut drawn = None;
     terminal.draw(|screen| drawn = Some(draw(state, screen))).unwrap();
-    state.was_drawn(drawn.unwrap());
+    state.was_drawn(drawn.unwrap(), Duration::from_micros(800));
     let text = terminal.backend().to_string();
     // The backend frames its lines with quotation marks.
     text.lines().map(|line| line.trim_matches('"').trim_end().to_owned() + "\n").collect()

@@ -9,14 +9,15 @@ use super::{
     history::History,
     line_edit::LineEdit,
     list::{List, Move},
+    since,
     table::{self, Cell, Row},
     theme::Theme,
     views::VIEWS,
 };
-use crate::{export::document::Target, filter::Filter, model_room::Wanted};
+use crate::{export::document::Target, filter::Filter, model::snapshot::Totals, model_room::Wanted};
 
 /// Intervals between frames that can be chosen, ms.
-const INTERVALS_MS: [u64; 7] = [100, 250, 500, 1_000, 2_000, 5_000, 10_000];
+const INTERVALS_MS: [u64; 8] = [50, 100, 250, 500, 1_000, 2_000, 5_000, 10_000];
 
 /// Flows that are listed: those with most bytes copied by the CPU.
 const MOST_FLOWS: usize = 2_000;
@@ -51,6 +52,8 @@ pub(crate) struct Opened {
 pub(crate) struct State {
     /// What is traced.
     pub(crate) target: Target,
+    /// For how long it had run when tracing began, ns, if that is known.
+    pub(crate) age_ns: Option<u64>,
     /// How it looks.
     pub(crate) theme: Theme,
     /// The view that is shown, by its number in [`VIEWS`].
@@ -75,6 +78,8 @@ pub(crate) struct State {
     pub(crate) opened: Option<Opened>,
     /// A word to the user.
     pub(crate) notice: Option<Notice>,
+    /// The sums from which the overview counts, and when they were taken, ns since tracing began; `None` if from the begin.
+    pub(crate) cleared: Option<(u64, Totals)>,
     /// Why nothing comes any more.
     pub(crate) ended: Option<String>,
     /// What is being written.
@@ -85,6 +90,8 @@ pub(crate) struct State {
     lists: Vec<List>,
     /// Where things stood on the screen when they were last drawn.
     drawn: Drawn,
+    /// How long it took to draw that.
+    pub(crate) drawn_in: Duration,
 }
 
 impl State {
@@ -92,6 +99,7 @@ impl State {
     pub(crate) fn new(target: Target, theme: Theme, interval: Duration) -> Self {
         Self {
             target,
+            age_ns: None,
             theme,
             view: 0,
             frame: Frame::default(),
@@ -104,11 +112,13 @@ impl State {
             help: None,
             opened: None,
             notice: None,
+            cleared: None,
             ended: None,
             recording: Recording::default(),
             rows: Vec::new(),
             lists: VIEWS.iter().map(|view| List::by(view.sorted)).collect(),
             drawn: Drawn::default(),
+            drawn_in: Duration::ZERO,
         }
     }
 
@@ -131,9 +141,10 @@ impl State {
         self.paused = false;
     }
 
-    /// Where things stand on the screen now.
-    pub(crate) fn was_drawn(&mut self, drawn: Drawn) {
+    /// Where things stand on the screen now, and how long it took to bring them there.
+    pub(crate) fn was_drawn(&mut self, drawn: Drawn, took: Duration) {
         self.drawn = drawn;
+        self.drawn_in = took;
     }
 
     /// A word to the user, until the next key.
@@ -180,7 +191,13 @@ impl State {
             Action::Pause => self.paused = !self.paused,
             Action::Clear => {
                 self.history.clear();
-                self.tell("rates and graphs begin anew; totals are those since tracing began", false);
+                let totals = self.frame.look.snapshot.totals.clone();
+                self.cleared = Some((self.frame.elapsed_ns, totals));
+                self.tell("the overview counts from here on; C counts from the begin again", false);
+            }
+            Action::Unclear => {
+                self.cleared = None;
+                self.tell("the overview counts from when tracing began", false);
             }
             Action::Follow => self.toggle_follow(),
             Action::Help => self.help = if self.help.is_some() { None } else { Some(0) },
@@ -255,6 +272,15 @@ impl State {
             if self.follow { "lists keep to their first row" } else { "lists keep to the selected row" };
         self.tell(what, false);
         self.refresh();
+    }
+
+    /// The sums that the overview shows.
+    pub(crate) fn totals(&self) -> Cow<'_, Totals> {
+        let totals = &self.frame.look.snapshot.totals;
+        match &self.cleared {
+            Some((_, before)) => Cow::Owned(since::totals(totals, before)),
+            None => Cow::Borrowed(totals),
+        }
     }
 
     /// What the next frame should tell.

@@ -11,7 +11,7 @@ use super::{
     endpoints::{EndpointId, Endpoints},
     event::{Call, Operation, Pid},
     evidence::Evidence,
-    flow_list::FlowList,
+    flow_list::{FlowList, Rank},
     method::Method,
     part::{Note, Part, Step},
     snapshot::{self, Mover},
@@ -403,6 +403,12 @@ impl Flows {
         flows.filter(|flow| wanted.passes.is_none_or(|passes| passes(flow))).take(most).collect()
     }
 
+    /// How people see the flow with that number.
+    pub(crate) fn shown(&self, id: u64, endpoints: &Endpoints) -> Option<snapshot::Flow> {
+        let (key, tally) = self.flows.get(usize::try_from(id).ok()?)?;
+        Some(shown(id, *key, tally, endpoints))
+    }
+
     /// The lower rank comes first; of equal ones, that with more bytes.
     fn order(&self, one: Ranked, other: Ranked) -> Ordering {
         one.0.cmp(&other.0).then_with(|| {
@@ -418,7 +424,7 @@ impl Flows {
 }
 
 /// A flow's rank and number.
-type Ranked = (u64, u32);
+type Ranked = (Rank, u32);
 
 fn zerocopy(counts: &Sends) -> snapshot::Zerocopy {
     let Sends { sends, copied, by_reference } = *counts;

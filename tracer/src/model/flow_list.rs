@@ -48,6 +48,9 @@ impl std::fmt::Debug for FlowList<'_> {
     }
 }
 
+/// Whether it is not known how much a flow has, and where it comes among those of which it is.
+pub(crate) type Rank = (bool, u64);
+
 impl FlowList<'_> {
     /// The first so many, most CPU-copied bytes first.
     pub fn first(most: usize) -> Self {
@@ -60,11 +63,11 @@ impl FlowList<'_> {
     }
 
     /// Where a flow comes: the least first.
-    pub(crate) fn rank(&self, tally: &Tally) -> u64 {
+    pub(crate) fn rank(&self, tally: &Tally) -> Rank {
         match (self.by.measure(tally), self.least_first) {
-            (None, _) => u64::MAX,
-            (Some(measure), true) => measure.min(u64::MAX - 1),
-            (Some(measure), false) => (u64::MAX - 1).saturating_sub(measure),
+            (None, _) => (true, 0),
+            (Some(measure), true) => (false, measure),
+            (Some(measure), false) => (false, u64::MAX - measure),
         }
     }
 }

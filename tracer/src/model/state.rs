@@ -10,7 +10,7 @@ use super::{
     faults::Faults,
     finished::Finished,
     flow::{Sum, transitions},
-    flow_detail::{Details, FlowDetail},
+    flow_detail::{Details, FlowDetail, Use},
     flow_list::FlowList,
     heat::Heat,
     join::{Join, Limits},
@@ -309,6 +309,15 @@ impl Model {
         self.join.details.shown(id)
     }
 
+    /// The flows that a thread served, with what it did for them, most bytes first, if [`ModelConfig::record_details`]: of
+    /// each flow only the first sixteen threads are told apart.
+    pub fn flows_of_thread(&self, tid: Tid, most: usize) -> Vec<(snapshot::Flow, Use)> {
+        let flows = self.join.details.of_thread(tid).into_iter().take(most);
+        flows
+            .filter_map(|(id, done)| Some((self.join.flows.shown(id, &self.join.endpoints)?, done)))
+            .collect()
+    }
+
     /// The latencies over time of the call, or request, that [`snapshot::CallStatistics::name`] names, if
     /// [`ModelConfig::record_details`]; `None` also if no call was seen from start to end.
     pub fn heat(&self, name: &str) -> Option<Heat> {
@@ -348,9 +357,11 @@ impl Model {
                 [rchar, wchar, syscr, syscw] != [0; 4] || read_bytes == 0 && written_bytes == 0
             })
             .map(|accounts| KernelAccounts {
-                agree: accounts.rchar == read_bytes
-                    && accounts.wchar == written_bytes
-                    && self.losses.untraced_threads == 0,
+                agree: Some(
+                    accounts.rchar == read_bytes
+                        && accounts.wchar == written_bytes
+                        && self.losses.untraced_threads == 0,
+                ),
                 ..accounts
             });
         let unjoined = self.losses.folded_operations > 0 || self.losses.unattributed_operations > 0;

@@ -85,6 +85,10 @@ fn open(frame: &Frame, wanted: u64, canvas: &Canvas<'_>) -> Option<Vec<Line<'sta
         evidence_word(finding.saving.evidence)
     );
     lines.push(canvas.fact("would save", &saving));
+    if !finding.also.is_empty() {
+        let also = format!("{} (would save part of the same)", finding.also.join(", "));
+        lines.push(canvas.fact("also found there", &format::escape(&also)));
+    }
     Some(lines)
 }
 

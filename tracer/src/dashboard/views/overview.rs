@@ -46,7 +46,9 @@ fn picture(state: &State, canvas: &Canvas<'_>) -> Vec<Line<'static>> {
     let left = canvas.height.saturating_sub(lines.len() + heads);
     let told = found.len().min(FINDINGS).min(left / 2);
     let flows = format::counted(state.frame.look.flow_count as u64, "flow");
-    lines.push(canvas.heading(&format!("Top of {flows}, by bytes that the CPU copied")));
+    // What was cleared are the sums alone.
+    let since = if state.cleared.is_some() { ", since tracing began" } else { "" };
+    lines.push(canvas.heading(&format!("Top of {flows}, by bytes that the CPU copied{since}")));
     let mut flows: Vec<&Flow> = snapshot.flows.iter().collect();
     if !state.frame.look.has_costliest {
         // They came for a list that is sorted otherwise; those that are wanted here are on their way.
@@ -70,7 +72,7 @@ fn picture(state: &State, canvas: &Canvas<'_>) -> Vec<Line<'static>> {
 
 fn headline(state: &State, canvas: &Canvas<'_>) -> Line<'static> {
     let theme = canvas.theme;
-    let totals = &state.frame.look.snapshot.totals;
+    let totals = state.totals();
     if state.frame.elapsed_ns == 0 {
         return Line::styled(" waiting for the first numbers", theme.style(Role::Faint));
     }
@@ -132,7 +134,7 @@ fn graphs(state: &State, canvas: &Canvas<'_>) -> Vec<Line<'static>> {
 }
 
 fn facts(state: &State, canvas: &Canvas<'_>) -> Vec<Line<'static>> {
-    let totals = &state.frame.look.snapshot.totals;
+    let totals = state.totals();
     let (transitions, switches, faults) = (totals.transitions, totals.context_switches, totals.page_faults);
     let by_cause = format!(
         "calls {}, faults {}, interrupts {}",
@@ -159,7 +161,8 @@ fn facts(state: &State, canvas: &Canvas<'_>) -> Vec<Line<'static>> {
         losses(canvas, totals.losses),
         canvas.fact("zc-trace itself", &own_cost(state)),
     ];
-    let disagree = totals.kernel_accounts.filter(|accounts| state.ended.is_some() && !accounts.agree);
+    let disagree =
+        totals.kernel_accounts.filter(|accounts| state.ended.is_some() && accounts.agree == Some(false));
     if let Some(accounts) = disagree {
         let text = format!(
             " ! the kernel accounts {} read, {} written",
@@ -200,7 +203,10 @@ fn own_cost(state: &State) -> String {
         Some(ProgramCost { time_ns, runs }) if runs > 0 => format!("{} ns a run", time_ns / runs),
         _ => "? (kernel.bpf_stats_enabled is 0)".to_owned(),
     };
-    format!("{cpu} CPU, {memory}; kernel programs {programs}")
+    let pace = state.history.pace().map_or_else(|| "-".to_owned(), |pace| format!("{pace:.1}"));
+    let drawn = format::short_duration(u64::try_from(state.drawn_in.as_nanos()).unwrap_or(u64::MAX));
+    let drawn = if state.drawn_in.is_zero() { "-".to_owned() } else { drawn };
+    format!("{cpu} CPU, {memory}; {pace} pictures/s, drawn in {drawn}; kernel programs {programs}")
 }
 
 fn flow_line(canvas: &Canvas<'_>, flow: &Flow) -> Line<'static> {
