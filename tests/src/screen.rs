@@ -78,6 +78,19 @@ impl Screen {
         Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     }
 
+    /// What is on the screen now, with the escape sequences of its colours.
+    pub fn painted(&self) -> Result<String> {
+        let output = self.tmux().args(["capture-pane", "-p", "-e"]).output()?;
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    }
+
+    /// Lets tmux do something, such as `set -g set-clipboard on`; what it says.
+    pub fn tell(&self, arguments: &[&str]) -> Result<String> {
+        let output = self.tmux().args(arguments).output()?;
+        ensure!(output.status.success(), "tmux {arguments:?}");
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    }
+
     /// Waits until the screen holds this text. Returns the screen.
     pub fn wait_for(&self, scenario: &Scenario, text: &str) -> Result<String> {
         let mut screen = String::new();

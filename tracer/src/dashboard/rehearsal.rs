@@ -1,4 +1,4 @@
-//! The dashboard without a terminal and without a clock, for the benchmark of what a frame costs.
+//! The dashboard without a trace: for the benchmark of what a frame costs, and the test of what a panic leaves behind.
 
 use std::time::Duration;
 
@@ -9,6 +9,7 @@ use super::{
     draw,
     frame::{Cost, Frame},
     state::State,
+    terminal::Taken,
     theme::{Environment, Theme},
     views::VIEWS,
 };
@@ -69,6 +70,21 @@ impl Rehearsal {
         let elapsed_ns = self.state.frame.elapsed_ns + 500_000_000;
         let look = std::mem::take(&mut self.state.frame.look);
         self.state.apply(Frame { elapsed_ns, look, findings, cost: Cost::default() });
+    }
+
+    /// Takes the real terminal over, shows the dashboard on it, and panics: to see that the terminal is given back.
+    ///
+    /// # Errors
+    /// If standard output is no terminal.
+    ///
+    /// # Panics
+    /// Else always.
+    #[expect(clippy::panic, reason = "that is what it is for")]
+    pub fn fall(&self) -> std::io::Result<()> {
+        let mut taken = Taken::take()?;
+        taken.terminal.draw(|screen| _ = draw::draw(&self.state, screen))?;
+        std::thread::sleep(Duration::from_secs(1));
+        panic!("the dashboard fell");
     }
 
     /// Draws.
