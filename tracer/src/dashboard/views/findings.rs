@@ -94,7 +94,9 @@ fn open(frame: &Frame, wanted: u64, canvas: &Canvas<'_>) -> Option<Vec<Line<'sta
 
 fn shown(figure: &Figure) -> String {
     let Some(value) = figure.value else { return format::UNKNOWN.to_owned() };
-    let number =
-        if figure.unit == "bytes" { bytes(value) } else { format!("{} {}", count(value), figure.unit) };
+    let number = match figure.unit.as_str() {
+        "bytes" => bytes(value),
+        unit => format::counted(value, unit.strip_suffix('s').unwrap_or(unit)),
+    };
     format!("{number} ({})", evidence_word(figure.evidence))
 }

@@ -201,12 +201,12 @@ fn own_cost(state: &State) -> String {
     let memory = cost.resident_bytes.map_or_else(|| format::UNKNOWN.to_owned(), bytes);
     let programs = match cost.programs {
         Some(ProgramCost { time_ns, runs }) if runs > 0 => format!("{} ns a run", time_ns / runs),
-        _ => "? (kernel.bpf_stats_enabled is 0)".to_owned(),
+        _ => "? (kernel.bpf_stats_enabled=0)".to_owned(),
     };
     let pace = state.history.pace().map_or_else(|| "-".to_owned(), |pace| format!("{pace:.1}"));
     let drawn = format::short_duration(u64::try_from(state.drawn_in.as_nanos()).unwrap_or(u64::MAX));
     let drawn = if state.drawn_in.is_zero() { "-".to_owned() } else { drawn };
-    format!("{cpu} CPU, {memory}; {pace} pictures/s, drawn in {drawn}; kernel programs {programs}")
+    format!("{cpu} CPU, {memory}; programs {programs}; {pace} pictures/s in {drawn} each")
 }
 
 fn flow_line(canvas: &Canvas<'_>, flow: &Flow) -> Line<'static> {

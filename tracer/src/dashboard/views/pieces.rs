@@ -26,7 +26,7 @@ pub(crate) struct Canvas<'a> {
 }
 
 /// Columns that the name of a fact takes.
-const NAME: usize = 22;
+const NAME: usize = 24;
 
 impl Canvas<'_> {
     /// A head inside a picture.
