@@ -296,8 +296,13 @@ fn a_panic_gives_the_terminal_back() -> Outcome {
         screen.line(s, "stty -g > before")?;
         let this = std::env::current_exe()?;
         let test = "--ignored --exact --nocapture dashboard::falls";
-        screen
-            .line(s, &format!("RUST_BACKTRACE=0 {} {test}; echo exit $?; stty -g > after; echo compar''ed", this.display()))?;
+        screen.line(
+            s,
+            &format!(
+                "RUST_BACKTRACE=0 {} {test}; echo exit $?; stty -g > after; echo compar''ed",
+                this.display()
+            ),
+        )?;
         screen.wait_for(s, "1 Overview")?;
         is_as_before(s, &screen, 101)?;
         let text = screen.text()?;

@@ -3,6 +3,7 @@
 use std::{
     io,
     path::PathBuf,
+    pin::Pin,
     time::{Duration, Instant, SystemTime},
 };
 
@@ -56,8 +57,9 @@ pub(crate) struct Dashboard {
 /// Within this a process stops that was told to.
 const STOPPING: Duration = Duration::from_millis(100);
 
-/// Answers of the room that are waited for.
-type Looking = oneshot::Receiver<Box<Look>>;
+/// A question that is on its way to the room, or its answer on the way back. Nothing else waits for it: keys are answered
+/// meanwhile.
+type Looking = Pin<Box<dyn Future<Output = Option<Box<Look>>>>>;
 
 impl Dashboard {
     /// Shows the dashboard until the user or the session ends it. Blocks; meant for a thread of its own.
@@ -72,7 +74,7 @@ impl Dashboard {
 
     async fn turn(&mut self, taken: &mut Taken) -> io::Result<()> {
         let mut events = EventStream::new();
-        let mut looking: Option<Looking> = self.look().await;
+        let mut looking: Option<Looking> = Some(self.look());
         let mut ticks = ticks(self.state.interval);
         loop {
             self.draw(taken)?;
@@ -89,7 +91,7 @@ impl Dashboard {
                     Some(Command::Ended(why)) => {
                         self.lasted = Some(self.began.elapsed());
                         self.state.end(why);
-                        looking = self.look().await;
+                        looking = Some(self.look());
                         None
                     }
                     Some(Command::Quit) | None => return Ok(()),
@@ -103,7 +105,7 @@ impl Dashboard {
                 }
                 _ = ticks.tick() => {
                     if looking.is_none() && self.lasted.is_none() {
-                        looking = self.look().await;
+                        looking = Some(self.look());
                     }
                     None
                 }
@@ -111,7 +113,7 @@ impl Dashboard {
             match effect {
                 None => {}
                 Some(Effect::Quit) => return Ok(()),
-                Some(Effect::Look) => looking = self.look().await,
+                Some(Effect::Look) => looking = Some(self.look()),
                 Some(Effect::Redraw) => taken.repaint()?,
                 Some(Effect::Suspend) => {
                     // What reads the terminal must not do so meanwhile.
@@ -139,24 +141,17 @@ impl Dashboard {
     }
 
     /// Asks where things stand.
-    async fn look(&self) -> Option<Looking> {
-        self.ask(self.state.wanted()).await
+    fn look(&self) -> Looking {
+        self.ask(self.state.wanted())
     }
 
-    async fn send(&self, mut message: Message) -> Option<()> {
-        for model in &self.models {
-            match model.send(message).await {
-                Ok(()) => return Some(()),
-                Err(mpsc::error::SendError(back)) => message = back,
-            }
-        }
-        None
-    }
-
-    async fn ask(&self, wanted: Wanted) -> Option<Looking> {
-        let (reply, looking) = oneshot::channel();
-        self.send(Message::Look(wanted, reply)).await?;
-        Some(looking)
+    fn ask(&self, wanted: Wanted) -> Looking {
+        let models = self.models.clone();
+        Box::pin(async move {
+            let (reply, looking) = oneshot::channel();
+            send(&models, Message::Look(wanted, reply)).await?;
+            looking.await.ok()
+        })
     }
 
     fn apply(&mut self, look: Look) {
@@ -175,7 +170,7 @@ impl Dashboard {
 
     /// The document as it would be if tracing ended now.
     async fn document(&self) -> Option<Document> {
-        let Look { mut snapshot, .. } = *self.ask(Wanted::default()).await?.await.ok()?;
+        let Look { mut snapshot, .. } = *self.ask(Wanted::default()).await?;
         let unfinished = self.lasted.is_none();
         if let (true, Some(accounts)) = (unfinished, &mut snapshot.totals.kernel_accounts) {
             // The target ran on while its counters were read.
@@ -239,7 +234,7 @@ impl Dashboard {
         stream: Option<crate::export::ndjson::LineStream>,
     ) -> Option<crate::export::ndjson::LineStream> {
         let (reply, before) = oneshot::channel();
-        self.send(Message::Stream(stream, reply)).await?;
+        send(&self.models, Message::Stream(stream, reply)).await?;
         before.await.ok().flatten()
     }
 
@@ -262,9 +257,20 @@ fn ticks(period: Duration) -> tokio::time::Interval {
 /// Waits for what was asked; for ever if nothing was.
 async fn answer(looking: &mut Option<Looking>) -> Option<Box<Look>> {
     match looking {
-        Some(looking) => looking.await.ok(),
+        Some(looking) => looking.await,
         None => std::future::pending().await,
     }
+}
+
+/// To the first that still takes messages.
+async fn send(models: &[mpsc::Sender<Message>], mut message: Message) -> Option<()> {
+    for model in models {
+        match model.send(message).await {
+            Ok(()) => return Some(()),
+            Err(mpsc::error::SendError(back)) => message = back,
+        }
+    }
+    None
 }
 
 /// Stops this process as the terminal's Ctrl-Z does; returns when it is continued.
