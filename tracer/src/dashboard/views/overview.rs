@@ -7,7 +7,7 @@ use crate::{
     dashboard::{frame::ProgramCost, history::Sample, state::State, theme::Role},
     model::{
         evidence::Evidence,
-        snapshot::{Flow, Losses, Totals},
+        snapshot::{Flow, Losses, Mover, Totals},
     },
     view::{
         format::{self, bytes, count, marked_ratio, truncate_middle},
@@ -48,12 +48,10 @@ fn picture(state: &State, canvas: &Canvas<'_>) -> Vec<Line<'static>> {
     let flows = format::counted(state.frame.look.flow_count as u64, "flow");
     // What was cleared are the sums alone.
     let since = if state.cleared.is_some() { ", since tracing began" } else { "" };
-    lines.push(canvas.heading(&format!("Top of {flows}, by bytes that the CPU copied{since}")));
+    lines.push(canvas.heading(&format!("Top of {flows}, by payload and bytes copied{since}")));
     let mut flows: Vec<&Flow> = snapshot.flows.iter().collect();
-    if !state.frame.look.has_costliest {
-        // They came for a list that is sorted otherwise; those that are wanted here are on their way.
-        flows.sort_by_key(|flow| std::cmp::Reverse(flow.cpu_copied_bytes));
-    }
+    // What moves most is to be seen also where nothing of it is copied.
+    flows.sort_by_key(|flow| std::cmp::Reverse(flow.payload_bytes.saturating_add(copied_at_least(flow))));
     lines.extend(flows.into_iter().take(left - told).map(|flow| flow_line(canvas, flow)));
     if told > 0 {
         lines.push(canvas.heading("Top findings, worst first"));
@@ -68,6 +66,12 @@ fn picture(state: &State, canvas: &Canvas<'_>) -> Vec<Line<'static>> {
         ]));
     }
     lines
+}
+
+/// The known part of what the CPU copied for a flow.
+fn copied_at_least(flow: &Flow) -> u64 {
+    let by_cpu = flow.copies.iter().filter(|copy| copy.mover == Some(Mover::Cpu));
+    by_cpu.filter_map(|copy| copy.bytes).fold(0, u64::saturating_add)
 }
 
 fn headline(state: &State, canvas: &Canvas<'_>) -> Line<'static> {
