@@ -194,7 +194,11 @@ fn any_size_and_back_again() -> Outcome {
         screen.line(s, "fg")?;
         screen.wait_for(s, "CPU-copied")?;
         screen.press(s, &["q"])?;
-        wait_until(STEP, "the shell", || Ok(!screen.text()?.contains("CPU-copied")))?;
+        let left = wait_until(STEP, "the shell", || Ok(!screen.text()?.contains("CPU-copied")));
+        if left.is_err() {
+            s.note(format!("the screen:\n{}", screen.text()?));
+        }
+        left?;
         ensure!(Screen::files(s.folder(), "json")?.len() == before, "a file that nobody asked for");
         Ok(())
     })
