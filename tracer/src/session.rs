@@ -146,6 +146,9 @@ pub fn trace_command(command: Vec<std::ffi::OsString>, source: Source) -> anyhow
 type Outcome = (Traced, Option<LineStream>, Option<OutputError>);
 
 fn trace(plan: Plan, ndjson: Option<StreamOutput>, text: StandardStream) -> anyhow::Result<Outcome> {
+    if plan.dashboard.is_some() {
+        crate::dashboard::terminal::heed_stops(false);
+    }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let signals = Signals::catch()?;
     let outcome = runtime.block_on(async {

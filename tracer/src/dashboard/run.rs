@@ -14,7 +14,9 @@ use tokio::{
     time::{MissedTickBehavior, interval},
 };
 
-use super::{action::Effect, draw, frame::Frame, keys, output, own_cost, state::State, terminal::Taken};
+use super::{
+    action::Effect, draw, frame::Frame, keys, output, own_cost, state::State, terminal, terminal::Taken,
+};
 use crate::{
     export::{
         document::Document,
@@ -54,9 +56,6 @@ pub(crate) struct Dashboard {
     pub(crate) lasted: Option<Duration>,
 }
 
-/// Within this a process stops that was told to.
-const STOPPING: Duration = Duration::from_millis(100);
-
 /// A question that is on its way to the room, or its answer on the way back. Nothing else waits for it: keys are answered
 /// meanwhile.
 type Looking = Pin<Box<dyn Future<Output = Option<Box<Look>>>>>;
@@ -68,6 +67,7 @@ impl Dashboard {
     /// If the terminal cannot be used.
     pub(crate) fn run(mut self) -> io::Result<()> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        terminal::heed_stops(true);
         let mut taken = Taken::take()?;
         runtime.block_on(self.turn(&mut taken))
     }
@@ -275,8 +275,7 @@ async fn send(models: &[mpsc::Sender<Message>], mut message: Message) -> Option<
 
 /// Stops this process as the terminal's Ctrl-Z does; returns when it is continued.
 fn suspend() {
-    // The whole group, as the shell expects: sudo waits beside.
+    // The whole group, as the shell expects: sudo waits beside. This thread alone takes the signal (`heed_stops`), and has it
+    // before the call returns (kill(2), "Notes"): it does not touch the terminal until the process is continued.
     let _ = rustix::process::kill_current_process_group(rustix::process::Signal::TSTP);
-    // Another thread may take the signal, and this one run on for a moment: it must not touch the terminal in that.
-    std::thread::sleep(STOPPING);
 }
