@@ -3,6 +3,7 @@
 use std::{
     path::{Path, PathBuf},
     process::Command,
+    sync::atomic::{AtomicU32, Ordering},
 };
 
 use anyhow::{Result, ensure};
@@ -15,6 +16,9 @@ use crate::{
 /// What the shell says when it waits for a command.
 const PROMPT: &str = "ready>";
 
+/// How many terminals there have been.
+static NUMBER: AtomicU32 = AtomicU32::new(0);
+
 /// A terminal. Dropped, it and what runs in it are gone.
 pub struct Screen {
     tmux: PathBuf,
@@ -25,7 +29,9 @@ impl Screen {
     /// A terminal of that size, with a shell in the scenario's folder.
     pub fn open(scenario: &Scenario, columns: u16, rows: u16) -> Result<Self> {
         let tmux = require_program("tmux")?;
-        let screen = Self { tmux, socket: scenario.path("tmux.socket") };
+        // One that was there before may not be gone yet.
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let screen = Self { tmux, socket: scenario.path(&format!("tmux.{number}")) };
         let size = [columns.to_string(), rows.to_string()];
         let mut command = screen.tmux();
         command.args(["-f", "/dev/null", "new-session", "-d", "-x", &size[0], "-y", &size[1], "-c"]);
@@ -75,6 +81,19 @@ impl Screen {
     /// What is on the screen now.
     pub fn text(&self) -> Result<String> {
         let output = self.tmux().args(["capture-pane", "-p"]).output()?;
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    }
+
+    /// What is on the screen now, with the escape sequences of its colours.
+    pub fn painted(&self) -> Result<String> {
+        let output = self.tmux().args(["capture-pane", "-p", "-e"]).output()?;
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    }
+
+    /// Lets tmux do something, such as `set -g set-clipboard on`; what it says.
+    pub fn tell(&self, arguments: &[&str]) -> Result<String> {
+        let output = self.tmux().args(arguments).output()?;
+        ensure!(output.status.success(), "tmux {arguments:?}");
         Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     }
 

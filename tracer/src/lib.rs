@@ -28,3 +28,6 @@ mod spawn;
 mod target;
 pub mod view;
 mod watching;
+
+#[doc(hidden)]
+pub use dashboard::rehearsal::Rehearsal;

@@ -15,10 +15,11 @@ use crate::{
     model::{
         Model,
         event::Event,
-        flow_detail::FlowDetail,
+        flow_detail::{FlowDetail, Use},
+        flow_list::{FlowList, FlowOrder},
         heat::Heat,
         recent::RecentTransfer,
-        snapshot::{Snapshot, Totals},
+        snapshot::{Flow, Snapshot, Totals},
     },
     view::live::Live,
 };
@@ -38,13 +39,24 @@ pub(crate) enum Message {
     Stream(Option<LineStream>, oneshot::Sender<Option<LineStream>>),
 }
 
+/// Most flows of a thread.
+const THREAD_FLOWS: usize = 50;
+
 /// What the dashboard wants to know.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Wanted {
     /// Most flows; all if that is not said.
     pub(crate) most_flows: Option<usize>,
+    /// What the flows are ranked by.
+    pub(crate) flows_by: FlowOrder,
+    /// Whether those with least of it come first.
+    pub(crate) least_first: bool,
+    /// Which flows; with an empty filter any.
+    pub(crate) flow_filter: Filter,
     /// More of the flow with this id.
     pub(crate) flow: Option<u64>,
+    /// The flows of the thread with this id.
+    pub(crate) thread: Option<u32>,
     /// More of the call with this name.
     pub(crate) call: Option<String>,
 }
@@ -58,10 +70,39 @@ pub(crate) struct Look {
     pub(crate) transfers: Vec<RecentTransfer>,
     /// Flows in all.
     pub(crate) flow_count: usize,
+    /// Whether its flows are those with most CPU-copied bytes, or all: findings are made of these.
+    pub(crate) has_costliest: bool,
     /// More of the flow that was asked about, with its id.
     pub(crate) flow: Option<(u64, FlowDetail)>,
+    /// The flows of the thread that was asked about, with its id.
+    pub(crate) thread: Option<(u32, Vec<(Flow, Use)>)>,
     /// Latencies over time of the call that was asked about, with its name.
     pub(crate) heat: Option<(String, Heat)>,
+}
+
+impl Look {
+    /// At the model as it is now.
+    pub(crate) fn at(model: &Model, wanted: Wanted) -> Self {
+        let Wanted { most_flows: most, flows_by: by, least_first, flow_filter, flow, thread, call } = wanted;
+        let passes = |flow: &Flow| flow_filter.matches_flow(flow);
+        let flow_count = model.flow_count();
+        let has_all = most.is_none_or(|most| flow_count <= most);
+        let list = if has_all {
+            FlowList::default()
+        } else {
+            let passes = (!flow_filter.is_empty()).then_some(&passes as &dyn Fn(&Flow) -> bool);
+            FlowList { most, by, least_first, passes }
+        };
+        Self {
+            snapshot: model.view(&list),
+            transfers: model.recent_transfers(usize::MAX),
+            flow_count,
+            has_costliest: list.is_costliest(),
+            flow: flow.and_then(|id| Some((id, model.flow_detail(id)?))),
+            thread: thread.map(|tid| (tid, model.flows_of_thread(tid, THREAD_FLOWS))),
+            heat: call.and_then(|name| model.heat(&name).map(|heat| (name, heat))),
+        }
+    }
 }
 
 /// The model with the exporters that follow it live.
@@ -113,7 +154,7 @@ impl Room {
                 Message::Events(events) => self.take(events),
                 Message::Tick { elapsed } => self.tick(elapsed),
                 // Whoever asked may be gone.
-                Message::Look(wanted, reply) => _ = reply.send(Box::new(self.look(wanted))),
+                Message::Look(wanted, reply) => _ = reply.send(Box::new(Look::at(&self.model, wanted))),
                 Message::Stream(stream, reply) => {
                     self.model.record_transfers(stream.is_some());
                     let _ = reply.send(std::mem::replace(&mut self.stream, stream));
@@ -121,17 +162,6 @@ impl Room {
             }
         }
         Finished { model: self.model, stream: self.stream, failure: self.failure }
-    }
-
-    fn look(&self, wanted: Wanted) -> Look {
-        let Wanted { most_flows, flow, call } = wanted;
-        Look {
-            snapshot: self.model.view(most_flows),
-            transfers: self.model.recent_transfers(usize::MAX),
-            flow_count: self.model.flow_count(),
-            flow: flow.and_then(|id| Some((id, self.model.flow_detail(id)?))),
-            heat: call.and_then(|name| self.model.heat(&name).map(|heat| (name, heat))),
-        }
     }
 
     fn take(&mut self, events: Vec<Event>) {

@@ -29,13 +29,15 @@ use crate::{
     pump::{self, Pumped},
     signals::{Interrupted, Signals},
     spawn, target,
-    view::{live::Live, report, style::Style},
+    view::{live::Live, parting, report, style::Style},
     watching::{self, Watching},
 };
 
 /// Batches of events that may wait for the model: bounded, so that a slow model makes the reader wait, and a full ring
 /// buffer folds in the kernel, where nothing is lost.
 const WAITING_BATCHES: usize = 64;
+/// The same beside a dashboard, whose questions wait behind them: these are some 20 ms of the model's work.
+const WAITING_BATCHES_WATCHED: usize = 4;
 
 /// Transfers that the dashboard lists.
 const RECENT_TRANSFERS: usize = 1_000;
@@ -91,11 +93,16 @@ pub fn run(plan: Plan) -> anyhow::Result<u8> {
     let watched = plan.dashboard.is_some();
     let filter = plan.filter.clone();
     let (traced, stream, mut failure) = trace(plan, outputs.ndjson, stream_of_text)?;
-    // Who has watched it has seen it.
-    if let Some(mut text) = text.filter(|_| !watched)
-        && let Err(error) = text.write(&report::report(&traced.document, &filter, style(stream_of_text)))
-    {
-        failure.get_or_insert(error);
+    if let Some(mut text) = text {
+        // Who has watched it has seen it.
+        let report = if watched {
+            parting::line(&traced.document)
+        } else {
+            report::report(&traced.document, &filter, style(stream_of_text))
+        };
+        if let Err(error) = text.write(&report) {
+            failure.get_or_insert(error);
+        }
     }
     if let Some(stream) = stream
         && let Err(error) = stream.finish(traced.document.clone())
@@ -139,6 +146,9 @@ pub fn trace_command(command: Vec<std::ffi::OsString>, source: Source) -> anyhow
 type Outcome = (Traced, Option<LineStream>, Option<OutputError>);
 
 fn trace(plan: Plan, ndjson: Option<StreamOutput>, text: StandardStream) -> anyhow::Result<Outcome> {
+    if plan.dashboard.is_some() {
+        crate::dashboard::terminal::heed_stops(false);
+    }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let signals = Signals::catch()?;
     let outcome = runtime.block_on(async {
@@ -195,6 +205,7 @@ async fn trace_on_runtime(
         evidence,
         started_at_unix_ns: unix_ns(started_at),
         duration_ns: 0,
+        unfinished: false,
         findings: Vec::new(),
         snapshot: crate::model::snapshot::Snapshot::default(),
     };
@@ -222,14 +233,15 @@ async fn trace_on_runtime(
         plan.filter.clone(),
         live,
     );
-    let (sender, receiver) = mpsc::channel(WAITING_BATCHES);
+    let waiting = if plan.dashboard.is_some() { WAITING_BATCHES_WATCHED } else { WAITING_BATCHES };
+    let (sender, receiver) = mpsc::channel(waiting);
     let room = spawn_blocking(move || room.run(receiver));
     sender.send(Message::Events(first)).await.ok();
     let (stop, stopped) = tokio::sync::watch::channel(false);
     let (ask, questions) = mpsc::channel(1);
     let watching = plan.dashboard.map(|looks| {
         let recording = plan.ndjson.as_deref();
-        let state = watching::first_state(looks, &document.target, &plan.filter, recording);
+        let state = watching::first_state(looks, &document, &plan.filter, recording);
         Watching::start(state, &document, [ask, sender.clone()], stop.clone(), began)
     });
     let pump = tokio::spawn(pump::run(probe, reader, sender, stopped, questions, plan.interval, began));

@@ -19,7 +19,7 @@ use crate::{
         theme::{Environment, Palette, Theme},
     },
     error::{Failure, Fatal},
-    export::document::{Document, Target},
+    export::document::Document,
     filter::Filter,
     model_room::Message,
     options::Looks,
@@ -88,8 +88,15 @@ impl Watching {
 }
 
 /// What the dashboard shows before the first frame.
-pub(crate) fn first_state(looks: Looks, target: &Target, filter: &Filter, recording: Option<&Path>) -> State {
+pub(crate) fn first_state(
+    looks: Looks,
+    document: &Document,
+    filter: &Filter,
+    recording: Option<&Path>,
+) -> State {
+    let target = &document.target;
     let mut state = State::new(target.clone(), theme(looks), looks.interval);
+    state.age_ns = target.start_time_unix_ns.map(|start| document.started_at_unix_ns.saturating_sub(start));
     state.filter = filter.clone();
     state.recording.stream = recording.map(|path| format::escape(&path.to_string_lossy()).into_owned());
     state

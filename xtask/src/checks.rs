@@ -205,7 +205,7 @@ fn with_filter(mut command: Command, selection: &Selection) -> Command {
 }
 
 /// Cargo's setting that starts test programs as root, while cargo itself builds as the person who called it.
-fn sudo_runner(binary: &Path) -> String {
+pub(crate) fn sudo_runner(binary: &Path) -> String {
     // sudo drops most variables; `env` sets the one that matters, whatever sudo's policy.
     let variable = format!("ZC_TRACE={}", binary.display());
     format!("target.'cfg(all())'.runner = [\"sudo\", \"-n\", \"--\", \"env\", {variable:?}]")

@@ -2,6 +2,7 @@
 
 mod checks;
 mod launch;
+mod screenshots;
 mod tally;
 mod vm;
 mod workspace;
@@ -69,6 +70,11 @@ enum Task {
         #[arg(long, default_value = "/usr/local", value_name = "FOLDER")]
         prefix: PathBuf,
     },
+    /// Make the pictures of the dashboard that the README shows, from a real screen.
+    ///
+    /// Traces a small server of files in a terminal of tmux, presses keys, and writes what is on the screen to
+    /// docs/screenshots as SVG. Goes through sudo unless root.
+    Screenshots,
     /// Run every check: format, clippy, unit tests, and scenarios that trace real processes as root.
     ///
     /// Without root the scenarios run through sudo if it does not ask for a password; else they are skipped, by name.
@@ -123,6 +129,11 @@ fn perform(task: Task) -> anyhow::Result<ExitCode> {
         Task::Install { prefix } => {
             setup::build_tools()?;
             launch::install(&workspace::build(Profile::Release)?, &prefix)?;
+        }
+        Task::Screenshots => {
+            setup::build_tools()?;
+            let binary = workspace::build(Profile::Release)?;
+            screenshots::make(&binary)?;
         }
         Task::Test { vm: Some(kernels), quick, filter, .. } => {
             let held = vm::run(&vm::Request { kernels, quick, filter })?;

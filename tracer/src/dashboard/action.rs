@@ -41,6 +41,8 @@ pub(crate) enum Action {
     Pause,
     /// Count from here.
     Clear,
+    /// Count from the begin again.
+    Unclear,
     /// Show frames more often.
     Faster,
     /// Show them less often.

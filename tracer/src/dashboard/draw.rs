@@ -92,6 +92,10 @@ fn head_line(state: &State, columns: u16) -> Paragraph<'static> {
         parts.push(format::escape(user).into_owned());
     }
     parts.push(format::counted(living, "thread"));
+    if let Some(age) = state.age_ns {
+        let up = age.saturating_add(state.frame.elapsed_ns);
+        parts.push(format!("up {}", format::minutes_and_seconds(up)));
+    }
     parts.push(format!("traced for {}", format::minutes_and_seconds(state.frame.elapsed_ns)));
     let mut marks = Vec::new();
     if let Some(why) = &state.ended {
@@ -99,6 +103,10 @@ fn head_line(state: &State, columns: u16) -> Paragraph<'static> {
     }
     if state.paused {
         marks.push("PAUSED".to_owned());
+    }
+    if let Some((at, _)) = &state.cleared {
+        let ago = format::minutes_and_seconds(state.frame.elapsed_ns.saturating_sub(*at));
+        marks.push(format!("COUNTED FOR {ago}"));
     }
     if let Some(name) = &state.recording.stream {
         marks.push(format!("writing {name}"));
@@ -231,14 +239,13 @@ fn hints(state: &State) -> String {
         format!(" filter: {}  Esc drops it · ", format::escape(&state.filter.to_string()))
     };
     let (listed, all) = (state.frame.look.snapshot.flows.len(), state.frame.look.flow_count);
-    let filter = if listed < all {
-        format!(
-            "{filter} the {} of {} flows with most copies · ",
-            format::count(listed as u64),
-            format::count(all as u64)
-        )
-    } else {
-        filter
+    let partly = VIEWS.get(state.view).and_then(|view| view.partly).filter(|_| listed < all);
+    let filter = match partly {
+        Some(what) => {
+            let (listed, all) = (format::count(listed as u64), format::count(all as u64));
+            format!("{filter} {listed} of {all} flows {what} · ")
+        }
+        None => filter,
     };
     let list = if state.opened.is_some() {
         "Esc close · ↑↓ scroll"
@@ -284,7 +291,7 @@ fn draw_list(state: &State, view: &views::View, screen: &mut Screen<'_>, area: R
         let mut text = String::with_capacity(usize::from(area.width));
         for ((cell, column), columns) in row.cells.iter().zip(view.columns).zip(&widths) {
             if let Some(columns) = columns {
-                text.push_str(&fit(&theme.spell_if_ours(&cell.text), *columns, column.align));
+                text.push_str(&fit(&theme.spell_if_ours(&cell.shown()), *columns, column.align));
                 text.push(' ');
             }
         }

@@ -115,6 +115,14 @@ impl History {
         self.samples.back()
     }
 
+    /// Pictures per second, over the last ten.
+    pub(crate) fn pace(&self) -> Option<f64> {
+        let last = self.samples.iter().rev().take(10);
+        let (count, ns) = last
+            .fold((0u32, 0u64), |(count, sum), sample| (count + 1, sum.saturating_add(sample.interval_ns)));
+        (count > 0).then(|| f64::from(count) * 1e9 / ns.max(1) as f64)
+    }
+
     /// Rates of the last `most` intervals, oldest first.
     pub(crate) fn rates(&self, most: usize, of: impl Fn(&Sample) -> u64) -> Vec<u64> {
         let skipped = self.samples.len().saturating_sub(most);
@@ -139,6 +147,7 @@ mod tests {
         assert!(history.latest().is_none());
         history.take(&frame(1_500_000_000, 30));
         assert_eq!(history.rates(9, |sample| sample.calls), [40]);
+        assert_eq!(history.pace(), Some(2.0));
         for at in 2..600 {
             history.take(&frame(at * 1_000_000_000, 30 + at));
         }

@@ -67,16 +67,22 @@ pub(crate) const KEYS: &[Binding] = &[
     key!(
         "/ F4",
         Action::Filter,
-        "filter: call= fd= path= method= thread= pid= bytes>=, or any word",
+        "show only: call= fd= path= method= thread= pid= bytes>=, or a word",
         plain('/'),
         code(KeyCode::F(4))
     ),
     key!("p Space", Action::Pause, "pause and go on (tracing does not pause)", plain('p'), plain(' ')),
-    key!("c", Action::Clear, "forget rates and graphs, begin them anew", plain('c')),
-    key!("f", Action::Follow, "keep to the first row, or to the selected one", plain('f')),
+    key!("c", Action::Clear, "count the overview and its graphs from here (lists stay whole)", plain('c')),
+    key!("C", Action::Unclear, "count from when tracing began again", plain('C')),
+    key!("f", Action::Follow, "follow on (keep to the first, the newest row) or off", plain('f')),
     key!("+", Action::Faster, "refresh more often", plain('+'), plain('=')),
     key!("-", Action::Slower, "refresh less often", plain('-')),
-    key!("w", Action::ToggleStream, "start or stop writing a trace file (NDJSON)", plain('w')),
+    key!(
+        "w",
+        Action::ToggleStream,
+        "start or stop a trace file (NDJSON; only --filter limits it)",
+        plain('w')
+    ),
     key!("J", Action::WriteDocument, "write all that is known as a JSON document", plain('J')),
     key!("y", Action::Copy, "copy the selected row as text", plain('y')),
     key!("t", Action::Theme, "next colours: dark, light, none", plain('t')),

@@ -14,9 +14,11 @@ pub(crate) mod line_edit;
 pub(crate) mod list;
 pub(crate) mod output;
 pub(crate) mod own_cost;
+pub(crate) mod rehearsal;
 pub(crate) mod run;
 #[cfg(test)]
 mod screens;
+pub(crate) mod since;
 pub(crate) mod state;
 pub(crate) mod table;
 pub(crate) mod terminal;

@@ -3,6 +3,7 @@
 use std::{
     io,
     path::PathBuf,
+    pin::Pin,
     time::{Duration, Instant, SystemTime},
 };
 
@@ -13,7 +14,9 @@ use tokio::{
     time::{MissedTickBehavior, interval},
 };
 
-use super::{action::Effect, draw, frame::Frame, keys, output, own_cost, state::State, terminal::Taken};
+use super::{
+    action::Effect, draw, frame::Frame, keys, output, own_cost, state::State, terminal, terminal::Taken,
+};
 use crate::{
     export::{
         document::Document,
@@ -53,11 +56,9 @@ pub(crate) struct Dashboard {
     pub(crate) lasted: Option<Duration>,
 }
 
-/// Within this a process stops that was told to.
-const STOPPING: Duration = Duration::from_millis(100);
-
-/// Answers of the room that are waited for.
-type Looking = oneshot::Receiver<Box<Look>>;
+/// A question that is on its way to the room, or its answer on the way back. Nothing else waits for it: keys are answered
+/// meanwhile.
+type Looking = Pin<Box<dyn Future<Output = Option<Box<Look>>>>>;
 
 impl Dashboard {
     /// Shows the dashboard until the user or the session ends it. Blocks; meant for a thread of its own.
@@ -66,13 +67,14 @@ impl Dashboard {
     /// If the terminal cannot be used.
     pub(crate) fn run(mut self) -> io::Result<()> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        terminal::heed_stops(true);
         let mut taken = Taken::take()?;
         runtime.block_on(self.turn(&mut taken))
     }
 
     async fn turn(&mut self, taken: &mut Taken) -> io::Result<()> {
         let mut events = EventStream::new();
-        let mut looking: Option<Looking> = self.look().await;
+        let mut looking: Option<Looking> = Some(self.look());
         let mut ticks = ticks(self.state.interval);
         loop {
             self.draw(taken)?;
@@ -89,7 +91,7 @@ impl Dashboard {
                     Some(Command::Ended(why)) => {
                         self.lasted = Some(self.began.elapsed());
                         self.state.end(why);
-                        looking = self.look().await;
+                        looking = Some(self.look());
                         None
                     }
                     Some(Command::Quit) | None => return Ok(()),
@@ -103,7 +105,7 @@ impl Dashboard {
                 }
                 _ = ticks.tick() => {
                     if looking.is_none() && self.lasted.is_none() {
-                        looking = self.look().await;
+                        looking = Some(self.look());
                     }
                     None
                 }
@@ -111,7 +113,7 @@ impl Dashboard {
             match effect {
                 None => {}
                 Some(Effect::Quit) => return Ok(()),
-                Some(Effect::Look) => looking = self.look().await,
+                Some(Effect::Look) => looking = Some(self.look()),
                 Some(Effect::Redraw) => taken.repaint()?,
                 Some(Effect::Suspend) => {
                     // What reads the terminal must not do so meanwhile.
@@ -131,31 +133,25 @@ impl Dashboard {
     }
 
     fn draw(&mut self, taken: &mut Taken) -> io::Result<()> {
+        let began = Instant::now();
         let mut drawn = draw::Drawn::default();
         taken.terminal.draw(|screen| drawn = draw::draw(&self.state, screen))?;
-        self.state.was_drawn(drawn);
+        self.state.was_drawn(drawn, began.elapsed());
         Ok(())
     }
 
     /// Asks where things stand.
-    async fn look(&self) -> Option<Looking> {
-        self.ask(self.state.wanted()).await
+    fn look(&self) -> Looking {
+        self.ask(self.state.wanted())
     }
 
-    async fn send(&self, mut message: Message) -> Option<()> {
-        for model in &self.models {
-            match model.send(message).await {
-                Ok(()) => return Some(()),
-                Err(mpsc::error::SendError(back)) => message = back,
-            }
-        }
-        None
-    }
-
-    async fn ask(&self, wanted: Wanted) -> Option<Looking> {
-        let (reply, looking) = oneshot::channel();
-        self.send(Message::Look(wanted, reply)).await?;
-        Some(looking)
+    fn ask(&self, wanted: Wanted) -> Looking {
+        let models = self.models.clone();
+        Box::pin(async move {
+            let (reply, looking) = oneshot::channel();
+            send(&models, Message::Look(wanted, reply)).await?;
+            looking.await.ok()
+        })
     }
 
     fn apply(&mut self, look: Look) {
@@ -164,15 +160,25 @@ impl Dashboard {
         {
             self.state.target.comm.clone_from(&process.comm);
         }
-        let findings = findings::findings(&look.snapshot);
+        let findings = if look.has_costliest {
+            findings::findings(&look.snapshot)
+        } else {
+            self.state.frame.findings.clone()
+        };
         self.state.apply(Frame { elapsed_ns: self.elapsed_ns(), look, findings, cost: own_cost::now() });
     }
 
     /// The document as it would be if tracing ended now.
     async fn document(&self) -> Option<Document> {
-        let Look { snapshot, .. } = *self.ask(Wanted::default()).await?.await.ok()?;
+        let Look { mut snapshot, .. } = *self.ask(Wanted::default()).await?;
+        let unfinished = self.lasted.is_none();
+        if let (true, Some(accounts)) = (unfinished, &mut snapshot.totals.kernel_accounts) {
+            // The target ran on while its counters were read.
+            accounts.agree = accounts.agree.filter(|agree| *agree);
+        }
         Some(Document {
             duration_ns: self.elapsed_ns(),
+            unfinished,
             findings: findings::findings(&snapshot),
             snapshot,
             ..self.document.clone()
@@ -228,7 +234,7 @@ impl Dashboard {
         stream: Option<crate::export::ndjson::LineStream>,
     ) -> Option<crate::export::ndjson::LineStream> {
         let (reply, before) = oneshot::channel();
-        self.send(Message::Stream(stream, reply)).await?;
+        send(&self.models, Message::Stream(stream, reply)).await?;
         before.await.ok().flatten()
     }
 
@@ -251,15 +257,25 @@ fn ticks(period: Duration) -> tokio::time::Interval {
 /// Waits for what was asked; for ever if nothing was.
 async fn answer(looking: &mut Option<Looking>) -> Option<Box<Look>> {
     match looking {
-        Some(looking) => looking.await.ok(),
+        Some(looking) => looking.await,
         None => std::future::pending().await,
     }
 }
 
+/// To the first that still takes messages.
+async fn send(models: &[mpsc::Sender<Message>], mut message: Message) -> Option<()> {
+    for model in models {
+        match model.send(message).await {
+            Ok(()) => return Some(()),
+            Err(mpsc::error::SendError(back)) => message = back,
+        }
+    }
+    None
+}
+
 /// Stops this process as the terminal's Ctrl-Z does; returns when it is continued.
 fn suspend() {
-    // The whole group, as the shell expects: sudo waits beside.
+    // The whole group, as the shell expects: sudo waits beside. This thread alone takes the signal (`heed_stops`), and has it
+    // before the call returns (kill(2), "Notes"): it does not touch the terminal until the process is continued.
     let _ = rustix::process::kill_current_process_group(rustix::process::Signal::TSTP);
-    // Another thread may take the signal, and this one run on for a moment: it must not touch the terminal in that.
-    std::thread::sleep(STOPPING);
 }

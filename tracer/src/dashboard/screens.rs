@@ -5,7 +5,7 @@ use std::time::Duration;
 use ratatui::{Terminal, backend::TestBackend};
 
 use super::{
-    action::Action,
+    action::{Action, Effect},
     draw::draw,
     frame::{Cost, Frame, ProgramCost},
     line_edit::Edit,
@@ -19,10 +19,11 @@ use crate::{
     findings::findings,
     model::{
         flow_detail::{CallUse, FlowDetail, ThreadUse, Use},
+        flow_list::FlowOrder,
         heat::Heat,
         log2::Bucket,
         recent::{RecentTransfer, Step},
-        snapshot::Transfer,
+        snapshot::{Thread, Transfer, Transitions},
     },
     model_room::Look,
 };
@@ -75,9 +76,24 @@ fn heat() -> Heat {
 
 fn state(document: &Document) -> State {
     let mut state = State::new(document.target.clone(), theme(false), Duration::from_millis(500));
+    state.age_ns = Some(100_000_000_000);
     let busy = document.snapshot.totals.calls > 0;
     for second in 1..=20_u64 {
         let mut snapshot = document.snapshot.clone();
+        snapshot.threads.extend(busy.then(|| Thread {
+            pid: 4242,
+            tid: samples::transfer().tid,
+            comm: "relay/worker".to_owned(),
+            calls: 8_321,
+            transitions: Transitions { syscall: 16_641, exception: 342, interrupt: 1_024 },
+            read_bytes: 256 << 20,
+            written_bytes: 256 << 20,
+            blocked_ns: 12_300_000,
+            ..Thread::default()
+        }));
+        for (id, flow) in (0..).zip(&mut snapshot.flows) {
+            flow.id = id;
+        }
         snapshot.totals.calls = snapshot.totals.calls * second * second / 400;
         snapshot.totals.payload_bytes = snapshot.totals.payload_bytes * second / 20;
         let mut transfer = samples::transfer();
@@ -90,7 +106,14 @@ fn state(document: &Document) -> State {
             look: Look {
                 transfers: if busy { vec![recent(transfer)] } else { Vec::new() },
                 flow_count: snapshot.flows.len(),
+                has_costliest: true,
                 flow: busy.then(|| (0, flow_detail())),
+                thread: busy.then(|| {
+                    let flows = snapshot.flows.iter();
+                    let done = Use { operations: 12, bytes: 1 << 20 };
+                    let tid = snapshot.threads.first().map_or(0, |thread| thread.tid);
+                    (tid, flows.map(|flow| (flow.clone(), done)).collect())
+                }),
                 heat: Some(("write".to_owned(), heat())),
                 snapshot,
             },
@@ -108,7 +131,7 @@ fn picture(state: &mut State, (width, height): (u16, u16)) -> String {
     let mut terminal = Terminal::new(TestBackend::new(width, height)).unwrap();
     let mut drawn = None;
     terminal.draw(|screen| drawn = Some(draw(state, screen))).unwrap();
-    state.was_drawn(drawn.unwrap());
+    state.was_drawn(drawn.unwrap(), Duration::from_micros(800));
     let text = terminal.backend().to_string();
     // The backend frames its lines with quotation marks.
     text.lines().map(|line| line.trim_matches('"').trim_end().to_owned() + "\n").collect()
@@ -242,10 +265,31 @@ fn paused_the_picture_stands_still_and_rates_go_on() {
 }
 
 #[test]
+fn where_there_are_more_flows_than_are_listed_the_model_is_asked_for_others() {
+    let mut state = state(&samples::busy());
+    assert_eq!(state.handle(Action::View(1)), None, "all are here");
+    state.frame.look.flow_count = 100_000;
+    assert_eq!(state.handle(Action::View(1)), Some(Effect::Look));
+    assert_eq!(state.wanted().flows_by, FlowOrder::Payload);
+    assert_eq!(state.handle(Action::Reverse), Some(Effect::Look));
+    assert!(state.wanted().least_first);
+    for character in "tcp".chars() {
+        state.handle(Action::Filter);
+        state.handle(Action::Edit(Edit::Insert(character)));
+    }
+    assert_eq!(state.handle(Action::Accept), Some(Effect::Look));
+    assert_eq!(state.wanted().flow_filter, state.filter);
+    assert!(picture(&mut state, (120, 40)).contains("of 100,000 flows listed"));
+    state.handle(Action::View(0));
+    assert_eq!(state.wanted().flows_by, FlowOrder::CpuCopied);
+    assert!(state.wanted().flow_filter.is_empty(), "findings are made of all");
+}
+
+#[test]
 fn what_is_copied_is_one_line() {
     let mut state = state(&samples::hostile());
     state.handle(Action::View(1));
     state.handle(Action::Move(Move::First));
-    let Some(super::action::Effect::Copy(text)) = state.handle(Action::Copy) else { panic!("nothing") };
+    let Some(Effect::Copy(text)) = state.handle(Action::Copy) else { panic!("nothing") };
     assert!(text.contains('\t') && !text.contains(['\n', '\x1b']), "{text}");
 }

@@ -1,6 +1,6 @@
 //! What the dashboard shows, and how actions and frames change it. No drawing, no terminal, no clock.
 
-use std::time::Duration;
+use std::{borrow::Cow, time::Duration};
 
 use super::{
     action::{Action, Effect},
@@ -9,14 +9,15 @@ use super::{
     history::History,
     line_edit::LineEdit,
     list::{List, Move},
-    table::{self, Row},
+    since,
+    table::{self, Cell, Row},
     theme::Theme,
     views::VIEWS,
 };
-use crate::{export::document::Target, filter::Filter, model_room::Wanted};
+use crate::{export::document::Target, filter::Filter, model::snapshot::Totals, model_room::Wanted};
 
 /// Intervals between frames that can be chosen, ms.
-const INTERVALS_MS: [u64; 7] = [100, 250, 500, 1_000, 2_000, 5_000, 10_000];
+const INTERVALS_MS: [u64; 8] = [50, 100, 250, 500, 1_000, 2_000, 5_000, 10_000];
 
 /// Flows that are listed: those with most bytes copied by the CPU.
 const MOST_FLOWS: usize = 2_000;
@@ -51,6 +52,8 @@ pub(crate) struct Opened {
 pub(crate) struct State {
     /// What is traced.
     pub(crate) target: Target,
+    /// For how long it had run when tracing began, ns, if that is known.
+    pub(crate) age_ns: Option<u64>,
     /// How it looks.
     pub(crate) theme: Theme,
     /// The view that is shown, by its number in [`VIEWS`].
@@ -75,6 +78,8 @@ pub(crate) struct State {
     pub(crate) opened: Option<Opened>,
     /// A word to the user.
     pub(crate) notice: Option<Notice>,
+    /// The sums from which the overview counts, and when they were taken, ns since tracing began; `None` if from the begin.
+    pub(crate) cleared: Option<(u64, Totals)>,
     /// Why nothing comes any more.
     pub(crate) ended: Option<String>,
     /// What is being written.
@@ -85,6 +90,8 @@ pub(crate) struct State {
     lists: Vec<List>,
     /// Where things stood on the screen when they were last drawn.
     drawn: Drawn,
+    /// How long it took to draw that.
+    pub(crate) drawn_in: Duration,
 }
 
 impl State {
@@ -92,6 +99,7 @@ impl State {
     pub(crate) fn new(target: Target, theme: Theme, interval: Duration) -> Self {
         Self {
             target,
+            age_ns: None,
             theme,
             view: 0,
             frame: Frame::default(),
@@ -104,11 +112,13 @@ impl State {
             help: None,
             opened: None,
             notice: None,
+            cleared: None,
             ended: None,
             recording: Recording::default(),
             rows: Vec::new(),
             lists: VIEWS.iter().map(|view| List::by(view.sorted)).collect(),
             drawn: Drawn::default(),
+            drawn_in: Duration::ZERO,
         }
     }
 
@@ -131,9 +141,10 @@ impl State {
         self.paused = false;
     }
 
-    /// Where things stand on the screen now.
-    pub(crate) fn was_drawn(&mut self, drawn: Drawn) {
+    /// Where things stand on the screen now, and how long it took to bring them there.
+    pub(crate) fn was_drawn(&mut self, drawn: Drawn, took: Duration) {
         self.drawn = drawn;
+        self.drawn_in = took;
     }
 
     /// A word to the user, until the next key.
@@ -160,27 +171,33 @@ impl State {
             Action::Copy => return self.copy(),
             Action::Faster => return self.change_interval(false),
             Action::Slower => return self.change_interval(true),
-            Action::View(view) => self.show(view),
-            Action::NextView => self.show((self.view + 1) % VIEWS.len()),
-            Action::PreviousView => self.show((self.view + VIEWS.len() - 1) % VIEWS.len()),
+            Action::View(view) => return self.show(view),
+            Action::NextView => return self.show((self.view + 1) % VIEWS.len()),
+            Action::PreviousView => return self.show((self.view + VIEWS.len() - 1) % VIEWS.len()),
             Action::Move(to) => self.move_to(to),
             Action::Open => return self.open(),
-            Action::Close => self.close(),
-            Action::SortNext => self.sort(1),
-            Action::SortPrevious => self.sort(-1),
-            Action::Reverse => self.sort(0),
+            Action::Close => return self.close(),
+            Action::SortNext => return self.sort(1),
+            Action::SortPrevious => return self.sort(-1),
+            Action::Reverse => return self.sort(0),
             Action::Filter => self.typing = Some(LineEdit::of(&self.filter.to_string())),
             Action::Edit(edit) => {
                 if let Some(line) = &mut self.typing {
                     line.edit(edit);
                 }
             }
-            Action::Accept => self.accept(),
+            Action::Accept => return self.accept(),
             Action::Cancel => self.typing = None,
             Action::Pause => self.paused = !self.paused,
             Action::Clear => {
                 self.history.clear();
-                self.tell("rates and graphs begin anew; totals are those since tracing began", false);
+                let totals = self.frame.look.snapshot.totals.clone();
+                self.cleared = Some((self.frame.elapsed_ns, totals));
+                self.tell("the overview counts from here on; C counts from the begin again", false);
+            }
+            Action::Unclear => {
+                self.cleared = None;
+                self.tell("the overview counts from when tracing began", false);
             }
             Action::Follow => self.toggle_follow(),
             Action::Help => self.help = if self.help.is_some() { None } else { Some(0) },
@@ -190,13 +207,20 @@ impl State {
         None
     }
 
-    fn show(&mut self, view: usize) {
-        if view < VIEWS.len() {
-            self.view = view;
-            self.opened = None;
-            self.help = None;
-            self.refresh();
+    fn show(&mut self, view: usize) -> Option<Effect> {
+        if view >= VIEWS.len() {
+            return None;
         }
+        self.view = view;
+        self.opened = None;
+        self.help = None;
+        self.choose_again()
+    }
+
+    /// What the list should hold is another now: it shows what the last frame has of it, until the next one comes.
+    fn choose_again(&mut self) -> Option<Effect> {
+        self.refresh();
+        (self.frame.look.snapshot.flows.len() < self.frame.look.flow_count).then_some(Effect::Look)
     }
 
     /// Makes the rows anew.
@@ -250,10 +274,25 @@ impl State {
         self.refresh();
     }
 
+    /// The sums that the overview shows.
+    pub(crate) fn totals(&self) -> Cow<'_, Totals> {
+        let totals = &self.frame.look.snapshot.totals;
+        match &self.cleared {
+            Some((_, before)) => Cow::Owned(since::totals(totals, before)),
+            None => Cow::Borrowed(totals),
+        }
+    }
+
     /// What the next frame should tell.
     pub(crate) fn wanted(&self) -> Wanted {
         let mut wanted = Wanted { most_flows: Some(MOST_FLOWS), ..Wanted::default() };
-        if let (Some(opened), Some(more)) = (self.opened, VIEWS.get(self.view).and_then(|view| view.more)) {
+        let Some(view) = VIEWS.get(self.view) else { return wanted };
+        if let (Some(flows_by), Some((column, descending))) = (view.flows_by, self.list().sorted) {
+            wanted.flows_by = flows_by(column);
+            wanted.least_first = !descending;
+            wanted.flow_filter = self.filter.clone();
+        }
+        if let (Some(opened), Some(more)) = (self.opened, view.more) {
             more(&self.frame, opened.key, &mut wanted);
         }
         wanted
@@ -269,34 +308,36 @@ impl State {
         None
     }
 
-    fn close(&mut self) {
+    fn close(&mut self) -> Option<Effect> {
         if self.help.take().is_some() || self.opened.take().is_some() {
-            return;
+            return None;
         }
         self.filter = Filter::default();
-        self.refresh();
+        self.choose_again()
     }
 
-    fn sort(&mut self, by: isize) {
+    fn sort(&mut self, by: isize) -> Option<Effect> {
         let columns = VIEWS.get(self.view).map_or(0, |view| view.columns.len());
-        let Some(list) = self.lists.get_mut(self.view) else { return };
-        let Some((column, _)) = list.sorted.filter(|_| columns > 0) else { return };
+        let list = self.lists.get_mut(self.view)?;
+        let (column, _) = list.sorted.filter(|_| columns > 0)?;
         let columns = isize::try_from(columns).unwrap_or(1);
         let next = (isize::try_from(column).unwrap_or(0) + by).rem_euclid(columns);
         list.sort_by(usize::try_from(next).unwrap_or(0));
-        self.refresh();
+        self.choose_again()
     }
 
-    fn accept(&mut self) {
-        let Some(line) = &self.typing else { return };
-        match Filter::parse(&line.text()) {
+    fn accept(&mut self) -> Option<Effect> {
+        match Filter::parse(&self.typing.as_ref()?.text()) {
             Ok(filter) => {
                 self.filter = filter;
                 self.typing = None;
-                self.refresh();
+                self.choose_again()
             }
             // The line stays, to be put right.
-            Err(error) => self.tell(error.to_string(), true),
+            Err(error) => {
+                self.tell(error.to_string(), true);
+                None
+            }
         }
     }
 
@@ -314,7 +355,7 @@ impl State {
 
     fn copy(&mut self) -> Option<Effect> {
         let row = self.list().selected(&self.rows).and_then(|at| self.rows.get(at))?;
-        let texts: Vec<&str> = row.cells.iter().map(|cell| cell.text.as_str()).collect();
+        let texts: Vec<Cow<'_, str>> = row.cells.iter().map(Cell::shown).collect();
         Some(Effect::Copy(texts.join("\t")))
     }
 
@@ -324,8 +365,7 @@ impl State {
         }
         let at = (column, row).into();
         if let Some((_, view)) = self.drawn.views.iter().find(|(area, _)| area.contains(at)) {
-            self.show(*view);
-            return None;
+            return self.show(*view);
         }
         if self.help.is_some() || self.opened.is_some() {
             return None;
@@ -333,8 +373,7 @@ impl State {
         let head = self.drawn.heads.iter().find(|(area, _)| area.contains(at)).map(|(_, column)| *column);
         if let (Some(column), Some(list)) = (head, self.lists.get_mut(self.view)) {
             list.sort_by(column);
-            self.refresh();
-            return None;
+            return self.choose_again();
         }
         if self.drawn.rows.contains(at) {
             let clicked = self.drawn.top + usize::from(row - self.drawn.rows.y);

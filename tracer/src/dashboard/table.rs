@@ -1,8 +1,8 @@
 //! A table as data: columns, and rows of cells that know how they sort. How it looks is decided elsewhere.
 
-use std::cmp::Ordering;
+use std::{borrow::Cow, cmp::Ordering};
 
-use crate::view::format;
+use crate::{model::evidence::Evidence, view::format};
 
 /// Which edge the cells of a column share.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -36,58 +36,66 @@ pub(crate) const fn numbers(title: &'static str, width: u16, spare: u8) -> Colum
     Column { title, align: Align::Right, width, spare }
 }
 
-/// What a cell sorts by. What is not known comes last, whichever way.
+/// One cell, as a value: most rows are never on the screen, so that texts are made of numbers only when they are shown.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Order {
-    /// By this number.
-    Number(f64),
-    /// By the text.
-    Text,
-    /// Not known.
-    Unknown,
-}
-
-/// One cell. Its text is harmless: what a target chose has been escaped.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Cell {
-    /// As shown.
-    pub(crate) text: String,
-    /// As sorted.
-    pub(crate) order: Order,
+pub(crate) enum Cell {
+    /// A text that is harmless: what a target chose has been escaped. Sorted by itself.
+    Text(String),
+    /// A text that sorts by a number. What is not known comes last, whichever way.
+    By(String, Option<f64>),
+    /// A number that names something.
+    Id(u32),
+    /// How many.
+    Count(u64),
+    /// Bytes.
+    Bytes(Option<u64>),
+    /// A duration, ns.
+    Duration(Option<u64>),
+    /// A number with a fraction.
+    Decimal(Option<f64>),
+    /// A ratio, and how well it is known.
+    Ratio(Option<f64>, Evidence),
 }
 
 impl Cell {
     /// A name that somebody else chose: escaped.
     pub(crate) fn name(name: &str) -> Self {
-        Self { text: format::escape(name).into_owned(), order: Order::Text }
+        Self::Text(format::escape(name).into_owned())
     }
 
-    /// A text of our own making, or escaped already.
-    pub(crate) fn text(text: impl Into<String>) -> Self {
-        Self { text: text.into(), order: Order::Text }
+    /// As it is shown.
+    pub(crate) fn shown(&self) -> Cow<'_, str> {
+        match self {
+            Self::Text(text) | Self::By(text, _) => text.into(),
+            Self::Id(number) => number.to_string().into(),
+            Self::Count(number) => format::count(*number).into(),
+            Self::Bytes(number) => format::maybe_bytes(*number).into(),
+            Self::Duration(ns) => {
+                ns.map_or_else(|| format::UNKNOWN.to_owned(), format::short_duration).into()
+            }
+            Self::Decimal(number) => format::decimal(*number).into(),
+            Self::Ratio(number, evidence) => format::marked_ratio(*number, *evidence).into(),
+        }
     }
 
-    /// A text that sorts by a number.
-    pub(crate) fn by(text: impl Into<String>, number: Option<f64>) -> Self {
-        let order = number.map_or(Order::Unknown, Order::Number);
-        Self { text: text.into(), order }
+    /// What it sorts by.
+    fn order(&self) -> Order<'_> {
+        let number = |number: Option<f64>| number.map_or(Order::Unknown, Order::Number);
+        match self {
+            Self::Text(text) => Order::Text(text),
+            Self::Id(id) => Order::Number((*id).into()),
+            Self::Count(count) => Order::Number(*count as f64),
+            Self::Bytes(amount) | Self::Duration(amount) => number(amount.map(|amount| amount as f64)),
+            Self::By(_, value) | Self::Decimal(value) | Self::Ratio(value, _) => number(*value),
+        }
     }
+}
 
-    /// A count.
-    pub(crate) fn count(number: u64) -> Self {
-        Self::by(format::count(number), Some(number as f64))
-    }
-
-    /// Bytes.
-    pub(crate) fn bytes(number: Option<u64>) -> Self {
-        Self::by(format::maybe_bytes(number), number.map(|number| number as f64))
-    }
-
-    /// A duration, ns.
-    pub(crate) fn duration(ns: Option<u64>) -> Self {
-        let text = ns.map_or_else(|| format::UNKNOWN.to_owned(), format::short_duration);
-        Self::by(text, ns.map(|ns| ns as f64))
-    }
+/// What a cell sorts by.
+enum Order<'a> {
+    Number(f64),
+    Text(&'a str),
+    Unknown,
 }
 
 /// One row.
@@ -119,14 +127,14 @@ pub(crate) fn sort(rows: &mut [Row], column: usize, descending: bool) {
 
 fn compare(a: &Cell, b: &Cell, descending: bool) -> Ordering {
     let turned = |order: Ordering| if descending { order.reverse() } else { order };
-    match (&a.order, &b.order) {
-        (Order::Number(a), Order::Number(b)) => turned(a.total_cmp(b)),
+    match (a.order(), b.order()) {
+        (Order::Number(a), Order::Number(b)) => turned(a.total_cmp(&b)),
         (Order::Unknown, Order::Unknown) => Ordering::Equal,
         (Order::Unknown, _) => Ordering::Greater,
         (_, Order::Unknown) => Ordering::Less,
-        (Order::Text, Order::Text) => turned(a.text.cmp(&b.text)),
-        (Order::Text, Order::Number(_)) => turned(Ordering::Greater),
-        (Order::Number(_), Order::Text) => turned(Ordering::Less),
+        (Order::Text(a), Order::Text(b)) => turned(a.cmp(b)),
+        (Order::Text(_), Order::Number(_)) => turned(Ordering::Greater),
+        (Order::Number(_), Order::Text(_)) => turned(Ordering::Less),
     }
 }
 
@@ -138,18 +146,18 @@ mod tests {
         let row = |(key, cell)| Row { key, cells: vec![cell], marked: false };
         let mut rows: Vec<Row> = (0..).zip(cells).map(row).collect();
         sort(&mut rows, 0, descending);
-        rows.into_iter().filter_map(|mut row| row.cells.pop()).map(|cell| cell.text).collect()
+        rows.iter().filter_map(|row| row.cells.first()).map(|cell| cell.shown().into_owned()).collect()
     }
 
     #[test]
     fn numbers_sort_by_size_and_what_is_not_known_comes_last() {
-        let cells = || vec![Cell::bytes(Some(9)), Cell::bytes(None), Cell::bytes(Some(1 << 20))];
+        let cells = || vec![Cell::Bytes(Some(9)), Cell::Bytes(None), Cell::Bytes(Some(1 << 20))];
         assert_eq!(order(cells(), true), ["1.0 MiB", "9 B", "?"]);
         assert_eq!(order(cells(), false), ["9 B", "1.0 MiB", "?"]);
     }
 
     #[test]
     fn names_are_made_harmless() {
-        assert_eq!(Cell::name("a\x1b[31m\nb").text, "a\\x1b[31m\\nb");
+        assert_eq!(Cell::name("a\x1b[31m\nb").shown(), "a\\x1b[31m\\nb");
     }
 }

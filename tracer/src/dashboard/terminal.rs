@@ -100,6 +100,19 @@ fn take_over() -> io::Result<()> {
     taken
 }
 
+/// Whether this thread, and those that it starts from now on, take SIGTSTP. Of a process with a dashboard only the thread of the
+/// dashboard does: any other might take it a moment later, with the terminal taken over again.
+pub(crate) fn heed_stops(heed: bool) {
+    let how = if heed { libc::SIG_UNBLOCK } else { libc::SIG_BLOCK };
+    // SAFETY: a set of signals is plain data; it is emptied before it is used, and lives as long as the calls.
+    unsafe {
+        let mut set: libc::sigset_t = std::mem::zeroed();
+        libc::sigemptyset(&raw mut set);
+        libc::sigaddset(&raw mut set, libc::SIGTSTP);
+        libc::pthread_sigmask(how, &raw const set, std::ptr::null_mut());
+    }
+}
+
 /// As it was before. Harmless if it was given back already.
 pub(crate) fn give_back() {
     if TAKEN.swap(false, Ordering::AcqRel) {

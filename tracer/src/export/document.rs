@@ -32,6 +32,10 @@ pub struct Document {
     pub started_at_unix_ns: u64,
     /// How long tracing lasted, ns.
     pub duration_ns: u64,
+    /// Whether it was written while tracing went on (from the dashboard): sums are those so far, and calls under way are in
+    /// `in_flight.at_end` although nothing ended.
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    pub unfinished: bool,
     /// What could cost less, worst first.
     pub findings: Vec<Finding>,
     /// What was found.

@@ -45,6 +45,7 @@ pub(crate) fn empty() -> Document {
         ]),
         started_at_unix_ns: 1_790_000_100_000_000_000,
         duration_ns: 10_002_345_678,
+        unfinished: false,
         findings: Vec::new(),
         snapshot: Snapshot {
             totals: Totals { cpu_copied_bytes: Some(0), dma_bytes: Some(0), ..Totals::default() },
@@ -169,7 +170,7 @@ fn busy_totals() -> Totals {
             syscw: 4_109,
             read_bytes: 64 * MIB,
             write_bytes: 3 * MIB / 2,
-            agree: true,
+            agree: Some(true),
         }),
     }
 }
@@ -402,7 +403,7 @@ pub(crate) fn lossy() -> Document {
         untraced_submissions: 0,
     };
     if let Some(accounts) = &mut totals.kernel_accounts {
-        accounts.agree = false;
+        accounts.agree = Some(false);
         accounts.rchar += 4_096;
         accounts.wchar -= 1;
     }

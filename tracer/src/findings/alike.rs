@@ -60,6 +60,9 @@ fn add(first: &mut Finding, other: Finding) {
             None => first.figures.push(figure),
         }
     }
+    first.also.extend(other.also);
+    first.also.sort_unstable();
+    first.also.dedup();
     let (sum, more) = (&mut first.saving, other.saving);
     sum.cpu_copied_bytes = sum.cpu_copied_bytes.saturating_add(more.cpu_copied_bytes);
     sum.transitions = sum.transitions.saturating_add(more.transitions);

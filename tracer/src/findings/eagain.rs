@@ -60,6 +60,7 @@ fn of_call(call: &CallStatistics, pid: u32) -> Option<Finding> {
         ],
         // For each useful call, one that waits takes the place of those that failed.
         saving: Saving::new(0, again.saturating_sub(useful).saturating_mul(2)),
+        also: Vec::new(),
     })
 }
 

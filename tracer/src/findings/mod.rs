@@ -5,6 +5,7 @@
 
 pub(crate) mod alike;
 mod eagain;
+mod overlap;
 mod page_faults;
 mod relay;
 mod small_calls;
@@ -45,10 +46,13 @@ pub struct Finding {
     pub figures: Vec<Figure>,
     /// What would be saved.
     pub saving: Saving,
+    /// What else is found on the same flows, by rule: it would save part of the same, so that it is no finding by itself.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub also: Vec<String>,
 }
 
 /// What a finding is about. Names are as the target chose them: to be escaped.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 pub struct AppliesTo {
     /// Process.
     pub pid: u32,
@@ -121,7 +125,7 @@ pub fn findings(snapshot: &Snapshot) -> Vec<Finding> {
     let transitions = snapshot.totals.transitions;
     let all = transitions.syscall.saturating_add(transitions.exception).saturating_add(transitions.interrupt);
     let total = weight(snapshot.totals.cpu_copied_bytes_at_least, all);
-    let mut found = alike::together(RULES.iter().flat_map(|rule| rule(snapshot)).collect());
+    let mut found = alike::together(overlap::apart(RULES.iter().flat_map(|rule| rule(snapshot)).collect()));
     found.retain(|finding| {
         let saved = finding.saving.weight();
         saved >= LEAST_SAVING_BYTES && saved as f64 >= total as f64 * LEAST_SHARE

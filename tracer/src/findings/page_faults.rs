@@ -36,6 +36,7 @@ fn of_file(mapped: &MappedFile) -> Finding {
         ],
         // One call in place of the faults.
         saving: Saving::new(0, transitions.saturating_sub(2)),
+        also: Vec::new(),
     }
 }
 

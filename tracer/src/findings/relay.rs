@@ -54,6 +54,7 @@ fn of_flow(flow: &Flow) -> Option<Finding> {
             Figure::new("transitions", flow.transitions, "transitions", Evidence::Measured),
         ],
         saving: Saving::new(bytes, transitions),
+        also: Vec::new(),
     })
 }
 

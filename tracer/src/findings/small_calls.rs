@@ -1,7 +1,9 @@
 //! Many small calls where few larger ones would do.
 //!
 //! Told only where the program chooses how much a call moves: between files, or between a file and its memory. What comes from
-//! a socket or pipe is as large as its sender made it. Not told where files are read or written here and there (pread, lseek).
+//! a socket or pipe is as large as its sender made it. Not told where files are read or written here and there (pread, lseek),
+//! nor where each write is to reach the disk before the next (O_SYNC, O_DSYNC, fsync after every few): a log for which that is
+//! the point, as a database's. Which file an fsync was for is not known; all of them are held against each flow.
 
 use super::{AppliesTo, Figure, Finding, Saving};
 use crate::model::{
@@ -19,8 +21,28 @@ pub(super) fn find(snapshot: &Snapshot) -> Vec<Finding> {
     let positioned = |name: &str| name == "lseek" || name.starts_with("pread") || name.starts_with("pwrite");
     let calls = snapshot.calls.iter().filter(|call| positioned(&call.name));
     let here_and_there = calls.map(|call| call.count).fold(0, u64::saturating_add);
+    let syncs = snapshot.calls.iter().filter(|call| SYNCS.contains(&call.name.as_str()));
+    let syncs = syncs.map(|call| call.count).fold(0, u64::saturating_add);
     let flows = snapshot.flows.iter().filter(|flow| here_and_there < flow.operations / 2);
+    let flows = flows.filter(|flow| !is_kept_in_step(snapshot, flow, syncs));
     flows.filter_map(of_flow).collect()
+}
+
+const SYNCS: [&str; 7] =
+    ["fsync", "fdatasync", "sync_file_range", "syncfs", "sync", "fsync:32", "fdatasync:32"];
+/// More writes than these between two fsyncs could be one.
+const WRITES_A_SYNC: u64 = 8;
+/// `O_DSYNC`; `O_SYNC` contains it (asm-generic/fcntl.h; the same number on x86-64 and aarch64).
+const O_DSYNC: u32 = 0o10000;
+
+/// Whether the writes of a flow go to the disk one by one, or a few at a time.
+fn is_kept_in_step(snapshot: &Snapshot, flow: &Flow, syncs: u64) -> bool {
+    if flow.sink.kind != EndpointKind::File {
+        return false;
+    }
+    let opened = snapshot.descriptors.iter().filter(|descriptor| descriptor.endpoint == flow.sink);
+    let synchronous = opened.filter_map(|descriptor| descriptor.open_flags).any(|flags| flags & O_DSYNC != 0);
+    synchronous || syncs.saturating_mul(WRITES_A_SYNC) >= flow.transfers
 }
 
 fn of_flow(flow: &Flow) -> Option<Finding> {
@@ -43,6 +65,7 @@ fn of_flow(flow: &Flow) -> Option<Finding> {
             Figure::new("transitions", flow.transitions, "transitions", Evidence::Measured),
         ],
         saving: Saving::new(0, saved),
+        also: Vec::new(),
     })
 }
 
@@ -77,5 +100,22 @@ mod tests {
         call.name = "pread64".to_owned();
         snapshot.calls = vec![call];
         assert_eq!(find(&snapshot), []);
+    }
+
+    #[test]
+    fn a_log_that_is_synced_is_left_alone() {
+        let log = flow(100);
+        let mut snapshot = Snapshot { flows: vec![log.clone()], ..Snapshot::default() };
+        assert_eq!(find(&snapshot).len(), 1);
+        let mut call = samples::busy().snapshot.calls.remove(0);
+        (call.name, call.count) = ("fdatasync".to_owned(), log.transfers / 8);
+        snapshot.calls = vec![call];
+        assert_eq!(find(&snapshot), []);
+        snapshot.calls[0].count -= 1;
+        assert_eq!(find(&snapshot).len(), 1, "more than eight writes for each");
+        let mut descriptor = samples::busy().snapshot.descriptors.remove(0);
+        (descriptor.endpoint, descriptor.open_flags) = (log.sink, Some(0o4010001));
+        snapshot.descriptors = vec![descriptor];
+        assert_eq!(find(&snapshot), [], "O_SYNC");
     }
 }

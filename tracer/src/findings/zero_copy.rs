@@ -100,6 +100,7 @@ fn of_flow(flow: &Flow) -> Option<Finding> {
         applies_to: AppliesTo::flow(flow),
         figures,
         saving: Saving::new(bytes, 0),
+        also: Vec::new(),
     })
 }
 

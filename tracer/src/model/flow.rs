@@ -1,6 +1,9 @@
 //! Flows: what goes from one endpoint to another by one method, added up.
 
-use std::{cmp::Reverse, collections::HashMap};
+use std::{
+    cmp::{Ordering, Reverse},
+    collections::HashMap,
+};
 
 use super::{
     copies,
@@ -8,6 +11,7 @@ use super::{
     endpoints::{EndpointId, Endpoints},
     event::{Call, Operation, Pid},
     evidence::Evidence,
+    flow_list::{FlowList, Rank},
     method::Method,
     part::{Note, Part, Step},
     reach::Reach,
@@ -123,6 +127,13 @@ pub(crate) struct Tally {
     /// Payload from a mapped file that page faults had reached.
     pub(crate) reached: Reach,
     parts: Vec<(Step, Amount)>,
+    /// The known part of what the CPU copied: the sum over `parts`, kept so that a hundred thousand flows are ranked fast.
+    copied: u128,
+}
+
+/// Whether a step is a copy by the CPU of which the bytes are known.
+fn is_known_copy(step: &Step) -> bool {
+    step.is_known() && step.mover == Some(Mover::Cpu)
 }
 
 /// How many bytes a step moved, and how many the copy table expected.
@@ -162,6 +173,9 @@ impl Tally {
     }
 
     fn put_wide(&mut self, step: Step, amount: Amount) {
+        if is_known_copy(&step) {
+            self.copied = self.copied.saturating_add(amount.bytes);
+        }
         match self.parts.iter_mut().find(|(known, _)| *known == step) {
             Some((_, sum)) => sum.add(amount),
             None => self.parts.push((step, amount)),
@@ -170,8 +184,12 @@ impl Tally {
 
     /// Takes out what was put in.
     pub(crate) fn remove(&mut self, part: &Part) {
-        if let Some((_, sum)) = self.parts.iter_mut().find(|(known, _)| *known == part.step) {
+        if let Some((step, sum)) = self.parts.iter_mut().find(|(known, _)| *known == part.step) {
+            let before = sum.bytes;
             sum.subtract(Amount::of(part));
+            if is_known_copy(step) {
+                self.copied = self.copied.saturating_sub(before - sum.bytes);
+            }
         }
     }
 
@@ -236,9 +254,8 @@ impl Tally {
     }
 
     /// The known part of what the CPU copied.
-    fn copied_at_least(&self) -> u64 {
-        let known = self.parts.iter().filter(|(step, _)| step.is_known() && step.mover == Some(Mover::Cpu));
-        narrow(known.fold(0u128, |sum, (_, amount)| sum.saturating_add(amount.bytes)))
+    pub(crate) fn copied_at_least(&self) -> u64 {
+        narrow(self.copied)
     }
 
     /// What the CPU copied. That pages were passed by reference is a claim on this as well.
@@ -367,50 +384,59 @@ impl Flows {
         self.flows.get(id.0 as usize).map(|(key, _)| *key)
     }
 
-    /// The flows of which there is anything to say.
-    fn used(&self) -> impl Iterator<Item = (u64, &FlowKey, &Tally)> {
-        let all = (0u64..).zip(&self.flows).map(|(id, (key, tally))| (id, key, tally));
-        all.filter(|(_, _, tally)| tally.is_used())
-    }
-
     /// How many [`Self::snapshot`] has without a limit.
     pub(crate) fn count(&self) -> usize {
-        self.used().count()
+        self.flows.iter().filter(|(_, tally)| tally.is_used()).count()
     }
 
-    /// How people see them, most CPU-copied bytes first; with a limit only the first so many, without work for the rest
-    /// but to find out that they are not among these.
+    /// How people see those that are wanted, in the order that is wanted. Those beyond the limit cost little more than to
+    /// find out that they are beyond it.
     ///
     /// `faults_told`: whether it is known of every page fault where it was taken.
     pub(crate) fn snapshot(
         &self,
-        limit: Option<usize>,
+        wanted: &FlowList<'_>,
         endpoints: &Endpoints,
         faults_told: bool,
     ) -> Vec<snapshot::Flow> {
-        type Entry<'a> = (u64, (u64, &'a FlowKey, &'a Tally));
-        let order = |one: &Entry<'_>, other: &Entry<'_>| {
-            let by = |&(copied, (_, key, tally)): &Entry<'_>| {
-                (Reverse((copied, tally.payload, tally.stats.operations)), *key)
-            };
-            by(one).cmp(&by(other))
-        };
-        let mut flows: Vec<Entry<'_>> = self.used().map(|flow| (flow.2.copied_at_least(), flow)).collect();
-        if let Some(limit) = limit.filter(|limit| *limit < flows.len()) {
-            flows.select_nth_unstable_by(limit, order);
-            flows.truncate(limit);
+        let used = (0u32..).zip(&self.flows).filter(|(_, (_, tally))| tally.is_used());
+        let mut ranked: Vec<Ranked> = used.map(|(id, (_, tally))| (wanted.rank(tally), id)).collect();
+        let most = wanted.most.unwrap_or(usize::MAX);
+        if wanted.passes.is_none() && most < ranked.len() {
+            ranked.select_nth_unstable_by(most, |one, other| self.order(*one, *other));
+            ranked.truncate(most);
         }
-        flows.sort_unstable_by(order);
-        let shown = flows.into_iter().map(|(_, (id, key, tally))| snapshot::Flow {
-            reached: key
-                .method
-                .is_from_mapping()
-                .then(|| tally.reached.shown(faults_told, tally.payload_bytes())),
+        ranked.sort_unstable_by(|one, other| self.order(*one, *other));
+        let flows = ranked.into_iter().filter_map(|(_, id)| self.shown(id.into(), endpoints, faults_told));
+        flows.filter(|flow| wanted.passes.is_none_or(|passes| passes(flow))).take(most).collect()
+    }
+
+    /// How people see the flow with that number.
+    pub(crate) fn shown(&self, id: u64, endpoints: &Endpoints, faults_told: bool) -> Option<snapshot::Flow> {
+        let (key, tally) = self.flows.get(usize::try_from(id).ok()?)?;
+        let reached = tally.reached.shown(faults_told, tally.payload_bytes());
+        Some(snapshot::Flow {
+            reached: key.method.is_from_mapping().then_some(reached),
             ..shown(id, *key, tally, endpoints)
-        });
-        shown.collect()
+        })
+    }
+
+    /// The lower rank comes first; of equal ones, that with more bytes.
+    fn order(&self, one: Ranked, other: Ranked) -> Ordering {
+        one.0.cmp(&other.0).then_with(|| {
+            let most = |(_, id): Ranked| {
+                let flow = self.flows.get(id as usize);
+                flow.map(|(key, tally)| {
+                    (Reverse((tally.copied_at_least(), tally.payload, tally.stats.operations)), *key)
+                })
+            };
+            most(one).cmp(&most(other))
+        })
     }
 }
+
+/// A flow's rank and number.
+type Ranked = (Rank, u32);
 
 fn zerocopy(counts: &Sends) -> snapshot::Zerocopy {
     let Sends { sends, copied, by_reference } = *counts;

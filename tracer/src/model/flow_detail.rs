@@ -242,6 +242,17 @@ impl Details {
         }
     }
 
+    /// What a thread did for each flow, most bytes first, as far as it is told apart.
+    pub(crate) fn of_thread(&self, tid: Tid) -> Vec<(u64, Use)> {
+        let done = |(id, detail): (u64, &Option<Box<Detail>>)| {
+            let done = detail.as_ref()?.threads.iter().find(|thread| thread.tid == tid)?.done;
+            (done.operations > 0).then_some((id, done))
+        };
+        let mut flows: Vec<(u64, Use)> = (0..).zip(&self.flows).filter_map(done).collect();
+        flows.sort_by_key(|(id, done)| (std::cmp::Reverse((done.bytes, done.operations)), *id));
+        flows
+    }
+
     /// How people see one of them.
     pub(crate) fn shown(&self, flow: u64) -> Option<FlowDetail> {
         let flow = usize::try_from(flow).ok()?;
@@ -300,6 +311,22 @@ mod tests {
         let found = detailed(operations, "write");
         assert_eq!(found.threads.len(), 16);
         assert_eq!(found.other_threads, Use { operations: 24, bytes: 240 });
+    }
+
+    #[test]
+    fn a_thread_in_its_flows() {
+        let mut model = model_with(ModelConfig { record_details: true, ..ModelConfig::default() });
+        let operations =
+            [by(1, 0, read(FILE, 0..10)), by(2, 0, read(FILE, 10..30)), by(2, 0, write(SOCKET, 500..600))];
+        model.apply(operations.map(Event::Operation));
+        let of = |tid, most| {
+            let flows = model.flows_of_thread(tid, most).into_iter();
+            flows.map(|(flow, done)| (flow.method, done.bytes)).collect::<Vec<_>>()
+        };
+        assert_eq!(of(1, 9), [("read".to_owned(), 10)]);
+        assert_eq!(of(2, 9), [("write".to_owned(), 100), ("read".to_owned(), 20)]);
+        assert_eq!(of(2, 1), [("write".to_owned(), 100)]);
+        assert_eq!(of(3, 9), []);
     }
 
     #[test]

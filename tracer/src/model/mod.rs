@@ -7,6 +7,7 @@ pub mod endpoint;
 pub mod event;
 pub mod evidence;
 pub mod flow_detail;
+pub mod flow_list;
 pub mod heat;
 pub mod ideal;
 pub mod log2;

@@ -1,6 +1,7 @@
 //! What holds for any sequence of events, and what a byte-by-byte reckoning says of plausible ones.
 
 use std::{
+    cmp::Reverse,
     collections::{BTreeMap, VecDeque},
     ops::Range,
 };
@@ -15,11 +16,12 @@ use super::{
         DescriptorSeen, DescriptorsSeen, DeviceIo, DeviceIoOf, Event, Fault, Folded, Losses, Mapping,
         Operation, Ran, Request, Serial, Side, Summed, ThreadStarted, ThreadTotals, Zerocopy,
     },
+    flow_list::{FlowList, FlowOrder},
     log2::Bucket,
     method::is_operation,
     part::Step,
     recent::RecentTransfer,
-    snapshot::{Copy, DescriptorUse, Snapshot},
+    snapshot::{Copy, DescriptorUse, Flow, Mover, Snapshot},
     sources::Sources,
     testing,
 };
@@ -368,6 +370,9 @@ fn check_sums(model: &Model, events: &[Event]) {
         dirty += tally.dirty;
         operations += tally.stats.operations;
         transitions += tally.stats.transitions;
+        let copied = tally.parts().filter(|(step, _)| step.is_known() && step.mover == Some(Mover::Cpu));
+        let copied: u128 = copied.map(|(_, amount)| amount.bytes).sum();
+        assert_eq!(u128::from(tally.copied_at_least()), copied.min(u64::MAX.into()));
         tally.parts().for_each(|(step, amount)| *parts.entry(step).or_default() += amount.bytes);
     }
     assert_eq!((payload, dirty), (join.overall.payload, join.overall.dirty));
@@ -447,7 +452,7 @@ fn check_document(snapshot: &Snapshot) {
     for flow in &snapshot.flows {
         let unknown = |cpu: bool| {
             flow.copies.iter().any(|copy| {
-                let dma = copy.mover == Some(super::snapshot::Mover::Dma);
+                let dma = copy.mover == Some(Mover::Dma);
                 copy.bytes.is_none() && (copy.mover.is_none() || dma != cpu)
             })
         };
@@ -491,12 +496,38 @@ fn check_anatomy(model: &Model) {
     }
 }
 
+type Measure = (FlowOrder, fn(&Flow) -> u64);
+
+/// What flows can be ranked by, and where the snapshot says how much of it they have.
+const MEASURES: &[Measure] = &[
+    (FlowOrder::Payload, |flow| flow.payload_bytes),
+    (FlowOrder::Transitions, |flow| flow.transitions),
+    (FlowOrder::OnCpu, |flow| flow.on_cpu_ns.unwrap_or(0)),
+    (FlowOrder::Blocked, |flow| flow.blocked_ns.unwrap_or(0)),
+    (FlowOrder::Transfers, |flow| flow.transfers),
+];
+
 /// The view has the first flows of the snapshot, and the rest as it is.
 fn check_view(model: &Model, limit: usize) {
     let mut snapshot = model.snapshot();
     assert_eq!(snapshot.flows.len(), model.flow_count());
+    let all = snapshot.flows.clone();
     snapshot.flows.truncate(limit);
-    assert_eq!(model.view(Some(limit)), snapshot);
+    assert_eq!(model.view(&FlowList::first(limit)), snapshot);
+    for (by, measure) in MEASURES {
+        let most = FlowList { most: Some(limit), by: *by, ..FlowList::default() };
+        let listed = model.view(&most).flows;
+        let mut sorted: Vec<u64> = all.iter().map(measure).collect();
+        sorted.sort_unstable_by_key(|measure| Reverse(*measure));
+        sorted.truncate(limit);
+        assert_eq!(listed.iter().map(measure).collect::<Vec<u64>>(), sorted, "{by:?}");
+        let passes = |flow: &Flow| flow.payload_bytes > 0;
+        let some = model.view(&FlowList { passes: Some(&passes), ..most }).flows;
+        let mut with_payload = model.view(&FlowList { most: None, ..most }).flows;
+        with_payload.retain(passes);
+        with_payload.truncate(limit);
+        assert_eq!(some, with_payload);
+    }
 }
 
 /// The detail of a flow is that of its operations.

@@ -244,8 +244,10 @@ pub struct KernelAccounts {
     pub read_bytes: u64,
     /// `write_bytes`: made dirty or written directly.
     pub write_bytes: u64,
-    /// Whether `rchar` and `wchar` equal what zc-trace counted by itself, and all threads were traced.
-    pub agree: bool,
+    /// Whether `rchar` and `wchar` equal what zc-trace counted by itself, and all threads were traced. Null in a document that
+    /// was written while tracing went on (`unfinished`) unless they do: the counters of a running program are read one after
+    /// the other, so that a difference says nothing.
+    pub agree: Option<bool>,
 }
 
 /// One system call, as `strace -c` shows it, and more.

@@ -10,7 +10,8 @@ use super::{
     faults::Faults,
     finished::Finished,
     flow::{Sum, transitions},
-    flow_detail::{Details, FlowDetail},
+    flow_detail::{Details, FlowDetail, Use},
+    flow_list::FlowList,
     heat::Heat,
     join::{Join, Limits},
     method::is_operation,
@@ -255,7 +256,7 @@ impl Model {
 
     /// Everything that is known now.
     pub fn snapshot(&self) -> Snapshot {
-        self.view(None)
+        self.view(&FlowList::default())
     }
 
     fn calls(&self) -> Vec<CallStatistics> {
@@ -266,12 +267,17 @@ impl Model {
         calls
     }
 
-    fn flows(&self, limit: Option<usize>, faults_told: bool) -> Vec<snapshot::Flow> {
-        let mut flows = self.join.flows.snapshot(limit, &self.join.endpoints, faults_told);
-        for flow in flows.iter_mut().filter(|_| !self.timed) {
+    fn flows(&self, wanted: &FlowList<'_>, faults_told: bool) -> Vec<snapshot::Flow> {
+        let mut flows = self.join.flows.snapshot(wanted, &self.join.endpoints, faults_told);
+        flows.iter_mut().for_each(|flow| self.leave_out_times(flow));
+        flows
+    }
+
+    /// What was not timed took a time that is not known.
+    fn leave_out_times(&self, flow: &mut snapshot::Flow) {
+        if !self.timed {
             (flow.time_ns, flow.on_cpu_ns, flow.blocked_ns, flow.preempted_ns) = (None, None, None, None);
         }
-        flows
     }
 
     /// How many flows [`Model::snapshot`] has.
@@ -279,8 +285,8 @@ impl Model {
         self.join.flows.count()
     }
 
-    /// The same, but of the flows only the `limit` with most CPU-copied bytes: what it costs hardly grows with the rest.
-    pub fn view(&self, limit: Option<usize>) -> Snapshot {
+    /// The same with the flows that are wanted: what it costs hardly grows with the rest.
+    pub fn view(&self, flows: &FlowList<'_>) -> Snapshot {
         let (descriptors, descriptor_summary) = self.descriptors.snapshot(&self.join.endpoints);
         let totals = self.totals();
         let faults_told = totals.page_fault_places.not_told == 0;
@@ -290,7 +296,7 @@ impl Model {
             descriptor_summary,
             calls: self.calls(),
             requests: self.calls.requests(),
-            flows: self.flows(limit, faults_told),
+            flows: self.flows(flows, faults_told),
             mapped_files: self.faults.files(&self.join.endpoints, &self.join.memories, faults_told),
             processes: self.threads.processes(),
             threads: self.threads.threads(),
@@ -333,6 +339,20 @@ impl Model {
         self.join.details.shown(id)
     }
 
+    /// The flows that a thread served, with what it did for them, most bytes first, if [`ModelConfig::record_details`]: of
+    /// each flow only the first sixteen threads are told apart.
+    pub fn flows_of_thread(&self, tid: Tid, most: usize) -> Vec<(snapshot::Flow, Use)> {
+        let faults_told = self.totals().page_fault_places.not_told == 0;
+        let flows = self.join.details.of_thread(tid).into_iter().take(most);
+        flows
+            .filter_map(|(id, done)| {
+                let mut flow = self.join.flows.shown(id, &self.join.endpoints, faults_told)?;
+                self.leave_out_times(&mut flow);
+                Some((flow, done))
+            })
+            .collect()
+    }
+
     /// The latencies over time of the call, or request, that [`snapshot::CallStatistics::name`] names, if
     /// [`ModelConfig::record_details`]; `None` also if no call was seen from start to end.
     pub fn heat(&self, name: &str) -> Option<Heat> {
@@ -372,9 +392,11 @@ impl Model {
                 [rchar, wchar, syscr, syscw] != [0; 4] || read_bytes == 0 && written_bytes == 0
             })
             .map(|accounts| KernelAccounts {
-                agree: accounts.rchar == read_bytes
-                    && accounts.wchar == written_bytes
-                    && self.losses.untraced_threads == 0,
+                agree: Some(
+                    accounts.rchar == read_bytes
+                        && accounts.wchar == written_bytes
+                        && self.losses.untraced_threads == 0,
+                ),
                 ..accounts
             });
         let Losses { folded_operations, unattributed_operations, .. } = self.losses;

@@ -4,5 +4,6 @@ pub mod demo;
 pub mod format;
 mod layout;
 pub mod live;
+pub mod parting;
 pub mod report;
 pub mod style;

@@ -40,6 +40,8 @@ pub(crate) const VIEW: View = View {
         let mut calls = frame.look.snapshot.calls.iter();
         more.call = calls.find(|call| key(call.name.as_str()) == wanted).map(|call| call.name.clone());
     }),
+    flows_by: None,
+    partly: None,
     keep: None,
     picture: None,
 };
@@ -54,11 +56,11 @@ fn call_row(call: &CallStatistics) -> Row {
     row(
         &call.name,
         [
-            Cell::count(call.count),
-            Cell::count(call.errors),
-            Cell::bytes(Some(call.bytes)),
-            Cell::duration(call.time_ns),
-            Cell::duration(call.blocked_ns),
+            Cell::Count(call.count),
+            Cell::Count(call.errors),
+            Cell::Bytes(Some(call.bytes)),
+            Cell::Duration(call.time_ns),
+            Cell::Duration(call.blocked_ns),
         ],
         call.latency_ns,
     )
@@ -68,19 +70,19 @@ fn request_row(request: &RequestStatistics) -> Row {
     row(
         &request.name,
         [
-            Cell::count(request.count),
-            Cell::count(request.errors),
-            Cell::bytes(Some(request.bytes)),
-            Cell::duration(Some(request.time_ns)),
+            Cell::Count(request.count),
+            Cell::Count(request.errors),
+            Cell::Bytes(Some(request.bytes)),
+            Cell::Duration(Some(request.time_ns)),
             // Requests are no thread's.
-            Cell::by("-", None),
+            Cell::By("-".to_owned(), None),
         ],
         request.latency_ns,
     )
 }
 
 fn row(name: &str, figures: [Cell; 5], latency: Option<Latency>) -> Row {
-    let of = |pick: fn(Latency) -> u64| Cell::duration(latency.map(pick));
+    let of = |pick: fn(Latency) -> u64| Cell::Duration(latency.map(pick));
     let mut cells = vec![Cell::name(name)];
     cells.extend(figures);
     cells.extend([

@@ -32,6 +32,8 @@ pub(crate) const VIEW: View = View {
     empty: "Nothing that would be worth a change.",
     open: Some(open),
     more: None,
+    flows_by: None,
+    partly: Some("looked at: those with most bytes copied"),
     keep: None,
     picture: None,
 };
@@ -54,10 +56,10 @@ fn row(finding: &Finding) -> Row {
         marked: false,
         cells: vec![
             Cell::name(&finding.title),
-            Cell::text(whereabouts(finding)),
-            Cell::bytes(Some(finding.saving.cpu_copied_bytes)),
-            Cell::count(finding.saving.transitions),
-            Cell::by(pid.to_string(), Some(pid.into())),
+            Cell::Text(whereabouts(finding)),
+            Cell::Bytes(Some(finding.saving.cpu_copied_bytes)),
+            Cell::Count(finding.saving.transitions),
+            Cell::Id(pid),
         ],
     }
 }
@@ -83,12 +85,18 @@ fn open(frame: &Frame, wanted: u64, canvas: &Canvas<'_>) -> Option<Vec<Line<'sta
         evidence_word(finding.saving.evidence)
     );
     lines.push(canvas.fact("would save", &saving));
+    if !finding.also.is_empty() {
+        let also = format!("{} (would save part of the same)", finding.also.join(", "));
+        lines.push(canvas.fact("also found there", &format::escape(&also)));
+    }
     Some(lines)
 }
 
 fn shown(figure: &Figure) -> String {
     let Some(value) = figure.value else { return format::UNKNOWN.to_owned() };
-    let number =
-        if figure.unit == "bytes" { bytes(value) } else { format!("{} {}", count(value), figure.unit) };
+    let number = match figure.unit.as_str() {
+        "bytes" => bytes(value),
+        unit => format::counted(value, unit.strip_suffix('s').unwrap_or(unit)),
+    };
     format!("{number} ({})", evidence_word(figure.evidence))
 }

@@ -6,10 +6,11 @@ use super::{Canvas, View};
 use crate::{
     dashboard::{
         frame::Frame,
-        table::{Cell, Row, key, names, numbers},
+        table::{Cell, Row, names, numbers},
     },
     model::{
         flow_detail::{FlowDetail, Use},
+        flow_list::FlowOrder,
         snapshot::{Flow, FlowEnd},
     },
     view::{
@@ -45,35 +46,50 @@ pub(crate) const VIEW: View = View {
         let mut flows = frame.look.snapshot.flows.iter();
         more.flow = flows.find(|flow| flow_key(flow) == wanted).map(|flow| flow.id);
     }),
+    flows_by: Some(|column| {
+        RANKED.iter().find(|(at, _)| *at == column).map_or(FlowOrder::Payload, |(_, by)| *by)
+    }),
+    partly: Some("listed"),
     keep: None,
     picture: None,
 };
 
+/// Columns by which all flows can be ranked; by another, those with most payload are sorted.
+const RANKED: [(usize, FlowOrder); 8] = [
+    (3, FlowOrder::Payload),
+    (4, FlowOrder::Amplification),
+    (5, FlowOrder::DmaShare),
+    (6, FlowOrder::Transitions),
+    (7, FlowOrder::TransitionsPerByte),
+    (8, FlowOrder::OnCpu),
+    (9, FlowOrder::Blocked),
+    (10, FlowOrder::Transfers),
+];
+
 /// What a flow is known by.
 fn flow_key(flow: &Flow) -> u64 {
-    key((flow.pid, &flow.source, &flow.sink, &flow.method))
+    flow.id
 }
 
 fn row(flow: &Flow) -> Row {
     let moved = flow.dma_bytes.filter(|_| flow.payload_bytes > 0);
     let dma = moved.map(|moved| moved as f64 / flow.payload_bytes as f64);
-    let amplification = marked_ratio(flow.copy_amplification, flow.copy_amplification_evidence);
     Row {
         key: flow_key(flow),
         marked: false,
         cells: vec![
-            Cell::text(report::name(&flow.source)),
-            Cell::text(report::name(&flow.sink)),
+            Cell::Text(report::name(&flow.source)),
+            Cell::Text(report::name(&flow.sink)),
             Cell::name(&flow.method),
-            Cell::bytes(Some(flow.payload_bytes)),
-            Cell::by(amplification, flow.copy_amplification),
-            Cell::by(format::ratio(dma), dma),
-            Cell::count(flow.transitions),
-            Cell::by(decimal(flow.transitions_per_mib), flow.transitions_per_mib),
-            Cell::duration(flow.on_cpu_ns),
-            Cell::duration(flow.blocked_ns),
-            Cell::count(flow.transfers),
-            Cell::by(flow.pid.to_string(), Some(flow.pid.into())),
+            Cell::Bytes(Some(flow.payload_bytes)),
+            Cell::Ratio(flow.copy_amplification, flow.copy_amplification_evidence),
+            Cell::By(format::ratio(dma), dma),
+            Cell::Count(flow.transitions),
+            Cell::Decimal(flow.transitions_per_mib),
+            Cell::Duration(flow.on_cpu_ns),
+            Cell::Duration(flow.blocked_ns),
+            Cell::Count(flow.transfers),
+            Cell::Id(flow.pid),
         ],
     }
 }

@@ -18,7 +18,7 @@ use super::{
     state::State,
     table::{Column, Row},
 };
-use crate::{filter::Filter, model_room::Wanted};
+use crate::{filter::Filter, model::flow_list::FlowOrder, model_room::Wanted};
 
 /// A view.
 pub(crate) struct View {
@@ -36,6 +36,11 @@ pub(crate) struct View {
     pub(crate) open: Option<Open>,
     /// What has to be asked for to open a row.
     pub(crate) more: Option<fn(&Frame, u64, &mut Wanted)>,
+    /// What flows are to be ranked by when the list is sorted by that column, where the list is one of flows: there may be
+    /// more than a frame has.
+    pub(crate) flows_by: Option<fn(usize) -> FlowOrder>,
+    /// What is done with the flows that a frame has, to be told where it does not have all of them.
+    pub(crate) partly: Option<&'static str>,
     /// Carries what is open over from one frame to the next, where it may have left the list meanwhile.
     pub(crate) keep: Option<fn(&Frame, &mut Frame, u64)>,
     /// The picture, for a view without a list.

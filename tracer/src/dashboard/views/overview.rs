@@ -7,7 +7,7 @@ use crate::{
     dashboard::{frame::ProgramCost, history::Sample, state::State, theme::Role},
     model::{
         evidence::Evidence,
-        snapshot::{Flow, Losses, Totals},
+        snapshot::{Flow, Losses, Mover, Totals},
     },
     view::{
         format::{self, bytes, count, marked_ratio, truncate_middle},
@@ -24,6 +24,8 @@ pub(crate) const VIEW: View = View {
     empty: "",
     open: None,
     more: None,
+    flows_by: None,
+    partly: None,
     keep: None,
     picture: Some(picture),
 };
@@ -44,8 +46,13 @@ fn picture(state: &State, canvas: &Canvas<'_>) -> Vec<Line<'static>> {
     let left = canvas.height.saturating_sub(lines.len() + heads);
     let told = found.len().min(FINDINGS).min(left / 2);
     let flows = format::counted(state.frame.look.flow_count as u64, "flow");
-    lines.push(canvas.heading(&format!("Top of {flows}, by bytes that the CPU copied")));
-    lines.extend(snapshot.flows.iter().take(left - told).map(|flow| flow_line(canvas, flow)));
+    // What was cleared are the sums alone.
+    let since = if state.cleared.is_some() { ", since tracing began" } else { "" };
+    lines.push(canvas.heading(&format!("Top of {flows}, by payload and bytes copied{since}")));
+    let mut flows: Vec<&Flow> = snapshot.flows.iter().collect();
+    // What moves most is to be seen also where nothing of it is copied.
+    flows.sort_by_key(|flow| std::cmp::Reverse(flow.payload_bytes.saturating_add(copied_at_least(flow))));
+    lines.extend(flows.into_iter().take(left - told).map(|flow| flow_line(canvas, flow)));
     if told > 0 {
         lines.push(canvas.heading("Top findings, worst first"));
     }
@@ -61,9 +68,15 @@ fn picture(state: &State, canvas: &Canvas<'_>) -> Vec<Line<'static>> {
     lines
 }
 
+/// The known part of what the CPU copied for a flow.
+fn copied_at_least(flow: &Flow) -> u64 {
+    let by_cpu = flow.copies.iter().filter(|copy| copy.mover == Some(Mover::Cpu));
+    by_cpu.filter_map(|copy| copy.bytes).fold(0, u64::saturating_add)
+}
+
 fn headline(state: &State, canvas: &Canvas<'_>) -> Line<'static> {
     let theme = canvas.theme;
-    let totals = &state.frame.look.snapshot.totals;
+    let totals = state.totals();
     if state.frame.elapsed_ns == 0 {
         return Line::styled(" waiting for the first numbers", theme.style(Role::Faint));
     }
@@ -125,7 +138,7 @@ fn graphs(state: &State, canvas: &Canvas<'_>) -> Vec<Line<'static>> {
 }
 
 fn facts(state: &State, canvas: &Canvas<'_>) -> Vec<Line<'static>> {
-    let totals = &state.frame.look.snapshot.totals;
+    let totals = state.totals();
     let (transitions, switches, faults) = (totals.transitions, totals.context_switches, totals.page_faults);
     let by_cause = format!(
         "calls {}, faults {}, interrupts {}",
@@ -152,7 +165,8 @@ fn facts(state: &State, canvas: &Canvas<'_>) -> Vec<Line<'static>> {
         losses(canvas, totals.losses),
         canvas.fact("zc-trace itself", &own_cost(state)),
     ];
-    let disagree = totals.kernel_accounts.filter(|accounts| state.ended.is_some() && !accounts.agree);
+    let disagree =
+        totals.kernel_accounts.filter(|accounts| state.ended.is_some() && accounts.agree == Some(false));
     if let Some(accounts) = disagree {
         let text = format!(
             " ! the kernel accounts {} read, {} written",
@@ -191,9 +205,12 @@ fn own_cost(state: &State) -> String {
     let memory = cost.resident_bytes.map_or_else(|| format::UNKNOWN.to_owned(), bytes);
     let programs = match cost.programs {
         Some(ProgramCost { time_ns, runs }) if runs > 0 => format!("{} ns a run", time_ns / runs),
-        _ => "? (kernel.bpf_stats_enabled is 0)".to_owned(),
+        _ => "? (kernel.bpf_stats_enabled=0)".to_owned(),
     };
-    format!("{cpu} CPU, {memory}; kernel programs {programs}")
+    let pace = state.history.pace().map_or_else(|| "-".to_owned(), |pace| format!("{pace:.1}"));
+    let drawn = format::short_duration(u64::try_from(state.drawn_in.as_nanos()).unwrap_or(u64::MAX));
+    let drawn = if state.drawn_in.is_zero() { "-".to_owned() } else { drawn };
+    format!("{cpu} CPU, {memory}; programs {programs}; {pace} pictures/s in {drawn} each")
 }
 
 fn flow_line(canvas: &Canvas<'_>, flow: &Flow) -> Line<'static> {

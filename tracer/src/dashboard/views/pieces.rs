@@ -6,7 +6,7 @@ use crate::{
     dashboard::theme::{Role, Theme},
     model::{
         log2::Bucket,
-        snapshot::{Copy, Losses, Mover, Snapshot},
+        snapshot::{Copy, Flow, Losses, Mover, Snapshot},
     },
     view::{
         format::{self, marked_bytes},
@@ -26,7 +26,7 @@ pub(crate) struct Canvas<'a> {
 }
 
 /// Columns that the name of a fact takes.
-const NAME: usize = 22;
+const NAME: usize = 24;
 
 impl Canvas<'_> {
     /// A head inside a picture.
@@ -43,6 +43,17 @@ impl Canvas<'_> {
             Span::styled(name, self.theme.style(Role::Faint)),
             Span::raw(format::truncate_end(&self.theme.spell(text), room).into_owned()),
         ])
+    }
+
+    /// A flow in one line, and something about it.
+    pub(super) fn flow(&self, flow: &Flow, about: &str) -> Line<'static> {
+        let about = self.theme.spell(about);
+        let room = self.width.saturating_sub(format::width(&about) + 5);
+        let (arrow, method) = (self.theme.pick("→", ">"), format::escape(&flow.method));
+        let text = format!("{} {arrow} {} {method}", report::name(&flow.source), report::name(&flow.sink));
+        let text = format::truncate_middle(&text, room);
+        let gap = " ".repeat(room.saturating_sub(format::width(&text)));
+        Line::from(format!("  {text}{gap}  {about}"))
     }
 
     /// A text over as many lines as it needs.

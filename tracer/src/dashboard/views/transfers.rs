@@ -11,7 +11,7 @@ use crate::{
     model::{
         ideal::{Ideal, ideal},
         recent::{RecentTransfer, Step},
-        snapshot::Mover,
+        snapshot::{Mover, Transfer},
     },
     view::{
         format::{self, bytes, count, maybe_bytes, short_duration},
@@ -42,6 +42,8 @@ pub(crate) const VIEW: View = View {
     empty: "No transfer has been finished yet.",
     open: Some(open),
     more: None,
+    flows_by: None,
+    partly: None,
     keep: Some(|before, now, wanted| {
         let is_it = |recent: &&RecentTransfer| key(recent.number) == wanted;
         if now.look.transfers.iter().any(|recent| is_it(&recent)) {
@@ -55,22 +57,43 @@ pub(crate) const VIEW: View = View {
 /// From this many columns on the two anatomies stand side by side.
 const SIDE_BY_SIDE: usize = 110;
 
+/// Most transfers in what opens elsewhere.
+const LAST: usize = 10;
+
+/// A line for each of the last transfers that `is` one of those.
+pub(super) fn last(frame: &Frame, canvas: &Canvas<'_>, is: impl Fn(&Transfer) -> bool) -> Vec<Line<'static>> {
+    let found = frame.look.transfers.iter().filter(|recent| is(&recent.transfer)).take(LAST);
+    let line = |recent: &RecentTransfer| {
+        let transfer = &recent.transfer;
+        let calls: Vec<&str> = recent.steps.iter().map(|step| step.call.as_str()).collect();
+        let what = format!(
+            "{} by {} in {}",
+            bytes(transfer.payload_bytes),
+            format::escape(&calls.join(", ")),
+            short_duration(transfer.time_in_calls_ns)
+        );
+        canvas.fact(&count(recent.number), &what)
+    };
+    let lines: Vec<Line<'static>> = found.map(line).collect();
+    if lines.is_empty() { vec![Line::from("  none among the last that finished")] } else { lines }
+}
+
 fn row(recent: &RecentTransfer) -> Row {
     let transfer = &recent.transfer;
     Row {
         key: key(recent.number),
         marked: false,
         cells: vec![
-            Cell::count(recent.number),
-            Cell::text(report::name(&transfer.source)),
-            Cell::text(report::name(&transfer.sink)),
+            Cell::Count(recent.number),
+            Cell::Text(report::name(&transfer.source)),
+            Cell::Text(report::name(&transfer.sink)),
             Cell::name(&transfer.method),
-            Cell::bytes(Some(transfer.payload_bytes)),
-            Cell::bytes(transfer.cpu_copied_bytes),
-            Cell::bytes(transfer.dma_bytes),
-            Cell::count(transfer.transitions),
-            Cell::duration(Some(transfer.time_in_calls_ns)),
-            Cell::by(transfer.tid.to_string(), Some(transfer.tid.into())),
+            Cell::Bytes(Some(transfer.payload_bytes)),
+            Cell::Bytes(transfer.cpu_copied_bytes),
+            Cell::Bytes(transfer.dma_bytes),
+            Cell::Count(transfer.transitions),
+            Cell::Duration(Some(transfer.time_in_calls_ns)),
+            Cell::Id(transfer.tid),
         ],
     }
 }

@@ -61,7 +61,7 @@ fn the_counters_are_the_totals() {
     assert_eq!(totals.transitions, snapshot::Transitions { syscall: 22, exception: 8, interrupt: 2 });
     assert_eq!((totals.context_switches.voluntary, totals.page_faults.major), (7, 1));
     assert_eq!(totals.losses.lost_events, 9);
-    assert_eq!(totals.kernel_accounts.map(|accounts| accounts.agree), Some(true));
+    assert_eq!(totals.kernel_accounts.and_then(|accounts| accounts.agree), Some(true));
     assert_eq!((totals.payload_bytes, totals.copy_amplification), (100, Some(2.0)));
     let document = model.snapshot();
     assert_eq!(document.totals, totals);
@@ -73,7 +73,7 @@ fn the_counters_are_the_totals() {
 fn the_referee_disagrees() {
     let mut model = model();
     model.apply([counters(1031)]);
-    assert_eq!(model.totals().kernel_accounts.map(|accounts| accounts.agree), Some(false));
+    assert_eq!(model.totals().kernel_accounts.and_then(|accounts| accounts.agree), Some(false));
 }
 
 #[test]

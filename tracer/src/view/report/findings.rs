@@ -36,6 +36,9 @@ pub(super) fn write(page: &mut Page, findings: &[&Finding]) {
         let transitions = counted(saving.transitions, "transition");
         page.wrapped(Paint::Plain, 4, &format!("  would save {saved}{transitions} ~"));
         page.wrapped(Paint::Faint, 4, &format!("  {}", finding.advice));
+        if !finding.also.is_empty() {
+            page.wrapped(Paint::Faint, 4, &format!("  also found there: {}", finding.also.join(", ")));
+        }
     }
     if let Some(hidden) = findings.len().checked_sub(SHOWN).filter(|hidden| *hidden > 0) {
         page.line(Paint::Faint, format!("  and {} more (--json has all)", count(hidden as u64)));

@@ -140,12 +140,12 @@ fn write_crossings(page: &mut Page, totals: &Totals) {
 fn write_accounts(page: &mut Page, totals: &Totals) {
     let verdict = match &totals.kernel_accounts {
         None => "the kernel's own accounts are not known",
-        Some(accounts) if accounts.agree => "agrees with the kernel's own accounts",
+        Some(accounts) if accounts.agree != Some(false) => "agrees with the kernel's own accounts",
         Some(_) => "DIFFERS from the kernel's own accounts",
     };
     figure(page, "read (rchar)", &exact(totals.read_bytes), verdict);
     figure(page, "written (wchar)", &exact(totals.written_bytes), verdict);
-    if let Some(accounts) = totals.kernel_accounts.filter(|accounts| !accounts.agree) {
+    if let Some(accounts) = totals.kernel_accounts.filter(|accounts| accounts.agree == Some(false)) {
         page.wrapped(Paint::Warning, 4, &difference(totals, &accounts));
     }
 }
