@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     endpoint::{EndpointKind, Place},
     evidence::Evidence,
+    fallback::Fallback,
 };
 
 /// All of it.
@@ -349,6 +350,10 @@ pub struct Flow {
     pub zerocopy: Option<Zerocopy>,
     /// Each copy and move, in the order in which the bytes pass.
     pub copies: Vec<Copy>,
+    /// Of what the CPU copied, what a call was to spare (sendfile, splice, copy_file_range, MSG_ZEROCOPY, O_DIRECT), by the
+    /// reason why it was copied after all; most bytes first.
+    #[serde(default)]
+    pub fallbacks: Vec<Fallback>,
     /// The weakest evidence among `copies` moved by the CPU.
     pub evidence: Evidence,
 }
