@@ -15,6 +15,8 @@ const SOL_TLS: libc::c_int = 282;
 const TLS_TX: libc::c_int = 1;
 const TLS_RX: libc::c_int = 2;
 const TLS_CIPHER_AES_GCM_128: u16 = 51;
+/// How the kernel says that it has no module tls, or nothing that encrypts so.
+const ABSENT: [i32; 3] = [libc::ENOENT, libc::ENOPROTOOPT, libc::EINVAL];
 /// The most payload that a record holds (RFC 8446, section 5.1).
 pub const RECORD: usize = 16 << 10;
 
@@ -57,12 +59,11 @@ pub fn connection(version: Version) -> Result<Result<(TcpStream, TcpStream), Str
         let socket = socket.as_raw_fd();
         let set = set(socket, libc::IPPROTO_TCP, TCP_ULP, b"tls")
             .and_then(|()| set(socket, SOL_TLS, direction, &keys));
-        match set.as_ref().map_err(io::Error::raw_os_error) {
-            // No module tls, or nothing that encrypts so.
-            Err(Some(libc::ENOENT | libc::ENOPROTOOPT | libc::EINVAL)) => {
-                return Ok(Err(format!("no TLS in the kernel: {:?}", set.err())));
+        match set {
+            Err(error) if error.raw_os_error().is_some_and(|code| ABSENT.contains(&code)) => {
+                return Ok(Err(format!("TLS in the kernel: {error}")));
             }
-            _ => set?,
+            set => set?,
         }
     }
     Ok(Ok((sender, receiver)))
