@@ -386,6 +386,7 @@ pub(crate) fn lossy() -> Document {
         unknown_endpoints: 2,
         undecodable_records: 1,
         untraced_submissions: 0,
+        missed_runs: 0,
     };
     if let Some(accounts) = &mut totals.kernel_accounts {
         accounts.agree = false;

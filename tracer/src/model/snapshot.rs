@@ -186,6 +186,10 @@ pub struct Losses {
     /// submitted them (`io_uring_enter`, `io_submit`): what these moved is in no number, so payload and copies are not
     /// known as a whole.
     pub untraced_submissions: u64,
+    /// Times that the kernel skipped one of zc-trace's programs, because that was running on the CPU already and had been
+    /// preempted there: what these would have counted is in no number, so totals are too low.
+    #[serde(default)]
+    pub missed_runs: u64,
 }
 
 /// What the kernel itself accounted to the traced threads (`struct task_struct`), for comparison.

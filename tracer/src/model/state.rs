@@ -440,6 +440,7 @@ fn losses(losses: Losses, untraced_submissions: u64) -> snapshot::Losses {
         unknown_endpoints,
         undecodable_records,
         untraced_requests: _,
+        missed_runs,
     } = losses;
     snapshot::Losses {
         folded_operations,
@@ -450,6 +451,7 @@ fn losses(losses: Losses, untraced_submissions: u64) -> snapshot::Losses {
         unknown_endpoints,
         undecodable_records,
         untraced_submissions,
+        missed_runs,
     }
 }
 
