@@ -118,7 +118,7 @@ fn hostile_names() -> Outcome {
             from.push(&file);
             let arguments = [from, "of=/dev/null".into(), "status=none".into()];
             let ndjson = s.path("stream.ndjson");
-            let tracer = Tracer::new(s)?.args(&["--summary", "--ndjson"]).arg(&ndjson);
+            let tracer = Tracer::new(s)?.args(&["--lines", "--ndjson"]).arg(&ndjson);
             let ended = tracer.traced(&program, &arguments).run()?;
             let document = ended.document()?;
             let json = ended.json().context("no document")?;

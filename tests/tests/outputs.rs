@@ -221,10 +221,8 @@ fn the_stream_and_the_document_agree() -> Outcome {
 fn live_lines_and_a_report() -> Outcome {
     scenario("outputs/summary", |s| {
         let target = busy(s)?;
-        let trace = Tracer::bare(s)?
-            .args(&["--summary", "--interval", "0.1", "-d", "1"])
-            .pid(target.pid())
-            .start()?;
+        let trace =
+            Tracer::bare(s)?.args(&["--lines", "--interval", "0.1", "-d", "1"]).pid(target.pid()).start()?;
         ensure!(trace.ends_within(Duration::from_secs(20))?, "-d 1 did not end it");
         let ended = trace.end()?;
         ended.ended_with(0)?;

@@ -158,7 +158,7 @@ fn help_and_version() -> Outcome {
             "--follow",
             "--json",
             "--ndjson",
-            "--summary",
+            "--lines",
             "--interval",
             "--ring-size",
             "--filter",

@@ -4,7 +4,7 @@
 
 use anyhow::{Context as _, Result, ensure};
 use zc_trace::probe::{
-    Form, LoadError, Options, Probe, Source,
+    Detail, Form, Latency, LoadError, Options, Probe, Source,
     offsets::{ABSENT, Config, Offsets, Types},
 };
 use zc_trace_tests::{
@@ -44,7 +44,14 @@ const KERNELS: &[Kernel] = &[
 ];
 
 fn options() -> Options {
-    Options { follow: false, ring_bytes: 1 << 16, debug: false, source: Source::default() }
+    Options {
+        follow: false,
+        ring_bytes: 1 << 16,
+        debug: false,
+        detail: Detail::Auto,
+        latency: Latency::Auto,
+        source: Source::default(),
+    }
 }
 
 /// The kernel's own types. Skips without them: the shapes of its structures would be guesses.

@@ -181,6 +181,30 @@ pub struct Config {
     pub uring_queue_request: u32,
     /// A bit for each value of `enum iter_type` that stands for user memory.
     pub user_iterators: u32,
+    /// One of [`detail`]: which calls are told one by one.
+    pub detail: u32,
+    /// One of [`latency`]: which calls are timed.
+    pub latency: u32,
+}
+
+/// [`Config::detail`].
+pub mod detail {
+    /// Every call; in a storm a sample, and like calls are summed.
+    pub const BY_PACE: u32 = 0;
+    /// Every call.
+    pub const ALL: u32 = 1;
+    /// None that can be summed with others.
+    pub const SUMMED: u32 = 2;
+}
+
+/// [`Config::latency`].
+pub mod latency {
+    /// Those that are told.
+    pub const TOLD: u32 = 0;
+    /// Every one.
+    pub const ALL: u32 = 1;
+    /// None: entries of calls are not hooked.
+    pub const NONE: u32 = 2;
 }
 
 impl Config {
@@ -196,6 +220,8 @@ impl Config {
         uring_submit_request: 0,
         uring_queue_request: 0,
         user_iterators: 0,
+        detail: detail::BY_PACE,
+        latency: latency::TOLD,
     };
 }
 
@@ -209,6 +235,8 @@ pub struct Control {
     pub stopped: u32,
     /// In the raw form: where in a task's stack its saved user registers are, bytes.
     pub registers_at: u32,
+    /// Goes up whenever tasks that may be running have been given slots, or may take one.
+    pub attachments: u32,
 }
 
 /// What the raw form found out about itself: one entry of an array map.

@@ -52,6 +52,9 @@ pub mod flag {
     pub const FAULT_IN_KERNEL: u16 = 128;
     /// Of a request: the kernel chose the buffer among those that the process provided, and where it is is not known.
     pub const BUFFER_UNKNOWN: u16 = 256;
+    /// Entries of calls are not hooked: the call began and ended while tracing, but its start, and what happened inside,
+    /// is unknown.
+    pub const UNTIMED: u16 = 512;
 }
 
 /// The head of every record.

@@ -1,6 +1,9 @@
 //! The state of one traced thread, as the kernel side keeps it in an array that user space may read at any time.
 
-use crate::counted::Counted;
+use crate::{
+    counted::Counted,
+    run::{Pace, RUNS, Run},
+};
 
 /// The kernel's own accounts of one task (`struct task_struct` and its `ioac`), copied out as they stand.
 /// `/proc/PID/io`, `stat` and `status` show the same fields (fs/proc/base.c, `do_io_accounting`).
@@ -147,6 +150,10 @@ pub struct ThreadSlot {
     pub by_reference: u64,
     /// What was counted inside the current call, or inside the last one.
     pub counted: Counted,
+    /// How fast it calls.
+    pub pace: Pace,
+    /// Like calls under way.
+    pub runs: [Run; RUNS],
     /// Mode switches of the current `io_uring_enter` that no request has been charged with yet.
     pub unclaimed_transitions: u32,
     /// Padding.
@@ -159,7 +166,26 @@ const _: () = assert!(size_of::<Accounts>() == 80);
 const _: () = assert!(size_of::<MetFile>() == 40);
 const _: () = assert!(
     size_of::<ThreadSlot>()
-        == 16 + 16 + 64 + 16 + 8 + 3 * 80 + 16 + 16 + 4 * 8 + 3 * 8 + 16 + 24 + 2 * 40 + 32 + 8 + 8 + 64 + 8
+        == 16
+            + 16
+            + 64
+            + 16
+            + 8
+            + 3 * 80
+            + 16
+            + 16
+            + 4 * 8
+            + 3 * 8
+            + 16
+            + 24
+            + 2 * 40
+            + 32
+            + 8
+            + 8
+            + 64
+            + 40
+            + RUNS * 224
+            + 8
 );
 
 /// Exact counters of one system call on one CPU.
@@ -182,9 +208,11 @@ pub struct CallCounters {
     pub preempted_ns: u64,
     /// Calls whose detail found no room in the ring buffer.
     pub folded: u64,
+    /// Calls whose duration was not measured. Where entries are hooked, `duration_ns` has the mean of those for each.
+    pub untimed: u64,
 }
 
-const _: () = assert!(size_of::<CallCounters>() == 64);
+const _: () = assert!(size_of::<CallCounters>() == 72);
 
 /// What was lost on the way, on one CPU. Totals stay exact; these count the detail that is missing.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -204,9 +232,13 @@ pub struct LossCounters {
     pub unknown_endpoints: u64,
     /// Requests that may have moved payload and whose completion was not seen, or not understood.
     pub untraced_requests: u64,
+    /// Not lost: operations that were summed by intent, because their thread made too many to tell each, and
+    pub summed_operations: u64,
+    /// likewise other calls.
+    pub summed_calls: u64,
 }
 
-const _: () = assert!(size_of::<LossCounters>() == 56);
+const _: () = assert!(size_of::<LossCounters>() == 72);
 
 /// What operations are folded by when the ring buffer is full.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Hash)]

@@ -49,6 +49,26 @@ impl Registers {
         }
     }
 
+    /// The first argument of a system call.
+    #[inline(always)]
+    pub fn first(self, compat: bool) -> u64 {
+        self.at(if compat { layout::BX } else { layout::DI })
+    }
+
+    /// The argument that holds a call's flags, by its place: the third, the fourth or the sixth.
+    #[inline(always)]
+    pub fn flags(self, compat: bool, place: u32) -> u32 {
+        use layout::*;
+        let value = match (place, compat) {
+            (2, _) => self.at(DX),
+            (3, false) => self.at(R10),
+            (3, true) => self.at(SI),
+            (_, false) => self.at(R9),
+            (_, true) => self.at(BP),
+        };
+        value as u32
+    }
+
     /// The number of the system call that entered the kernel; negative if something else did (an interrupt or a fault:
     /// arch/x86/entry/entry_64.S, `idtentry_body` stores -1).
     #[inline(always)]

@@ -165,6 +165,7 @@ fn own(task: Task, slot: &mut ThreadSlot, request: &Request) {
         let with_call =
             if direct { is_own_memory(request, mapping) } else { is_of_file(file, request, mapping) };
         if with_call {
+            slot.pace.counted = 1;
             if request.writes() {
                 slot.counted.device_written += request.bytes;
             } else {
@@ -250,6 +251,7 @@ fn by_file(slot: &mut ThreadSlot, request: &Request, mapping: u64) {
         request.count(DeviceKind::OTHER_FILE, 0);
     } else {
         if slot.state & state::IN_CALL != 0 {
+            slot.pace.counted = 1;
             slot.counted.device_metadata += request.bytes;
         }
         request.count(DeviceKind::METADATA, 0);

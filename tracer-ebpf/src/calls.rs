@@ -9,6 +9,7 @@ use tracer_common::{
     call::{CallClass, CallShape, NONE},
     counted::Counted,
     limits::{CALL_OTHER, COMPAT_BASE, IOVECS},
+    offsets::{detail, latency},
     record::{CallRecord, DescriptorRecord, OperationRecord, RecordKind, VectorRecord, ZerocopyIds, flag},
     slot::{CallCounters, SpillCounters, SpillKey, ThreadSlot, state},
 };
@@ -21,9 +22,7 @@ use crate::{
     identity,
     kernel::{Task, config},
     maps::{CALL_COUNTERS, SHAPES, SPILL, lost},
-    payload,
-    threads::{self, slot_of},
-    zerocopy,
+    payload, runs, threads, zerocopy,
 };
 
 /// Largest errno (include/linux/err.h, `MAX_ERRNO`).
@@ -32,8 +31,11 @@ const MAX_ERRNO: i64 = 4095;
 #[hook]
 pub fn sys_enter(ctx: Context) -> i32 {
     let task = Task::current();
-    if let Some(slot) = slot_of(task) {
-        enter(task, slot, Registers(ctx.arg(0)), ctx.arg(1));
+    if let Some(slot) = threads::current_slot(task) {
+        let registers = Registers(ctx.arg(0));
+        if !runs::enter(task, slot, registers, ctx.arg(1)) {
+            enter(task, slot, registers, ctx.arg(1));
+        }
     }
     0
 }
@@ -41,10 +43,22 @@ pub fn sys_enter(ctx: Context) -> i32 {
 #[hook]
 pub fn sys_exit(ctx: Context) -> i32 {
     let task = Task::current();
-    if let Some(slot) = slot_of(task) {
-        leave(task, slot, Registers(ctx.arg(0)), ctx.arg(1));
+    if let Some(slot) = threads::current_slot(task) {
+        let registers = Registers(ctx.arg(0));
+        if slot.pace.run != 0 || is_entry_too() && runs::enter(task, slot, registers, registers.call_number())
+        {
+            runs::leave(task, slot, ctx.arg(1));
+        } else {
+            leave(task, slot, registers, ctx.arg(1));
+        }
     }
     0
+}
+
+/// Whether the returns of calls stand for their entries too, which are not hooked.
+#[inline(always)]
+fn is_entry_too() -> bool {
+    config!(latency) == latency::NONE
 }
 
 #[inline(always)]
@@ -98,7 +112,11 @@ fn note_call(task: Task, slot: &mut ThreadSlot, registers: Registers, number: i6
     slot.source_flags = 0;
     slot.sink_flags = 0;
     slot.by_reference = 0;
-    slot.counted = Counted::NONE;
+    if slot.pace.counted != 0 {
+        slot.counted = Counted::NONE;
+        slot.pace.counted = 0;
+    }
+    slot.pace.descriptors = runs::descriptor_changes();
     slot.unclaimed_transitions = 0;
     if slot.state & state::BEFORE_EXEC != 0 {
         return;
@@ -148,8 +166,9 @@ fn leave(task: Task, slot: &mut ThreadSlot, registers: Registers, result: i64) {
         return;
     }
     let known_start = slot.state & state::IN_CALL != 0;
-    // An exit whose entry no hook saw, of a thread that was not inside a call when it was attached: seccomp or a debugger
-    // refused the call before the hook (kernel/entry/common.c, `syscall_trace_enter`). It entered the kernel all the same.
+    // An exit whose entry no hook saw, of a thread that was not inside a call when it was attached: entries are not
+    // hooked, or seccomp or a debugger refused the call before the hook (kernel/entry/common.c, `syscall_trace_enter`).
+    // It entered the kernel all the same.
     let refused = !known_start && slot.state & state::MAYBE_IN_CALL == 0;
     slot.state &= !(state::IN_CALL | state::MAYBE_IN_CALL);
     if slot.state & state::BEFORE_EXEC != 0 {
@@ -157,11 +176,17 @@ fn leave(task: Task, slot: &mut ThreadSlot, registers: Registers, result: i64) {
     }
     // SAFETY: time has no preconditions.
     let now = unsafe { bpf_ktime_get_ns() };
+    if is_entry_too() {
+        slot.at_enter = slot.latest;
+    }
     task.accounts(&mut slot.latest);
     if !known_start {
         note_call(task, slot, registers, registers.call_number());
-        slot.at_enter = slot.latest;
         slot.call_start_ns = now;
+        if !is_entry_too() || slot.pace.user_faults != slot.user_faults {
+            // What page faults in user mode fetched since the last call is not this one's.
+            slot.at_enter = slot.latest;
+        }
     }
     slot.syscall_transitions += 1 + refused as u64;
     slot.calls += 1;
@@ -171,7 +196,7 @@ fn leave(task: Task, slot: &mut ThreadSlot, registers: Registers, result: i64) {
         duration_ns: now.wrapping_sub(slot.call_start_ns),
         result,
         bytes: bytes_moved(slot, shape, result),
-        flags: flags(known_start),
+        flags: flags(known_start, refused),
         shape,
         descriptors: [-1; 2],
     };
@@ -194,9 +219,14 @@ fn leave(task: Task, slot: &mut ThreadSlot, registers: Registers, result: i64) {
         slot.exec_read_chars += slot.latest.read_chars.wrapping_sub(slot.at_enter.read_chars);
         slot.exec_read_calls += slot.latest.read_calls.wrapping_sub(slot.at_enter.read_calls);
     }
+    if changes_descriptors(shape.class) {
+        runs::descriptors_changed();
+    }
     let told = tell(slot, &outcome);
     count(slot, &outcome, told);
     slot.unclaimed_transitions = 0;
+    let off_cpu_ns = slot.call_blocked_ns + slot.call_preempted_ns;
+    runs::told(slot, shape, now, outcome.duration_ns.saturating_sub(off_cpu_ns));
 }
 
 /// What the descriptors stand for that the call has made: said here, because one that is never read from or written to
@@ -219,10 +249,20 @@ fn identify(slot: &mut ThreadSlot, fd: u64) -> u64 {
 }
 
 #[inline(always)]
-fn flags(known_start: bool) -> u16 {
-    let start = if known_start { 0 } else { flag::NO_START };
+fn flags(known_start: bool, refused: bool) -> u16 {
+    let start = match (known_start, refused && is_entry_too()) {
+        (true, _) => 0,
+        (false, true) => flag::UNTIMED,
+        (false, false) => flag::NO_START,
+    };
     let storage = if config!(storage_accounts) != 0 { flag::STORAGE_KNOWN } else { 0 };
     start | storage
+}
+
+/// Whether descriptors may stand for something else after a call of this class: requests of io_uring can close some.
+#[inline(always)]
+fn changes_descriptors(class: CallClass) -> bool {
+    class.0 > CallClass::IN_KERNEL.0
 }
 
 /// Whether calls of this class move payload: their records tell what was counted inside.
@@ -244,7 +284,7 @@ fn bytes_moved(slot: &mut ThreadSlot, shape: CallShape, result: i64) -> u64 {
 }
 
 #[inline(always)]
-fn failed(result: i64) -> bool {
+pub fn failed(result: i64) -> bool {
     (-MAX_ERRNO..0).contains(&result)
 }
 
@@ -261,6 +301,7 @@ fn count(slot: &ThreadSlot, outcome: &Outcome, told: bool) {
     counters.blocked_ns += slot.call_blocked_ns;
     counters.preempted_ns += slot.call_preempted_ns;
     counters.folded += !told as u64;
+    counters.untimed += (outcome.flags & (flag::NO_START | flag::UNTIMED) != 0) as u64;
 }
 
 /// Emits what user space wants to know; false if there was no room (then it has been folded).
@@ -324,12 +365,15 @@ fn note_head(record: &mut OperationRecord, buffer: u64) {
 }
 
 #[inline(always)]
-fn call_flags(slot: &ThreadSlot, shape: CallShape) -> u32 {
+pub fn call_flags(slot: &ThreadSlot, shape: CallShape) -> u32 {
     if shape.flags == NONE { 0 } else { argument(slot, shape.flags) as u32 }
 }
 
 #[inline(always)]
 fn tell_operation(slot: &ThreadSlot, outcome: &Outcome) -> bool {
+    if config!(detail) == detail::SUMMED {
+        return fold(slot, outcome);
+    }
     let Some(mut entry) = emit::reserve::<OperationRecord>() else {
         return fold(slot, outcome);
     };
@@ -351,6 +395,9 @@ fn tell_operation(slot: &ThreadSlot, outcome: &Outcome) -> bool {
 
 #[inline(always)]
 fn tell_vector(slot: &ThreadSlot, outcome: &Outcome) -> bool {
+    if config!(detail) == detail::SUMMED {
+        return fold(slot, outcome);
+    }
     let Some(mut entry) = emit::reserve::<VectorRecord>() else {
         return fold(slot, outcome);
     };
@@ -407,6 +454,10 @@ fn tell_descriptor(slot: &ThreadSlot, outcome: &Outcome) -> bool {
 
 #[inline(always)]
 fn tell_call(slot: &ThreadSlot, outcome: &Outcome) -> bool {
+    if config!(detail) == detail::SUMMED {
+        lost(|losses| losses.summed_calls += 1);
+        return false;
+    }
     let Some(mut entry) = emit::reserve::<CallRecord>() else {
         lost(|losses| losses.folded_calls += 1);
         return false;
@@ -429,15 +480,10 @@ fn fold(slot: &ThreadSlot, outcome: &Outcome) -> bool {
         call_flags: call_flags(slot, outcome.shape),
         _pad: 0,
     };
-    if SPILL.get_ptr_mut(key).is_none() {
-        let _ = SPILL.insert(key, SpillCounters::default(), 0);
-    }
-    let Some(counters) = SPILL.get_ptr_mut(key) else {
+    let Some(counters) = spilled(&key) else {
         lost(|losses| losses.unattributed_operations += 1);
         return false;
     };
-    // SAFETY: this CPU's own entry; user space only reads it.
-    let counters = unsafe { &mut *counters };
     let (before, after) = (&slot.at_enter, &slot.latest);
     counters.operations += 1;
     counters.errors += failed(outcome.result) as u64;
@@ -448,16 +494,42 @@ fn fold(slot: &ThreadSlot, outcome: &Outcome) -> bool {
     counters.storage_read_bytes += after.storage_read_bytes.wrapping_sub(before.storage_read_bytes);
     counters.storage_written_bytes += after.storage_written_bytes.wrapping_sub(before.storage_written_bytes);
     counters.counted.add(&slot.counted);
-    lost(|losses| losses.folded_operations += 1);
+    if config!(detail) == detail::SUMMED {
+        lost(|losses| losses.summed_operations += 1);
+    } else {
+        lost(|losses| losses.folded_operations += 1);
+    }
     false
+}
+
+/// This CPU's sum of like operations, made if need be; `None` if there is no room.
+#[inline(always)]
+pub fn spilled(key: &SpillKey) -> Option<&'static mut SpillCounters> {
+    if SPILL.get_ptr_mut(key).is_none() {
+        let _ = SPILL.insert(key, SpillCounters::default(), 0);
+    }
+    // SAFETY: this CPU's own entry; user space only reads it.
+    SPILL.get_ptr_mut(key).map(|counters| unsafe { &mut *counters })
 }
 
 /// A thread ends inside a call: `exit`, or it was killed there. The call never returns.
 #[inline(always)]
-pub fn cut_off(slot: &mut ThreadSlot) {
-    if slot.state & state::IN_CALL == 0 || slot.state & state::BEFORE_EXEC != 0 {
+pub fn cut_off(task: Task, slot: &mut ThreadSlot) {
+    if slot.state & state::BEFORE_EXEC != 0 {
         return;
     }
+    if is_entry_too() {
+        // Killed or not, every other call returns before its thread ends.
+        let number = Registers::of(task).call_number();
+        if number < 0 || shape_of(table_index(task, number)).class != CallClass::NO_RETURN {
+            return;
+        }
+        slot.call = table_index(task, number);
+        slot.syscall_transitions += 1;
+    } else if slot.state & state::IN_CALL == 0 {
+        return;
+    }
+    slot.pace.run = 0;
     slot.calls += 1;
     if let Some(counters) = CALL_COUNTERS.get_ptr_mut(slot.call) {
         // SAFETY: this CPU's own entry.

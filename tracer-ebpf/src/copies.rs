@@ -18,10 +18,18 @@ pub fn in_call() -> Option<&'static mut ThreadSlot> {
     (slot.state & (state::IN_CALL | state::BEFORE_EXEC) == state::IN_CALL).then_some(slot)
 }
 
+/// Likewise, to count inside that call.
+#[inline(always)]
+pub fn counting() -> Option<&'static mut ThreadSlot> {
+    let slot = in_call()?;
+    slot.pace.counted = 1;
+    Some(slot)
+}
+
 /// A socket's buffer to the memory of whoever receives (net/core/datagram.c, `skb_copy_datagram_iter`).
 #[hook]
 pub fn skb_copy_datagram_iovec(ctx: Context) -> i32 {
-    if let Some(slot) = in_call() {
+    if let Some(slot) = counting() {
         let length: i32 = ctx.arg(1);
         slot.counted.to_user += length as u32 as u64;
     }

@@ -53,6 +53,17 @@ pub struct KnownSocket {
     pub _pad: u32,
 }
 
+/// Whether the task that was last looked at on a CPU is traced.
+#[repr(C)]
+pub struct OnCpu {
+    /// Address of its `struct task_struct`; 0 for none.
+    pub task: u64,
+    /// Number of its slot plus one, 0 for an untraced task.
+    pub slot: u32,
+    /// Attachments up to then: valid as long as there is no further one.
+    pub attachments: u32,
+}
+
 /// Where an endpoint is built, and where the walk along its path stands.
 #[repr(C)]
 pub struct Scratch {
@@ -80,6 +91,12 @@ pub static SHAPES: Array<CallShape> = Array::with_max_entries(CALLS as u32, 0);
 /// Exact counters by call.
 #[map]
 pub static CALL_COUNTERS: PerCpuArray<CallCounters> = PerCpuArray::with_max_entries(CALLS as u32, 0);
+/// Who is on each CPU.
+#[map]
+pub static ON_CPU: PerCpuArray<OnCpu> = PerCpuArray::with_max_entries(1, 0);
+/// How many times a traced thread has made a call that may change what descriptors stand for.
+#[map]
+pub static DESCRIPTOR_CHANGES: Array<u64> = Array::with_max_entries(1, 0);
 /// What was lost.
 #[map]
 pub static LOSSES: PerCpuArray<LossCounters> = PerCpuArray::with_max_entries(1, 0);

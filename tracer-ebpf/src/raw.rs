@@ -21,6 +21,7 @@ mod object;
 mod path;
 mod payload;
 mod requests;
+mod runs;
 mod sched;
 mod threads;
 mod uring;

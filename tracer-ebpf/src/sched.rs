@@ -12,6 +12,7 @@ use crate::{
     form::{self, Context, hook},
     kernel::{Task, config},
     maps::CONTROL,
+    runs,
     threads::{self, slot_of},
 };
 
@@ -26,7 +27,11 @@ pub fn sched_switch(ctx: Context) -> i32 {
             if config!(sched_switch_arity) >= 4 { previous_state(&ctx) } else { previous.state() as u64 };
         switched_out(previous, slot, state);
     }
-    if let Some(slot) = slot_of(next) {
+    let number = threads::number_of(next);
+    threads::put_on_cpu(next, number);
+    if let Some(slot) = number.and_then(threads::slot_numbered)
+        && !threads::has_ended()
+    {
         switched_in(next, slot);
     }
     0
@@ -48,6 +53,9 @@ fn switched_out(task: Task, slot: &mut ThreadSlot, previous_state: u64) {
     task.switches_and_faults(&mut slot.latest);
     slot.off_cpu_since_ns = now;
     slot.off_cpu_blocked = (slot.latest.voluntary != voluntary && previous_state != 0) as u32;
+    if slot.off_cpu_blocked != 0 || previous_state & TASK_DEAD != 0 {
+        runs::blocks(slot);
+    }
     if previous_state & TASK_DEAD != 0 {
         task.io(&mut slot.latest);
         slot.state |= state::DEAD;
@@ -69,9 +77,11 @@ fn switched_in(task: Task, slot: &mut ThreadSlot) {
     if slot.off_cpu_blocked != 0 {
         slot.blocked_ns += away;
         slot.call_blocked_ns += away;
+        runs::was_blocked(slot, away);
     } else {
         slot.preempted_ns += away;
         slot.call_preempted_ns += away;
+        runs::was_preempted(slot, away);
     }
 }
 
@@ -131,7 +141,7 @@ pub fn sched_process_exit(ctx: Context) -> i32 {
                 "exit: {} of {}, after {} calls, state {}", slot.tid, slot.tgid, slot.calls, slot.state
             );
         }
-        calls::cut_off(slot);
+        calls::cut_off(task, slot);
         slot.state = (slot.state | state::EXITING) & !state::IN_CALL;
     }
     0

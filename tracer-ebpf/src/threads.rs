@@ -9,7 +9,7 @@ use tracer_common::{
 use crate::{
     emit, form,
     kernel::Task,
-    maps::{CONTROL, FREE_SLOTS, SLOTS, lost},
+    maps::{CONTROL, FREE_SLOTS, ON_CPU, SLOTS, lost},
 };
 
 /// The slot of a task, if it is traced. When tracing has ended it is not any more: all hooks stop at one moment, though
@@ -18,6 +18,47 @@ use crate::{
 pub fn slot_of(task: Task) -> Option<&'static mut ThreadSlot> {
     let slot = slot_at_any_time(task)?;
     if has_ended() { None } else { Some(slot) }
+}
+
+/// Likewise of the task on this CPU, without a look-up if it was the last one looked at: one that is not traced pays a
+/// comparison. The task itself is compared too, because some kernels keep switches from certain tasks to themselves.
+#[inline(always)]
+pub fn current_slot(task: Task) -> Option<&'static mut ThreadSlot> {
+    let control = CONTROL.get(0)?;
+    let on_cpu = ON_CPU.get_ptr_mut(0)?;
+    // SAFETY: this CPU's own entry.
+    let on_cpu = unsafe { &mut *on_cpu };
+    if on_cpu.task != task.0 as u64 || on_cpu.attachments != control.attachments {
+        on_cpu.task = task.0 as u64;
+        on_cpu.attachments = control.attachments;
+        on_cpu.slot = number_of(task).unwrap_or(0);
+    }
+    if on_cpu.slot == 0 || control.stopped != 0 {
+        return None;
+    }
+    slot_numbered(on_cpu.slot)
+}
+
+/// The scheduler puts a task on this CPU. One that is not traced is looked up by its first call: on kernels before 6.2 the
+/// look-up may fail here because another one is under way.
+#[inline(always)]
+pub fn put_on_cpu(task: Task, number: Option<u32>) {
+    let Some(control) = CONTROL.get(0) else { return };
+    let Some(on_cpu) = ON_CPU.get_ptr_mut(0) else { return };
+    // SAFETY: this CPU's own entry.
+    let on_cpu = unsafe { &mut *on_cpu };
+    on_cpu.task = if number.is_some() { task.0 as u64 } else { 0 };
+    on_cpu.slot = number.unwrap_or(0);
+    on_cpu.attachments = control.attachments;
+}
+
+/// Has the next call on this CPU look whether its task is traced: it may have been taken for untraced.
+#[inline(always)]
+fn look_again() {
+    if let Some(on_cpu) = ON_CPU.get_ptr_mut(0) {
+        // SAFETY: this CPU's own entry.
+        unsafe { (*on_cpu).task = 0 };
+    }
 }
 
 /// Whether user space has ended the trace.
@@ -29,7 +70,18 @@ pub fn has_ended() -> bool {
 /// The slot of a task, if it has one.
 #[inline(always)]
 pub fn slot_at_any_time(task: Task) -> Option<&'static mut ThreadSlot> {
-    let number = form::find(task).or_else(|| form::attach(task))?;
+    slot_numbered(number_of(task)?)
+}
+
+/// The number of a task's slot plus one.
+#[inline(always)]
+pub fn number_of(task: Task) -> Option<u32> {
+    form::find(task).or_else(|| form::attach(task))
+}
+
+/// The slot by that number.
+#[inline(always)]
+pub fn slot_numbered(number: u32) -> Option<&'static mut ThreadSlot> {
     let slot = SLOTS.get_ptr_mut(number.wrapping_sub(1))?;
     // SAFETY: an array entry; only hooks that run for this thread write to it.
     Some(unsafe { &mut *slot })
@@ -43,6 +95,7 @@ pub fn activate(task: Task, slot: &mut ThreadSlot) {
         task.accounts(&mut slot.baseline);
         slot.latest = slot.baseline;
         slot.at_enter = slot.baseline;
+        look_again();
     }
 }
 
@@ -100,6 +153,13 @@ fn clear(slot: &mut ThreadSlot) {
     slot.met_source.file = 0;
     slot.met_sink.file = 0;
     slot.unclaimed_transitions = 0;
+    slot.pace.calls = 0;
+    slot.pace.storm = 0;
+    slot.pace.run = 0;
+    for run in &mut slot.runs {
+        run.call = 0;
+        run.calls = 0;
+    }
 }
 
 #[inline(always)]

@@ -82,6 +82,12 @@ fn tell_report(record: &mut OperationRecord, at: u64) {
     }
 }
 
+/// Whether the kernel numbers the call, or reports on such: each says something of its own.
+#[inline(always)]
+pub fn concerns(slot: &ThreadSlot, shape: CallShape) -> bool {
+    asks(slot, shape) || reports(slot, shape)
+}
+
 #[inline(always)]
 fn asks(slot: &ThreadSlot, shape: CallShape) -> bool {
     let sends = shape.class == CallClass::BUFFER

@@ -4,7 +4,7 @@ use std::{ffi::OsString, net::SocketAddr, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::probe::{Source, form::Choice};
+use crate::probe::{Detail, Latency, Source, form::Choice};
 
 /// What a running process pays for its I/O: transitions, copies, and who makes them
 #[derive(Debug, Parser)]
@@ -28,7 +28,8 @@ pub struct Cli {
 const AFTER_HELP: &str = "\
 Examples:
   sudo zc-trace -p 1234                      watch a running process on the dashboard; ? lists its keys
-  sudo zc-trace -p 1234 --summary            the same as lines of text; Ctrl-C ends with a report
+  sudo zc-trace -p 1234 --lines              the same as lines of text; Ctrl-C ends with a report
+  sudo zc-trace -p 1234 --summary            ... at the least cost for a target that calls a million times a second
   sudo zc-trace -p 1234 -d 10 --json t.json  ten seconds, and the whole trace as JSON
   sudo zc-trace -- dd if=/etc/passwd of=/dev/null
                                              trace a command from its first instruction
@@ -69,7 +70,16 @@ pub struct TraceArgs {
     pub interval: Option<f64>,
     /// Live lines and a report instead of the dashboard
     #[arg(long)]
+    pub lines: bool,
+    /// The same at the least cost for the target: all is summed in the kernel, without latency and single operations
+    #[arg(long, conflicts_with_all = ["detail", "latency", "ndjson"])]
     pub summary: bool,
+    /// Which calls are told one by one [default: auto; with --ndjson all]
+    #[arg(long, value_enum, value_name = "DETAIL")]
+    pub detail: Option<Detail>,
+    /// Which calls are timed
+    #[arg(long, value_enum, default_value_t, value_name = "LATENCY")]
+    pub latency: Latency,
     /// Colours of the dashboard
     #[arg(long, value_enum, default_value_t, value_name = "COLORS")]
     pub colors: Colors,

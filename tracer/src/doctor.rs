@@ -8,7 +8,7 @@ use crate::{
     error::Failure,
     evidence, machine,
     privileges::Capabilities,
-    probe::{Form, Options, Probe, Source, hooks::HOOKS, offsets::VMLINUX},
+    probe::{Detail, Form, Latency, Options, Probe, Source, hooks::HOOKS, offsets::VMLINUX},
     view::format::{count, evidence_word},
 };
 
@@ -56,7 +56,14 @@ fn describe_machine(text: &mut String, source: &Source) -> Result<(), Failure> {
 }
 
 fn describe_probe(text: &mut String, source: Source) -> Result<(), Failure> {
-    let options = Options { follow: false, ring_bytes: 1 << 20, debug: false, source };
+    let options = Options {
+        follow: false,
+        ring_bytes: 1 << 20,
+        debug: false,
+        detail: Detail::Auto,
+        latency: Latency::Auto,
+        source,
+    };
     match Probe::load(&options).and_then(|mut probe| probe.attach().map(|()| probe)) {
         Ok(probe) => {
             describe_form(text, &probe);

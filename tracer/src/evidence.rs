@@ -37,7 +37,9 @@ const COPIES: &[Copies] = &[
 pub fn sources(probe: &Probe) -> BTreeMap<String, EvidenceSource> {
     let mut rows = Rows::default();
     let hooks = probe.form().hooks();
-    let calls = format!("{hooks}:sys_enter, {hooks}:sys_exit");
+    let entries = probe.sources().entries;
+    let calls =
+        if entries { format!("{hooks}:sys_enter, {hooks}:sys_exit") } else { format!("{hooks}:sys_exit") };
     let results = format!("return values of calls at {hooks}:sys_exit");
     rows.put("operations", &calls, Measured);
     rows.put("read_bytes", &results, Measured);
@@ -52,7 +54,8 @@ pub fn sources(probe: &Probe) -> BTreeMap<String, EvidenceSource> {
     let switches = format!("task_struct.nvcsw, .nivcsw at {hooks}:sched_switch");
     rows.put("context_switches", &switches, Measured);
     rows.put("page_faults", "task_struct.min_flt, .maj_flt", Measured);
-    rows.put("transitions.syscall", &calls, Measured);
+    // Where entries are not hooked, each return stands for two.
+    rows.put("transitions.syscall", &calls, if entries { Measured } else { Derived });
     let accounts = probe.storage_accounts();
     rows.devices(&probe.sources(), hooks, accounts);
     rows.put_if("kernel_accounts", "task_struct.ioac", accounts, Measured);

@@ -11,7 +11,7 @@ use crate::{
     cli::{Colors, TraceArgs},
     error::{Failure, Fatal},
     filter::{Filter, FilterError},
-    probe::Source,
+    probe::{Detail, Latency, Source},
     size,
 };
 
@@ -60,6 +60,10 @@ pub struct Plan {
     pub ring_bytes: u32,
     /// Diagnostics of the kernel programs.
     pub debug_ebpf: bool,
+    /// Which calls are told one by one.
+    pub detail: Detail,
+    /// Which calls are timed.
+    pub latency: Latency,
     /// What to know the kernel by.
     pub source: Source,
 }
@@ -75,7 +79,11 @@ impl Plan {
         let running = matches!(subject, Subject::Processes(_));
         let default_interval = running.then_some(1.0);
         let given_interval = interval(args.interval, false)?;
-        let wants_text = args.summary || args.quiet || [&args.json, &args.ndjson].into_iter().any(is_stdout);
+        // A line for each operation is what was asked for.
+        let every = if args.ndjson.is_some() { Detail::All } else { Detail::Auto };
+        let detail = if args.summary { Detail::Summed } else { args.detail.unwrap_or(every) };
+        let wants_text =
+            args.summary || args.lines || args.quiet || [&args.json, &args.ndjson].into_iter().any(is_stdout);
         let dashboard = (running && !wants_text && on_terminal()).then(|| Looks {
             colors: args.colors,
             ascii: args.ascii,
@@ -95,6 +103,8 @@ impl Plan {
             dashboard,
             ring_bytes: ring_bytes(&args.ring_size)?,
             debug_ebpf: args.debug_ebpf,
+            detail,
+            latency: if args.summary { Latency::None } else { args.latency },
             source: args.kernel.source(),
         })
     }
@@ -115,6 +125,8 @@ impl Plan {
             dashboard: None,
             ring_bytes: DEFAULT_RING_BYTES,
             debug_ebpf: false,
+            detail: Detail::All,
+            latency: Latency::Auto,
             source,
         }
     }

@@ -90,6 +90,7 @@ pub(crate) async fn run(
     probe.detach().map_err(|error| machine::explain(&error))?;
     tokio::time::sleep(SETTLE).await;
     let reader = reader.get_mut();
+    reader.has_ended();
     while drain(reader, &sender).await > 0 {}
     let _ = sender.send(Message::Events(last_look)).await;
     tick(reader, &sender, began).await;

@@ -265,6 +265,8 @@ fn bring_up(plan: &Plan) -> Result<(Probe, Reader), Fatal> {
         follow: plan.follow,
         ring_bytes: plan.ring_bytes,
         debug: plan.debug_ebpf,
+        detail: plan.detail,
+        latency: plan.latency,
         source: plan.source.clone(),
     };
     let mut probe = Probe::load(&options).map_err(|error| machine::explain(&error))?;

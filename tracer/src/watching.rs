@@ -82,7 +82,7 @@ impl Watching {
         };
         left.map_err(|error| {
             let what = format!("the dashboard cannot use this terminal: {error}");
-            Fatal::new(Failure::Output, what, "--summary prints lines of text instead").into()
+            Fatal::new(Failure::Output, what, "--lines prints lines of text instead").into()
         })
     }
 }

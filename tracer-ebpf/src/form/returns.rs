@@ -8,7 +8,7 @@ use aya_ebpf::{macros::fexit, programs::FExitContext};
 
 use super::load;
 use crate::{
-    copies::in_call,
+    copies::counting,
     kernel::{config, offset},
 };
 
@@ -50,7 +50,7 @@ fn is_user_message(message: *const u8) -> bool {
 /// a pipe, and copy nothing.
 #[fexit]
 pub fn filemap_read(ctx: FExitContext) -> i32 {
-    if let Some(slot) = in_call()
+    if let Some(slot) = counting()
         && is_user(ctx.arg(1))
     {
         let already: u64 = ctx.arg(2);
@@ -62,7 +62,7 @@ pub fn filemap_read(ctx: FExitContext) -> i32 {
 /// mm/shmem.c: `(iocb, to)`. tmpfs does not pass `filemap_read`.
 #[fexit]
 pub fn shmem_file_read_iter(ctx: FExitContext) -> i32 {
-    if let Some(slot) = in_call()
+    if let Some(slot) = counting()
         && is_user(ctx.arg(1))
     {
         slot.counted.to_user += bytes(&ctx);
@@ -85,7 +85,7 @@ pub fn iomap_file_buffered_write(ctx: FExitContext) -> i32 {
 /// Into the page cache: from user memory, or from pages that a splice carries.
 #[inline(always)]
 fn written(ctx: &FExitContext) -> i32 {
-    if let Some(slot) = in_call() {
+    if let Some(slot) = counting() {
         if is_user(ctx.arg(1)) {
             slot.counted.from_user += bytes(ctx);
         } else {
@@ -98,7 +98,7 @@ fn written(ctx: &FExitContext) -> i32 {
 /// net/ipv4/tcp.c: `(sk, msg, size)`. What it took by reference the two functions below have told before.
 #[fexit]
 pub fn tcp_sendmsg_locked(ctx: FExitContext) -> i32 {
-    if let Some(slot) = in_call() {
+    if let Some(slot) = counting() {
         let copied = int_bytes(&ctx).saturating_sub(slot.by_reference);
         slot.by_reference = 0;
         if is_user_message(ctx.arg(1)) {
@@ -113,7 +113,7 @@ pub fn tcp_sendmsg_locked(ctx: FExitContext) -> i32 {
 /// net/core/skbuff.c: MSG_ZEROCOPY.
 #[fexit]
 pub fn skb_zerocopy_iter_stream(ctx: FExitContext) -> i32 {
-    if let Some(slot) = in_call() {
+    if let Some(slot) = counting() {
         slot.by_reference += int_bytes(&ctx);
     }
     0
@@ -122,7 +122,7 @@ pub fn skb_zerocopy_iter_stream(ctx: FExitContext) -> i32 {
 /// net/core/skbuff.c: MSG_SPLICE_PAGES, so sendfile and splice since Linux 6.5.
 #[fexit]
 pub fn skb_splice_from_iter(ctx: FExitContext) -> i32 {
-    if let Some(slot) = in_call() {
+    if let Some(slot) = counting() {
         slot.by_reference += bytes(&ctx);
     }
     0
@@ -131,7 +131,7 @@ pub fn skb_splice_from_iter(ctx: FExitContext) -> i32 {
 /// net/ipv4/ip_output.c: `(from, to, offset, len, odd, skb)`; 0 if it copied.
 #[fexit]
 pub fn ip_generic_getfrag(ctx: FExitContext) -> i32 {
-    if let Some(slot) = in_call()
+    if let Some(slot) = counting()
         && ctx.ret::<i32>() == Ok(0)
     {
         let length: i32 = ctx.arg(3);
@@ -143,7 +143,7 @@ pub fn ip_generic_getfrag(ctx: FExitContext) -> i32 {
 /// net/core/datagram.c: `(skb, offset, from, len)`; 0 if it copied.
 #[fexit]
 pub fn skb_copy_datagram_from_iter(ctx: FExitContext) -> i32 {
-    if let Some(slot) = in_call()
+    if let Some(slot) = counting()
         && ctx.ret::<i32>() == Ok(0)
     {
         let length: i32 = ctx.arg(3);
@@ -159,7 +159,7 @@ pub fn skb_copy_datagram_from_iter(ctx: FExitContext) -> i32 {
 /// fs/pipe.c: `(iocb, to)`.
 #[fexit]
 pub fn pipe_read(ctx: FExitContext) -> i32 {
-    if let Some(slot) = in_call()
+    if let Some(slot) = counting()
         && is_user(ctx.arg(1))
     {
         slot.counted.to_user += bytes(&ctx);
@@ -170,7 +170,7 @@ pub fn pipe_read(ctx: FExitContext) -> i32 {
 /// fs/pipe.c: `(iocb, from)`.
 #[fexit]
 pub fn pipe_write(ctx: FExitContext) -> i32 {
-    if let Some(slot) = in_call()
+    if let Some(slot) = counting()
         && is_user(ctx.arg(1))
     {
         slot.counted.from_user += bytes(&ctx);
@@ -181,7 +181,7 @@ pub fn pipe_write(ctx: FExitContext) -> i32 {
 /// fs/splice.c: what has no pages to give is read into new ones.
 #[fexit]
 pub fn copy_splice_read(ctx: FExitContext) -> i32 {
-    if let Some(slot) = in_call() {
+    if let Some(slot) = counting() {
         slot.counted.to_pipe += bytes(&ctx);
     }
     0

@@ -49,7 +49,8 @@ impl Sums {
         let Totals { calls, transitions, payload_bytes, .. } = frame.look.snapshot.totals;
         let totals = &frame.look.snapshot.totals;
         let on_cpu = |call: &CallStatistics| {
-            call.time_ns.saturating_sub(call.blocked_ns).saturating_sub(call.preempted_ns)
+            let off_cpu = call.blocked_ns.unwrap_or(0).saturating_add(call.preempted_ns.unwrap_or(0));
+            call.time_ns.unwrap_or(0).saturating_sub(off_cpu)
         };
         let Cost { cpu_ns, .. } = frame.cost;
         Self {

@@ -78,7 +78,10 @@ impl Calls {
         totals.bytes = totals.bytes.saturating_add(bytes);
         totals.blocked_ns = totals.blocked_ns.saturating_add(call.blocked_ns);
         totals.preempted_ns = totals.preempted_ns.saturating_add(call.preempted_ns);
-        let Some(duration_ns) = call.duration_ns else { return };
+        let Some(duration_ns) = call.duration_ns else {
+            totals.untimed = totals.untimed.saturating_add(1);
+            return;
+        };
         totals.duration_ns = totals.duration_ns.saturating_add(duration_ns);
         seen.longest_ns = seen.longest_ns.max(duration_ns);
         if self.heats {
@@ -185,9 +188,10 @@ impl Calls {
             errors: totals.errors,
             unfinished: totals.unfinished,
             bytes: totals.bytes,
-            time_ns: totals.duration_ns,
-            blocked_ns: totals.blocked_ns,
-            preempted_ns: totals.preempted_ns,
+            untimed: totals.untimed,
+            time_ns: Some(totals.duration_ns),
+            blocked_ns: Some(totals.blocked_ns),
+            preempted_ns: Some(totals.preempted_ns),
             errors_by_name: match self.seen.get(&name) {
                 Some(seen) => seen.errors.shown(totals.errors),
                 None => Errors::default().shown(totals.errors),
@@ -230,7 +234,7 @@ mod tests {
             calls.observe(&call, Some(CallKind::Read), u64::try_from(result).unwrap_or(0));
         }
         let read = &calls.snapshot()[0];
-        assert_eq!((read.count, read.errors, read.bytes, read.time_ns), (3, 1, 15, 4000));
+        assert_eq!((read.count, read.errors, read.bytes, read.time_ns), (3, 1, 15, Some(4000)));
         let latency = read.latency_ns.unwrap();
         assert_eq!((latency.samples, latency.p50, latency.max), (2, 1000, 3000));
         let error = |name: &str, count| ErrorCount { name: name.to_owned(), count };

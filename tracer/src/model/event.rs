@@ -232,8 +232,10 @@ pub struct Call {
     pub name: CallName,
     /// Monotonic time of its end, ns.
     pub end_ns: u64,
-    /// Wall time, ns; `None` if it was in flight when tracing began.
+    /// Wall time, ns; `None` if it was in flight when tracing began, or where entries of calls are not hooked.
     pub duration_ns: Option<u64>,
+    /// Whether it was in flight when tracing began, or its entry was not seen though entries are hooked.
+    pub began_before: bool,
     /// Of that, time blocked.
     pub blocked_ns: u64,
     /// Of that, time preempted (runnable, but off the CPU).
@@ -461,6 +463,8 @@ pub struct Counters {
     pub threads: BTreeMap<(Tid, u64), ThreadTotals>,
     /// Losses so far.
     pub losses: Losses,
+    /// Summed in the kernel so far.
+    pub summed: Summed,
 }
 
 /// Exact totals of one call.
@@ -482,6 +486,8 @@ pub struct CallTotals {
     pub blocked_ns: u64,
     /// Time preempted, ns.
     pub preempted_ns: u64,
+    /// Calls whose duration was not measured: of those that were summed in the kernel, `duration_ns` has the mean of others.
+    pub untimed: u64,
 }
 
 /// Exact totals of one thread.
@@ -538,4 +544,14 @@ pub struct Losses {
     pub untraced_requests: u64,
     /// Times that the kernel did not run one of our programs.
     pub missed_runs: u64,
+}
+
+/// Calls that were summed in the kernel by intent: their thread made too many to tell each, or that is how it was asked
+/// for.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Summed {
+    /// Operations.
+    pub operations: u64,
+    /// Other calls.
+    pub calls: u64,
 }

@@ -95,7 +95,7 @@ impl Stats {
 
 /// Mode switches of one call.
 pub(crate) fn transitions(call: &Call) -> u64 {
-    if call.duration_ns.is_some() { 2 } else { 1 }
+    if call.began_before { 1 } else { 2 }
 }
 
 /// A sum of copied bytes, as far as it is known.
@@ -451,10 +451,10 @@ fn shown(id: u64, key: FlowKey, tally: &Tally, endpoints: &Endpoints) -> snapsho
         transitions_per_mib: (tally.payload > 0).then(|| transitions as f64 / (tally.payload as f64 / MIB)),
         context_switches: snapshot::ContextSwitches { voluntary, involuntary },
         page_faults: snapshot::PageFaults { minor: minor_faults, major: major_faults },
-        time_ns,
-        on_cpu_ns: time_ns.saturating_sub(blocked_ns).saturating_sub(preempted_ns),
-        blocked_ns,
-        preempted_ns,
+        time_ns: Some(time_ns),
+        on_cpu_ns: Some(time_ns.saturating_sub(blocked_ns).saturating_sub(preempted_ns)),
+        blocked_ns: Some(blocked_ns),
+        preempted_ns: Some(preempted_ns),
         request_time_ns: request_ns,
         folded_operations: tally.folded,
         not_written_back_bytes: tally.not_written_back(),

@@ -13,7 +13,7 @@ use super::{
     event::{
         Call, CallKind, CallName, CallTotals, Counted, Counters, DescriptorChange, DescriptorEvent,
         DescriptorSeen, DescriptorsSeen, DeviceIo, DeviceIoOf, Event, Folded, Losses, Mapping, Operation,
-        Ran, Request, Serial, Side, ThreadStarted, ThreadTotals, Zerocopy,
+        Ran, Request, Serial, Side, Summed, ThreadStarted, ThreadTotals, Zerocopy,
     },
     log2::Bucket,
     method::is_operation,
@@ -165,6 +165,7 @@ fn call() -> impl Strategy<Value = Call> {
             name,
             end_ns: other_ns,
             duration_ns,
+            began_before: duration_ns.is_none(),
             blocked_ns: other_ns,
             preempted_ns: other_ns,
             result,
@@ -305,6 +306,7 @@ fn counters() -> impl Strategy<Value = Counters> {
             })
             .collect(),
         losses: Losses { lost_events: lost, ..Losses::default() },
+        summed: Summed::default(),
     })
 }
 
@@ -377,7 +379,7 @@ fn check_sums(model: &Model, events: &[Event]) {
                 made += 1;
                 switched += match operation.request {
                     Some(request) => u64::from(request.transitions),
-                    None if operation.call.duration_ns.is_some() => 2,
+                    None if !operation.call.began_before => 2,
                     None => 1,
                 };
             }

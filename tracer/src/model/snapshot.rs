@@ -102,6 +102,9 @@ pub struct Totals {
     pub copy_disagreements: u64,
     /// Detail that was lost; the totals are exact all the same.
     pub losses: Losses,
+    /// Summed in the kernel.
+    #[serde(default)]
+    pub summed: Summed,
     /// The kernel's own accounts of the traced threads beside what zc-trace counted.
     pub kernel_accounts: Option<KernelAccounts>,
 }
@@ -163,6 +166,16 @@ pub struct MappedFile {
     pub user_faults: u64,
     /// Faults in kernel mode: a call read or wrote it. They are in the flows of those calls too.
     pub kernel_faults: u64,
+}
+
+/// Calls that were summed in the kernel by intent, because their thread made too many to tell each (or all, with
+/// `--summary`): counts and bytes are exact, and they are in no transfer, no distribution and no stream.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Summed {
+    /// Operations: in totals and flows, but not joined to transfers.
+    pub operations: u64,
+    /// Other calls.
+    pub calls: u64,
 }
 
 /// Detail that is missing.
@@ -227,13 +240,17 @@ pub struct CallStatistics {
     pub unfinished: u64,
     /// Payload bytes.
     pub bytes: u64,
-    /// Wall time inside, ns.
-    pub time_ns: u64,
+    /// Calls whose duration was not measured, because they were summed in the kernel or were under way when tracing began.
+    /// In `time_ns`, the former have the mean of those around them.
+    #[serde(default)]
+    pub untimed: u64,
+    /// Wall time inside, ns; null if no call was timed (`--summary`, `--latency none`).
+    pub time_ns: Option<u64>,
     /// Of that, blocked.
-    pub blocked_ns: u64,
+    pub blocked_ns: Option<u64>,
     /// Of that, preempted.
-    pub preempted_ns: u64,
-    /// Distribution of the wall time; null if no call was seen from start to end.
+    pub preempted_ns: Option<u64>,
+    /// Distribution of the wall time of the calls that were told one by one; null if no call was seen from start to end.
     pub latency_ns: Option<Latency>,
 }
 
@@ -334,14 +351,15 @@ pub struct Flow {
     pub context_switches: ContextSwitches,
     /// Page faults inside its calls.
     pub page_faults: PageFaults,
-    /// Wall time inside its calls, ns.
-    pub time_ns: u64,
+    /// Wall time inside its calls, ns (of those that were summed in the kernel, the mean of those around them); null if no
+    /// call was timed (`--summary`, `--latency none`).
+    pub time_ns: Option<u64>,
     /// Of that, on the CPU.
-    pub on_cpu_ns: u64,
+    pub on_cpu_ns: Option<u64>,
     /// Of that, blocked.
-    pub blocked_ns: u64,
+    pub blocked_ns: Option<u64>,
     /// Of that, preempted.
-    pub preempted_ns: u64,
+    pub preempted_ns: Option<u64>,
     /// Time from submission to completion of its requests (io_uring), ns: not in `time_ns`, and they overlap.
     pub request_time_ns: u64,
     /// Of its operations, how many were folded in the kernel (not joined).

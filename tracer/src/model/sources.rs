@@ -31,6 +31,8 @@ pub struct Sources {
     pub network: bool,
     /// DMA through bounce buffers: `swiotlb_bounced`.
     pub bounces: bool,
+    /// When calls begin: `sys_enter`. Without it no time inside calls is known.
+    pub entries: bool,
 }
 
 impl Sources {
@@ -50,6 +52,7 @@ impl Sources {
         block: true,
         network: true,
         bounces: true,
+        entries: true,
     };
 
     /// No hook counts.
@@ -68,5 +71,6 @@ impl Sources {
         block: false,
         network: false,
         bounces: false,
+        entries: true,
     };
 }

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use super::{
     calls::{self, Calls},
     descriptors::{self, Descriptors},
-    event::{Call, CallKind, Counters, Event, Losses, Operation, Serial, Tid},
+    event::{Call, CallKind, Counters, Event, Losses, Operation, Serial, Summed, Tid},
     evidence::Evidence,
     faults::Faults,
     finished::Finished,
@@ -15,7 +15,9 @@ use super::{
     join::{Join, Limits},
     method::is_operation,
     recent::{Recent, RecentTransfer},
-    snapshot::{self, FlowEnd, InFlight, InFlightCall, KernelAccounts, Snapshot, Totals, Transfer},
+    snapshot::{
+        self, CallStatistics, FlowEnd, InFlight, InFlightCall, KernelAccounts, Snapshot, Totals, Transfer,
+    },
     sources::Sources,
     threads::Threads,
 };
@@ -89,6 +91,9 @@ pub struct Model {
     threads: Threads,
     descriptors: Descriptors,
     losses: Losses,
+    summed: Summed,
+    /// Whether calls are timed.
+    timed: bool,
     faults: Faults,
     /// Mode switches by calls, as the stream has them; the counters know better.
     seen_transitions: u64,
@@ -131,6 +136,8 @@ impl Model {
                 tables: config.most_descriptors,
             }),
             losses: Losses::default(),
+            summed: Summed::default(),
+            timed: config.sources.entries,
             faults: Faults::default(),
             seen_transitions: 0,
             storage_read_bytes: 0,
@@ -205,10 +212,11 @@ impl Model {
             }
             Event::DescriptorsSeen(seen) => self.descriptors.seen(&seen, &mut self.join.endpoints),
             Event::Counters(counters) => {
-                let Counters { calls, threads, losses, time_ns: _ } = *counters;
+                let Counters { calls, threads, losses, summed, time_ns: _ } = *counters;
                 self.calls.replace(calls);
                 self.threads.replace(threads);
                 self.losses = losses;
+                self.summed = summed;
             }
         }
     }
@@ -235,7 +243,7 @@ impl Model {
         self.seen_transitions = self.seen_transitions.saturating_add(transitions(call));
         // A later call without a known start was refused before its entry was seen (seccomp).
         let first = self.fresh.remove(&call.tid);
-        if first && call.duration_ns.is_none() && self.in_flight_at_start.len() < MOST_IN_FLIGHT {
+        if first && call.began_before && self.in_flight_at_start.len() < MOST_IN_FLIGHT {
             let Call { pid, tid, name, .. } = *call;
             self.in_flight_at_start.push(InFlightCall {
                 pid,
@@ -251,6 +259,22 @@ impl Model {
         self.view(None)
     }
 
+    fn calls(&self) -> Vec<CallStatistics> {
+        let mut calls = self.calls.snapshot();
+        for call in calls.iter_mut().filter(|_| !self.timed) {
+            (call.time_ns, call.blocked_ns, call.preempted_ns) = (None, None, None);
+        }
+        calls
+    }
+
+    fn flows(&self, limit: Option<usize>) -> Vec<snapshot::Flow> {
+        let mut flows = self.join.flows.snapshot(limit, &self.join.endpoints);
+        for flow in flows.iter_mut().filter(|_| !self.timed) {
+            (flow.time_ns, flow.on_cpu_ns, flow.blocked_ns, flow.preempted_ns) = (None, None, None, None);
+        }
+        flows
+    }
+
     /// How many flows [`Model::snapshot`] has.
     pub fn flow_count(&self) -> usize {
         self.join.flows.count()
@@ -263,9 +287,9 @@ impl Model {
             totals: self.totals(),
             descriptors,
             descriptor_summary,
-            calls: self.calls.snapshot(),
+            calls: self.calls(),
             requests: self.calls.requests(),
-            flows: self.join.flows.snapshot(limit, &self.join.endpoints),
+            flows: self.flows(limit),
             mapped_files: self.faults.files(&self.join.endpoints),
             processes: self.threads.processes(),
             threads: self.threads.threads(),
@@ -352,7 +376,8 @@ impl Model {
                     && self.losses.untraced_threads == 0,
                 ..accounts
             });
-        let unjoined = self.losses.folded_operations > 0 || self.losses.unattributed_operations > 0;
+        let Losses { folded_operations, unattributed_operations, .. } = self.losses;
+        let unjoined = [folded_operations, unattributed_operations, self.summed.operations] != [0; 3];
         let apart = self.apart(accounts);
         let (cpu, dma) = whole(cpu, dma, &apart, calls.untraced_submissions);
         let payload_evidence = match (unjoined, self.join.joined) {
@@ -394,6 +419,7 @@ impl Model {
             ),
             copy_disagreements: self.join.disagreements,
             losses: losses(self.losses, calls.untraced_submissions),
+            summed: snapshot::Summed { operations: self.summed.operations, calls: self.summed.calls },
             kernel_accounts: accounts,
         }
     }

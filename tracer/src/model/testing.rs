@@ -73,6 +73,7 @@ pub(crate) fn call(pid: Pid, name: CallName) -> Call {
         name,
         end_ns: 0,
         duration_ns: Some(1000),
+        began_before: false,
         blocked_ns: 300,
         preempted_ns: 100,
         result: 0,

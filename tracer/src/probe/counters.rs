@@ -9,25 +9,28 @@ use super::{
     call_table::CallTable,
     decode::{comm, side},
 };
-use crate::model::event::{CallName, CallTotals, Event, Folded, Losses, ThreadTotals};
+use crate::model::event::{CallName, CallTotals, Event, Folded, Losses, Summed, ThreadTotals};
 
-/// Sums one call's counters over the CPUs.
+/// Sums each call's counters over the CPUs.
 pub(super) fn calls(
     counters: &PerCpuArray<MapData, CallCounters>,
+    unflushed: &[Unflushed],
     table: &CallTable,
 ) -> BTreeMap<CallName, CallTotals> {
     let mut totals = BTreeMap::new();
     for index in 0..counters.len() {
         let Ok(per_cpu) = counters.get(&index, 0) else { continue };
         let mut sum = CallTotals { kind: table.kind(index), ..CallTotals::default() };
-        for cpu in per_cpu.iter() {
-            sum.count += cpu.count;
-            sum.errors += cpu.errors;
-            sum.unfinished += cpu.unfinished;
-            sum.bytes += cpu.bytes;
-            sum.duration_ns += cpu.duration_ns;
-            sum.blocked_ns += cpu.blocked_ns;
-            sum.preempted_ns += cpu.preempted_ns;
+        let rest = unflushed.iter().filter(|rest| rest.call == index).map(|rest| &rest.counters);
+        for part in per_cpu.iter().chain(rest) {
+            sum.count += part.count;
+            sum.errors += part.errors;
+            sum.unfinished += part.unfinished;
+            sum.bytes += part.bytes;
+            sum.duration_ns += part.duration_ns;
+            sum.blocked_ns += part.blocked_ns;
+            sum.preempted_ns += part.preempted_ns;
+            sum.untimed += part.untimed;
         }
         if sum.count + sum.unfinished > 0 {
             add(totals.entry(table.name(index)).or_default(), &sum);
@@ -46,12 +49,13 @@ fn add(into: &mut CallTotals, from: &CallTotals) {
     into.duration_ns += from.duration_ns;
     into.blocked_ns += from.blocked_ns;
     into.preempted_ns += from.preempted_ns;
+    into.untimed += from.untimed;
 }
 
-/// Sums the losses over the CPUs.
-pub(super) fn losses(counters: &PerCpuArray<MapData, LossCounters>) -> Losses {
-    let mut sum = Losses::default();
-    let Ok(per_cpu) = counters.get(&0, 0) else { return sum };
+/// Sums the losses over the CPUs, and what was summed by intent.
+pub(super) fn losses(counters: &PerCpuArray<MapData, LossCounters>) -> (Losses, Summed) {
+    let (mut sum, mut summed) = (Losses::default(), Summed::default());
+    let Ok(per_cpu) = counters.get(&0, 0) else { return (sum, summed) };
     for cpu in per_cpu.iter() {
         sum.folded_operations += cpu.folded_operations;
         sum.unattributed_operations += cpu.unattributed_operations;
@@ -60,8 +64,10 @@ pub(super) fn losses(counters: &PerCpuArray<MapData, LossCounters>) -> Losses {
         sum.untraced_threads += cpu.untraced_threads;
         sum.unknown_endpoints += cpu.unknown_endpoints;
         sum.untraced_requests += cpu.untraced_requests;
+        summed.operations += cpu.summed_operations;
+        summed.calls += cpu.summed_calls;
     }
-    sum
+    (sum, summed)
 }
 
 /// What one slot says of its thread.
@@ -136,24 +142,24 @@ fn difference(now: &Accounts, then: &Accounts) -> Accounts {
 pub(super) fn folded(
     spill: &PerCpuHashMap<MapData, SpillKey, SpillCounters>,
     seen: &mut HashMap<SpillKey, SpillCounters>,
+    unflushed: &[Unflushed],
     table: &CallTable,
     storage_known: bool,
 ) -> Vec<Event> {
     let mut events = Vec::new();
+    let mut sums: HashMap<SpillKey, SpillCounters> = HashMap::new();
     for (key, per_cpu) in spill.iter().flatten() {
-        let mut sum = SpillCounters::default();
+        let sum = sums.entry(key).or_default();
         for cpu in per_cpu.iter() {
-            sum.operations += cpu.operations;
-            sum.errors += cpu.errors;
-            sum.bytes += cpu.bytes;
-            sum.duration_ns += cpu.duration_ns;
-            sum.blocked_ns += cpu.blocked_ns;
-            sum.preempted_ns += cpu.preempted_ns;
-            sum.storage_read_bytes += cpu.storage_read_bytes;
-            sum.storage_written_bytes += cpu.storage_written_bytes;
-            sum.counted.add(&cpu.counted);
-            sum.transitions += cpu.transitions;
+            add_spilled(sum, cpu);
         }
+    }
+    for Unflushed { spilled, .. } in unflushed {
+        if let Some((key, counters)) = spilled {
+            add_spilled(sums.entry(*key).or_default(), counters);
+        }
+    }
+    for (key, sum) in sums {
         let before = seen.insert(key, sum).unwrap_or_default();
         let Some(kind) = table.kind(key.call) else { continue };
         if sum.operations == before.operations {
@@ -189,6 +195,82 @@ pub(super) fn folded(
         }));
     }
     events
+}
+
+fn add_spilled(sum: &mut SpillCounters, more: &SpillCounters) {
+    sum.operations += more.operations;
+    sum.errors += more.errors;
+    sum.bytes += more.bytes;
+    sum.duration_ns += more.duration_ns;
+    sum.blocked_ns += more.blocked_ns;
+    sum.preempted_ns += more.preempted_ns;
+    sum.storage_read_bytes += more.storage_read_bytes;
+    sum.storage_written_bytes += more.storage_written_bytes;
+    sum.counted.add(&more.counted);
+    sum.transitions += more.transitions;
+}
+
+/// What a thread has summed and not yet added to the counters: at the end of the trace, and that of a thread that sleeps.
+/// The kernel side does the same in `runs.rs`, `flush_run`.
+pub(super) struct Unflushed {
+    /// Table index of the call.
+    call: u32,
+    counters: CallCounters,
+    /// Of operations: by what they are folded.
+    spilled: Option<(SpillKey, SpillCounters)>,
+}
+
+impl Unflushed {
+    /// Adds it to what was summed.
+    pub(super) fn add_to(&self, summed: &mut Summed) {
+        let sum = if self.spilled.is_some() { &mut summed.operations } else { &mut summed.calls };
+        *sum += self.counters.count;
+    }
+}
+
+/// Likewise of each run of a thread.
+pub(super) fn unflushed(slot: &ThreadSlot) -> impl Iterator<Item = Unflushed> + '_ {
+    slot.runs.iter().filter(|run| run.calls > 0).map(|run| {
+        let untimed = run.calls.saturating_sub(run.timed);
+        let mean_ns = run.sampled_ns.checked_div(u64::from(run.samples)).unwrap_or(0);
+        let off_cpu_ns = if run.timed == 0 { run.blocked_ns + run.preempted_ns } else { 0 };
+        let duration_ns = run.duration_ns + mean_ns.saturating_mul(untimed) + off_cpu_ns;
+        let call = run.call.wrapping_sub(1);
+        let counters = CallCounters {
+            count: run.calls,
+            errors: run.errors,
+            unfinished: 0,
+            bytes: run.bytes,
+            duration_ns,
+            blocked_ns: run.blocked_ns,
+            preempted_ns: run.preempted_ns,
+            folded: run.calls,
+            untimed,
+        };
+        let key = SpillKey {
+            tgid: slot.tgid,
+            call,
+            source: run.source,
+            sink: run.sink,
+            source_flags: run.source_flags,
+            sink_flags: run.sink_flags,
+            call_flags: run.call_flags,
+            _pad: 0,
+        };
+        let spilled = SpillCounters {
+            operations: run.calls,
+            errors: run.errors,
+            bytes: run.bytes,
+            duration_ns,
+            blocked_ns: run.blocked_ns,
+            preempted_ns: run.preempted_ns,
+            storage_read_bytes: run.storage_read_bytes,
+            storage_written_bytes: run.storage_written_bytes,
+            counted: run.counted,
+            transitions: 0,
+        };
+        Unflushed { call, counters, spilled: (run.bytes_mask != 0).then_some((key, spilled)) }
+    })
 }
 
 #[cfg(test)]

@@ -97,7 +97,8 @@ fn call(record: &CallRecord, table: &CallTable) -> Call {
         tid: header.tid,
         name: table.name(header.call),
         end_ns: header.time_ns,
-        duration_ns: (header.flags & flag::NO_START == 0).then_some(record.duration_ns),
+        duration_ns: (header.flags & (flag::NO_START | flag::UNTIMED) == 0).then_some(record.duration_ns),
+        began_before: header.flags & flag::NO_START != 0,
         blocked_ns: record.blocked_ns,
         preempted_ns: record.preempted_ns,
         result: record.result,
@@ -188,7 +189,7 @@ fn operation(record: &OperationRecord, table: &CallTable) -> Option<Operation> {
         head: (record.call.header.flags & flag::HEAD_KNOWN != 0).then_some(record.head),
         tail: (record.call.header.flags & flag::TAIL_KNOWN != 0).then_some(record.tail),
         zerocopy: zerocopy(record),
-        counted: (record.call.header.flags & flag::NO_START == 0).then_some(record.counted),
+        counted: (record.call.header.flags & (flag::NO_START | flag::UNTIMED) == 0).then_some(record.counted),
         request: None,
     })
 }

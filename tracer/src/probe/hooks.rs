@@ -97,3 +97,9 @@ pub const URING_COMPLETE: &str = "io_uring_complete";
 
 /// Hooks that stand in for each other: what the kernel lacks of a pair is not needed.
 pub const PAIRS: &[(&str, &str)] = &[("io_uring_submit_sqe", "io_uring_submit_req")];
+
+/// Whether a hook counts by the call that its thread is inside of, which is not known unless entries of calls are hooked.
+pub fn needs_entries(hook: &Hook) -> bool {
+    let by_name = ["sys_enter", "skb_copy_datagram_iovec", "page_fault_kernel"].contains(&hook.name);
+    by_name || hook.name.starts_with("block_") || matches!(hook.place, Place::Return(_))
+}

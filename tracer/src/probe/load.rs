@@ -10,7 +10,7 @@ use aya::{
 use tracer_common::{
     call::CallShape,
     limits::THREADS,
-    offsets::{ABSENT, Check, Config, Control, Offsets},
+    offsets::{ABSENT, Check, Config, Control, Offsets, latency},
 };
 
 use super::{
@@ -19,8 +19,9 @@ use super::{
     diagnostics::Diagnostics,
     error::{LoadError, from_aya, no_btf, other, refused},
     form::{Form, Source},
-    hooks::{ATTACH_THREADS, CHECK_OFFSETS, HOOKS, Hook, Need, PAIRS, Place, URING_COMPLETE},
+    hooks::{ATTACH_THREADS, CHECK_OFFSETS, HOOKS, Hook, Need, PAIRS, Place, URING_COMPLETE, needs_entries},
     offsets::{Types, Uring},
+    pace::{Detail, Latency},
     programs::{self, Link},
     reader::Reader,
 };
@@ -35,6 +36,10 @@ pub struct Options {
     pub ring_bytes: u32,
     /// Let the programs log their own diagnostics.
     pub debug: bool,
+    /// Which calls are told one by one.
+    pub detail: Detail,
+    /// Which calls are timed.
+    pub latency: Latency,
     /// Where the kernel's types come from, and which form of the programs is to be taken.
     pub source: Source,
 }
@@ -104,6 +109,8 @@ impl Probe {
             uring_submit_request: uring.submit_request,
             uring_queue_request: uring.queue_request,
             user_iterators: types.user_iterators(),
+            detail: options.detail.number(),
+            latency: options.latency.number(),
         };
         adjust(&mut offsets, &mut config);
         let btf = match form {
@@ -155,7 +162,8 @@ impl Probe {
                 *one == hook.name && types.has_tracepoint(other)
                     || *other == hook.name && types.has_tracepoint(one) && !types.has_tracepoint(other)
             };
-            if PAIRS.iter().any(stands_in) {
+            let without_entries = self.config.latency == latency::NONE && needs_entries(hook);
+            if without_entries || PAIRS.iter().any(stands_in) {
                 self.unneeded.push(hook.name);
                 continue;
             }
@@ -290,12 +298,19 @@ impl Probe {
             targets.insert(*pid, 1, 0).map_err(other)?;
         }
         if self.form == Form::Raw {
-            return Ok(());
+            return self.note_attachment();
         }
         // A thread that a not yet traced thread makes during the first pass is met by the second.
         self.run_iterator()?;
         self.run_iterator()?;
+        self.note_attachment()?;
         self.remove_targets(pids)
+    }
+
+    /// Has the hooks on system calls look anew whether the task on their CPU is traced.
+    fn note_attachment(&mut self) -> Result<(), LoadError> {
+        self.control.attachments = self.control.attachments.wrapping_add(1);
+        self.set_control()
     }
 
     fn remove_targets(&mut self, pids: &[u32]) -> Result<(), LoadError> {
@@ -402,6 +417,7 @@ impl Probe {
             splice_copy: counts("copy_splice_read"),
             block: counts("block_bio_queue") && device_io::members_found(&self.offsets),
             bounces: counts("swiotlb_bounced"),
+            entries: counts("sys_enter"),
             network: counts("net_dev_start_xmit") && device_io::socket_members_found(&self.offsets),
         }
     }

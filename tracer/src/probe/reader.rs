@@ -16,7 +16,7 @@ use tracer_common::{
 
 use super::{
     call_table::CallTable,
-    counters,
+    counters::{self, Unflushed},
     decode::{self, Decoded},
     descriptor_calls,
     descriptors::Look,
@@ -56,6 +56,7 @@ pub struct Reader {
     told: SerialSet,
     undecodable: u64,
     missed_runs: MissedRuns,
+    ended_tracing: bool,
     own_serials: u64,
 }
 
@@ -79,6 +80,7 @@ impl Reader {
             told: SerialSet::default(),
             undecodable: 0,
             missed_runs: MissedRuns::default(),
+            ended_tracing: false,
             own_serials: 0,
         })
     }
@@ -136,7 +138,9 @@ impl Reader {
 
     /// The exact counters as they stand, what was folded, and what devices moved, since the last time.
     pub fn counters(&mut self, events: &mut Vec<Event>) {
-        let folded = counters::folded(&self.spill, &mut self.spill_seen, &self.table, self.storage_known);
+        let unflushed = self.unflushed();
+        let folded =
+            counters::folded(&self.spill, &mut self.spill_seen, &unflushed, &self.table, self.storage_known);
         for event in &folded {
             self.tell_endpoints(event, events);
         }
@@ -145,12 +149,15 @@ impl Reader {
             self.tell_endpoints(&event, events);
             events.push(event);
         }
-        events.push(Event::Counters(Box::new(self.read_counters())));
+        events.push(Event::Counters(Box::new(self.read_counters(&unflushed))));
     }
 
-    fn read_counters(&mut self) -> Counters {
+    fn read_counters(&mut self, unflushed: &[Unflushed]) -> Counters {
         let time_ns = now_ns();
-        let losses = counters::losses(&self.losses);
+        let (losses, mut summed) = counters::losses(&self.losses);
+        for rest in unflushed {
+            rest.add_to(&mut summed);
+        }
         if losses.lost_events > 0 {
             self.find_slots();
         }
@@ -163,14 +170,30 @@ impl Reader {
         }
         Counters {
             time_ns,
-            calls: counters::calls(&self.calls, &self.table),
+            calls: counters::calls(&self.calls, unflushed, &self.table),
             threads,
             losses: crate::model::event::Losses {
                 undecodable_records: self.undecodable,
                 missed_runs: self.missed_runs.sum(),
                 ..losses
             },
+            summed,
         }
+    }
+
+    /// No more is counted from now on: what threads have summed and not yet added to the counters is taken along.
+    pub fn has_ended(&mut self) {
+        self.ended_tracing = true;
+    }
+
+    /// What threads have summed and not yet added to the counters. While tracing goes on it may be added at any moment, and
+    /// would be counted twice.
+    fn unflushed(&self) -> Vec<Unflushed> {
+        if !self.ended_tracing {
+            return Vec::new();
+        }
+        let slots = self.live.iter().filter_map(|number| self.slots.get(number, 0).ok());
+        slots.flat_map(|slot| counters::unflushed(&slot).collect::<Vec<_>>()).collect()
     }
 
     /// After thread records were lost: looks at every slot for threads not heard of, and for deaths.

@@ -82,6 +82,11 @@ pub fn short_duration(ns: u64) -> String {
     .unwrap_or_else(|| minutes(ns / 1_000_000_000))
 }
 
+/// Likewise, of a duration that may not be known.
+pub fn known_duration(ns: Option<u64>) -> String {
+    ns.map_or_else(|| UNKNOWN.to_owned(), short_duration)
+}
+
 /// Three digits, rounded half up; `None` if it takes four.
 fn significant(ns: u64, (unit, size): (&str, u64)) -> Option<String> {
     let rounded = |scale: u64| Some((ns * scale + size / 2) / size).filter(|value| *value < 1_000);

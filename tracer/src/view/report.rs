@@ -32,6 +32,7 @@ pub fn report(document: &Document, filter: &Filter, style: Style) -> String {
     calls::write_requests(&mut page, &shown.requests);
     descriptors::write(&mut page, &shown.descriptors, &document.snapshot.descriptor_summary);
     calls::write_processes(&mut page, &document.snapshot.processes);
+    gaps::write_summed(&mut page, &document.snapshot);
     gaps::write_losses(&mut page, &document.snapshot.totals.losses);
     gaps::write_in_flight(&mut page, &document.snapshot.in_flight);
     page.blank();

@@ -14,7 +14,7 @@ use crate::{
         heat::Heat,
         snapshot::{CallStatistics, Latency, RequestStatistics},
     },
-    view::format::{self, count, short_duration},
+    view::format::{self, count, known_duration, short_duration},
 };
 
 /// The view.
@@ -57,8 +57,8 @@ fn call_row(call: &CallStatistics) -> Row {
             Cell::count(call.count),
             Cell::count(call.errors),
             Cell::bytes(Some(call.bytes)),
-            Cell::duration(Some(call.time_ns)),
-            Cell::duration(Some(call.blocked_ns)),
+            Cell::duration(call.time_ns),
+            Cell::duration(call.blocked_ns),
         ],
         call.latency_ns,
     )
@@ -94,7 +94,8 @@ fn row(name: &str, figures: [Cell; 5], latency: Option<Latency>) -> Row {
 
 fn open(frame: &Frame, wanted: u64, canvas: &Canvas<'_>) -> Option<Vec<Line<'static>>> {
     let call = frame.look.snapshot.calls.iter().find(|call| key(call.name.as_str()) == wanted)?;
-    let on_cpu = call.time_ns.saturating_sub(call.blocked_ns).saturating_sub(call.preempted_ns);
+    let off_cpu = call.blocked_ns.zip(call.preempted_ns).map(|(one, other)| one.saturating_add(other));
+    let on_cpu = call.time_ns.zip(off_cpu).map(|(time, off)| time.saturating_sub(off));
     let calls = format!(
         "{}, {} failed, {} never returned",
         count(call.count),
@@ -103,10 +104,10 @@ fn open(frame: &Frame, wanted: u64, canvas: &Canvas<'_>) -> Option<Vec<Line<'sta
     );
     let time = format!(
         "{}: on CPU {}, blocked {}, preempted {}",
-        short_duration(call.time_ns),
-        short_duration(on_cpu),
-        short_duration(call.blocked_ns),
-        short_duration(call.preempted_ns)
+        known_duration(call.time_ns),
+        known_duration(on_cpu),
+        known_duration(call.blocked_ns),
+        known_duration(call.preempted_ns)
     );
     let latency = call.latency_ns.map_or_else(
         || "not known: no call was seen from begin to end".to_owned(),

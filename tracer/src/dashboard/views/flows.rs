@@ -13,7 +13,7 @@ use crate::{
         snapshot::{Flow, FlowEnd},
     },
     view::{
-        format::{self, bytes, count, decimal, marked_bytes, marked_ratio, short_duration},
+        format::{self, bytes, count, decimal, known_duration, marked_bytes, marked_ratio, short_duration},
         report,
     },
 };
@@ -70,8 +70,8 @@ fn row(flow: &Flow) -> Row {
             Cell::by(format::ratio(dma), dma),
             Cell::count(flow.transitions),
             Cell::by(decimal(flow.transitions_per_mib), flow.transitions_per_mib),
-            Cell::duration(Some(flow.on_cpu_ns)),
-            Cell::duration(Some(flow.blocked_ns)),
+            Cell::duration(flow.on_cpu_ns),
+            Cell::duration(flow.blocked_ns),
             Cell::count(flow.transfers),
             Cell::by(flow.pid.to_string(), Some(flow.pid.into())),
         ],
@@ -163,9 +163,9 @@ fn served_by(canvas: &Canvas<'_>, detail: &FlowDetail) -> Vec<Line<'static>> {
 fn time(flow: &Flow) -> String {
     format!(
         "{}: on CPU {}, blocked {}, preempted {}",
-        short_duration(flow.time_ns),
-        short_duration(flow.on_cpu_ns),
-        short_duration(flow.blocked_ns),
-        short_duration(flow.preempted_ns)
+        known_duration(flow.time_ns),
+        known_duration(flow.on_cpu_ns),
+        known_duration(flow.blocked_ns),
+        known_duration(flow.preempted_ns)
     )
 }

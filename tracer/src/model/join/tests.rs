@@ -32,7 +32,7 @@ fn the_classical_relay() {
     );
     assert_eq!(relayed.dma_bytes, Some(0));
     assert_eq!(relayed.evidence, Evidence::Derived);
-    assert_eq!((relayed.time_ns, relayed.on_cpu_ns), (2 * CHUNKS * 1000, 2 * CHUNKS * 600));
+    assert_eq!((relayed.time_ns, relayed.on_cpu_ns), (Some(2 * CHUNKS * 1000), Some(2 * CHUNKS * 600)));
     assert_eq!(relayed.source.path.as_deref(), Some("/file1"));
     assert_eq!(relayed.sink.address.as_deref(), Some("tcp"));
     let order: Vec<_> = relayed.copies.iter().map(|copy| (copy.from, copy.to, copy.bytes)).collect();
@@ -340,7 +340,7 @@ fn folded_operations_are_in_flows_but_not_joined() {
 #[test]
 fn a_call_in_flight_at_the_attach_returned_once() {
     let mut late = read(FILE, 0..100);
-    late.call = Call { duration_ns: None, ..late.call };
+    late.call = Call { duration_ns: None, began_before: true, ..late.call };
     let mut model = model();
     let attached = ThreadStarted {
         pid: late.call.pid,
@@ -434,7 +434,7 @@ fn requests_are_joined_and_cost_what_they_are_charged_with() {
     let flow = flow(&snapshot, "read+send");
     assert_eq!((flow.payload_bytes, flow.operations, flow.transitions), (100, 2, 2));
     // No thread spent the time between submission and completion.
-    assert_eq!((flow.time_ns, flow.blocked_ns, flow.request_time_ns), (0, 0, 2000));
+    assert_eq!((flow.time_ns, flow.blocked_ns, flow.request_time_ns), (Some(0), Some(0), 2000));
     assert_eq!((snapshot.totals.operations, snapshot.totals.calls), (2, 0));
     assert_eq!(snapshot.totals.transitions.syscall, 0, "those are of io_uring_enter, which comes by itself");
     assert_eq!(snapshot.totals.cpu_copied_bytes, Some(200));

@@ -106,7 +106,7 @@ fn a_gathering_write_names_eight_reads_and_says_how_many_more() {
 #[test]
 fn a_call_that_began_before_tracing_has_no_beginning() {
     let mut late = operation(CallKind::Sendfile, FILE, SOCKET, 10);
-    late.call.duration_ns = None;
+    (late.call.duration_ns, late.call.began_before) = (None, true);
     let found = after([Event::Operation(late)]);
     assert_eq!((found[0].steps[0].start_ns, found[0].steps[0].duration_ns), (None, None));
     assert_eq!(found[0].steps[0].transitions, 1);

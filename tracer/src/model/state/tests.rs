@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::*;
 use crate::model::{
     event::{Accounts, CallName, CallTotals, ThreadTotals},
-    testing::{FILE, SOCKET, model, read, write},
+    testing::{FILE, SOCKET, model, model_with, read, write},
 };
 
 fn counters(rchar: u64) -> Event {
@@ -42,6 +42,7 @@ fn counters(rchar: u64) -> Event {
             },
         )]),
         losses: Losses { lost_events: 9, ..Losses::default() },
+        summed: Summed::default(),
     }))
 }
 
@@ -90,4 +91,32 @@ fn an_empty_model_has_a_document() {
     let totals = Model::new(ModelConfig::default()).snapshot().totals;
     assert_eq!((totals.cpu_copied_bytes, totals.dma_bytes), (Some(0), Some(0)));
     assert_eq!(totals.copy_amplification, None);
+}
+
+/// What was summed in the kernel is in no transfer, so what was read and then written may count twice.
+#[test]
+fn payload_is_unknown_once_operations_were_summed() {
+    let mut model = model();
+    let summed = Summed { operations: 3, calls: 4 };
+    model.apply([Event::Counters(Box::new(Counters { summed, ..Counters::default() }))]);
+    let totals = model.snapshot().totals;
+    assert_eq!(totals.summed, snapshot::Summed { operations: 3, calls: 4 });
+    assert_eq!((totals.payload_evidence, totals.copy_amplification), (Evidence::Unknown, None));
+}
+
+/// Without hooks on entries no time is known: neither of a flow nor of a call.
+#[test]
+fn without_entries_no_time_is_known() {
+    let sources = Sources { entries: false, ..Sources::ALL };
+    let mut model = model_with(ModelConfig { sources, ..ModelConfig::default() });
+    let mut untimed = read(FILE, 0..100);
+    untimed.call.duration_ns = None;
+    model.apply([Event::Operation(untimed)]);
+    let snapshot = model.snapshot();
+    assert_eq!(snapshot.flows.iter().map(|flow| flow.time_ns).collect::<Vec<_>>(), [None]);
+    assert_eq!(
+        snapshot.calls.iter().map(|call| (call.time_ns, call.untimed)).collect::<Vec<_>>(),
+        [(None, 1)]
+    );
+    assert_eq!(snapshot.totals.transitions.syscall, 2);
 }

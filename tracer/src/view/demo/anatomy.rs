@@ -8,7 +8,7 @@ use crate::{
         snapshot::{Copy, Flow, Mover},
     },
     view::{
-        format::{bytes, mark, marked_bytes, short_duration},
+        format::{bytes, known_duration, mark, marked_bytes, short_duration},
         layout::Page,
         style::Paint,
     },
@@ -45,7 +45,7 @@ fn in_sum(flow: &Flow) -> Option<String> {
         each(flow.transitions),
         marked_bytes(copied, flow.evidence),
         each(switches.voluntary.saturating_add(switches.involuntary)),
-        short_duration(flow.on_cpu_ns / flow.transfers),
+        known_duration(flow.on_cpu_ns.map(|on_cpu| on_cpu / flow.transfers)),
     ))
 }
 
@@ -138,7 +138,7 @@ impl Measured<'_> {
     /// The average time inside a call.
     fn each(&self, name: &str) -> String {
         let call = self.run.document.snapshot.calls.iter().find(|call| call.name == name);
-        let each = call.and_then(|call| call.time_ns.checked_div(call.count));
+        let each = call.and_then(|call| call.time_ns?.checked_div(call.count));
         each.map_or_else(|| "time not known".to_owned(), |each| format!("{} inside", short_duration(each)))
     }
 }

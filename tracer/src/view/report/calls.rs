@@ -4,7 +4,7 @@ use super::heading;
 use crate::{
     model::snapshot::{CallStatistics, Latency, Process, RequestStatistics},
     view::{
-        format::{UNKNOWN, bytes, count, decimal, escape, short_duration},
+        format::{UNKNOWN, bytes, count, decimal, escape, known_duration, short_duration},
         layout::{Column, Page, Table, left, right, spare},
         style::Paint,
     },
@@ -90,20 +90,26 @@ pub(super) fn write_requests(page: &mut Page, requests: &[&RequestStatistics]) {
     page.table(lines);
 }
 
-fn row(call: &CallStatistics, total_ns: u64, no_latency: &str) -> [String; 11] {
+fn row(call: &CallStatistics, total_ns: Option<u64>, no_latency: &str) -> [String; 11] {
     let latency = |pick: fn(&Latency) -> u64| {
         call.latency_ns.as_ref().map_or_else(|| no_latency.to_owned(), |all| short_duration(pick(all)))
     };
-    let share = if total_ns == 0 { 0.0 } else { call.time_ns as f64 * 100.0 / total_ns as f64 };
-    let each = (call.count > 0).then(|| call.time_ns as f64 / 1_000.0 / call.count as f64);
+    let share = call.time_ns.zip(total_ns).map(|(time, total)| match total {
+        0 => 0.0,
+        _ => time as f64 * 100.0 / total as f64,
+    });
+    let each = call.time_ns.filter(|_| call.count > 0).map(|time| time as f64 / 1_000.0 / call.count as f64);
     [
-        format!("{share:.2}"),
-        format!("{:.6}", call.time_ns as f64 / 1e9),
+        share.map_or_else(|| UNKNOWN.to_owned(), |share| format!("{share:.2}")),
+        call.time_ns.map_or_else(
+            || UNKNOWN.to_owned(),
+            |time| format!("{}{:.6}", if call.untimed > 0 { "~" } else { "" }, time as f64 / 1e9),
+        ),
         decimal(each),
         count(call.count),
         if call.errors == 0 { String::new() } else { count(call.errors) },
         if call.bytes == 0 { String::new() } else { bytes(call.bytes) },
-        short_duration(call.blocked_ns),
+        known_duration(call.blocked_ns),
         latency(|all| all.p50),
         latency(|all| all.p99),
         latency(|all| all.max),
@@ -113,15 +119,19 @@ fn row(call: &CallStatistics, total_ns: u64, no_latency: &str) -> [String; 11] {
 
 fn sum(calls: &[CallStatistics]) -> CallStatistics {
     let sum = |pick: fn(&CallStatistics) -> u64| calls.iter().map(pick).fold(0, u64::saturating_add);
+    let known = |pick: fn(&CallStatistics) -> Option<u64>| {
+        calls.iter().map(pick).try_fold(0, |sum: u64, call| Some(sum.saturating_add(call?)))
+    };
     CallStatistics {
         name: "total".to_owned(),
         count: sum(|call| call.count),
         errors: sum(|call| call.errors),
         unfinished: sum(|call| call.unfinished),
         bytes: sum(|call| call.bytes),
-        time_ns: sum(|call| call.time_ns),
-        blocked_ns: sum(|call| call.blocked_ns),
-        preempted_ns: sum(|call| call.preempted_ns),
+        untimed: sum(|call| call.untimed),
+        time_ns: known(|call| call.time_ns),
+        blocked_ns: known(|call| call.blocked_ns),
+        preempted_ns: known(|call| call.preempted_ns),
         errors_by_name: Vec::new(),
         latency_ns: None,
     }

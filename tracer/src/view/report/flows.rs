@@ -9,7 +9,7 @@ use crate::{
     },
     view::{
         format::{
-            bytes, count, counted, decimal, escape, marked_bytes, marked_ratio, payload, short_duration,
+            bytes, count, counted, decimal, escape, known_duration, marked_bytes, marked_ratio, payload,
             truncate_middle, width,
         },
         layout::{Page, Table, right},
@@ -105,8 +105,8 @@ fn figures(flows: &[&Flow]) -> Table {
             marked_ratio(flow.copy_amplification, flow.copy_amplification_evidence),
             count(flow.transitions),
             decimal(flow.transitions_per_mib),
-            short_duration(flow.on_cpu_ns),
-            short_duration(flow.blocked_ns),
+            known_duration(flow.on_cpu_ns),
+            known_duration(flow.blocked_ns),
         ]);
     }
     table

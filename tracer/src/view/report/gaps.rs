@@ -2,7 +2,7 @@
 
 use super::heading;
 use crate::{
-    model::snapshot::{InFlight, InFlightCall, Losses},
+    model::snapshot::{InFlight, InFlightCall, Losses, Snapshot, Summed},
     view::{
         format::{counted, duration, escape},
         layout::Page,
@@ -12,6 +12,32 @@ use crate::{
 
 /// Most calls in flight that are named.
 const NAMED: usize = 10;
+
+/// What was summed in the kernel by intent.
+pub(super) fn write_summed(page: &mut Page, snapshot: &Snapshot) {
+    let Summed { operations, calls } = snapshot.totals.summed;
+    if operations == 0 && calls == 0 {
+        return;
+    }
+    heading(page, "SUMMED IN THE KERNEL");
+    let sums = format!(
+        "  {} and {} came too fast to be told one by one, or none was to be (--summary): calls, bytes, flows and transitions \
+         have them exactly; they are joined to no transfer, so bytes that were read and then written count as payload twice.",
+        counted(operations, "operation"),
+        counted(calls, "other call"),
+    );
+    page.wrapped(Paint::Plain, 2, &sums);
+    let timed = snapshot.calls.iter().all(|call| call.time_ns.is_some());
+    let untimed = snapshot.calls.iter().map(|call| call.untimed).fold(0, u64::saturating_add);
+    if timed && untimed > 0 {
+        let times = format!(
+            "  {} of these and others were not timed: in seconds and µs/call marked ~ they have the mean of the timed ones \
+             (--latency all times each, --detail all tells each).",
+            counted(untimed, "call"),
+        );
+        page.wrapped(Paint::Plain, 2, &times);
+    }
+}
 
 pub(super) fn write_losses(page: &mut Page, losses: &Losses) {
     if *losses == Losses::default() {

@@ -1,0 +1,106 @@
+//! Like calls in a row, summed in the thread's own slot while it makes too many of them to tell each.
+
+use crate::counted::Counted;
+
+/// Runs that a thread has under way at a time: a reading and a writing one, as a relay has.
+pub const RUNS: usize = 2;
+
+/// Calls by which the pace of a thread is taken, a power of two. A storm's flush and its samples come once in as many.
+pub const PACE_CALLS: u32 = 1024;
+
+/// The first calls of each [`PACE_CALLS`] are told one by one also in a storm: several in a row, so that what one reads
+/// and the next one writes can be joined.
+pub const TOLD_OF_PACE: u32 = 8;
+
+/// A thread that makes [`PACE_CALLS`] in less than this is in a storm, ns: 250,000 calls a second.
+pub const STORM_NS: u64 = PACE_CALLS as u64 * 4_000;
+
+/// Like calls in a window of [`PACE_CALLS`] below which they are told: a rare call among many others is.
+pub const HOT_CALLS: u32 = 16;
+
+/// Like calls told in a row of windows, after which the next ones are summed.
+pub const HOT_SAMPLES: u32 = 4;
+
+/// The index of an argument that a call does not have.
+pub const NO_ARGUMENT: u32 = 0xff;
+
+/// Calls of one kind on one descriptor. What they have in common is looked up once.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[repr(C)]
+pub struct Run {
+    /// Table index of the call plus one; 0 for no run.
+    pub call: u32,
+    /// Their first argument, if that is a descriptor; 0 else.
+    pub fd: u32,
+    /// All bits set if the first argument is a descriptor, which then must be the same.
+    pub fd_mask: u32,
+    /// Which argument holds the call's flags; [`NO_ARGUMENT`] for none.
+    pub flags_at: u32,
+    /// The call's flags.
+    pub call_flags: u32,
+    /// `f_flags` of the source.
+    pub source_flags: u32,
+    /// `f_flags` of the sink.
+    pub sink_flags: u32,
+    /// Of the calls told since the last flush: how many were timed.
+    pub samples: u32,
+    /// Calls in this window of [`PACE_CALLS`] plus one; 0 while there are too few to sum them.
+    pub hot: u32,
+    /// Padding.
+    pub _pad: u32,
+    /// Wall time of the samples without that off the CPU, ns.
+    pub sampled_ns: u64,
+    /// How many times descriptors had changed, of any traced process, when this one was looked up.
+    pub descriptors: u64,
+    /// Address of the `struct file`.
+    pub file: u64,
+    /// Serial of the source, 0 for none.
+    pub source: u64,
+    /// Serial of the sink, 0 for none.
+    pub sink: u64,
+    /// All bits set if what the calls return is a number of bytes.
+    pub bytes_mask: u64,
+    /// Calls that are in no counter yet, since the last flush.
+    pub calls: u64,
+    /// Those that failed.
+    pub errors: u64,
+    /// Payload bytes.
+    pub bytes: u64,
+    /// Calls of these that were timed, and
+    pub timed: u64,
+    /// their wall time, ns.
+    pub duration_ns: u64,
+    /// Time blocked, ns.
+    pub blocked_ns: u64,
+    /// Time preempted, ns.
+    pub preempted_ns: u64,
+    /// Bytes fetched from storage.
+    pub storage_read_bytes: u64,
+    /// Bytes made dirty, or written directly.
+    pub storage_written_bytes: u64,
+    /// What was counted inside them.
+    pub counted: Counted,
+}
+
+/// How fast a thread calls.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[repr(C)]
+pub struct Pace {
+    /// Calls since the pace was last taken.
+    pub calls: u32,
+    /// 1: in a storm, like calls are summed.
+    pub storm: u32,
+    /// When the pace was last taken, monotonic ns.
+    pub since_ns: u64,
+    /// The run that the current call belongs to, plus one; 0 if it is told.
+    pub run: u32,
+    /// 1: `counted` of the slot is not zero.
+    pub counted: u32,
+    /// User-mode page faults up to the last call that ended.
+    pub user_faults: u64,
+    /// How many times descriptors had changed when those of the current call were looked up.
+    pub descriptors: u64,
+}
+
+const _: () = assert!(size_of::<Run>() == 40 + 6 * 8 + 9 * 8 + 64);
+const _: () = assert!(size_of::<Pace>() == 40);
