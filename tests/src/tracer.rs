@@ -257,7 +257,11 @@ impl Ended {
     pub fn document_after(&self, code: i32) -> Result<Document> {
         self.ended_with(code)?;
         let document = Document::read(self.json.as_deref().context("this run had no --json")?)?;
-        document.is_coherent().context("the document contradicts itself")?;
+        document.is_coherent().with_context(|| {
+            let losses =
+                document.get("totals.losses").map_or_else(|error| format!("{error:#}"), ToString::to_string);
+            format!("the document contradicts itself (losses: {losses})")
+        })?;
         Ok(document)
     }
 

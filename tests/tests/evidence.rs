@@ -10,6 +10,7 @@ use zc_trace_tests::{
     comparison::Comparison,
     document::Document,
     figures::{Evidence, figure},
+    ktls,
     scenario::{Outcome, Scenario, last_line, require_root, scenario},
     skip,
     tracer::Tracer,
@@ -281,6 +282,67 @@ fn says_why(document: &Document, method: &str, reason: &str) -> Result<()> {
     Ok(())
 }
 
+/// Bytes that those flows copied for that reason, and operations.
+fn fell_back(document: &Document, method: &str, reason: &str) -> Result<(u64, u64)> {
+    let (mut bytes, mut operations) = (0, 0);
+    for flow in
+        document.list("flows")?.iter().filter(|flow| flow.text("method").is_ok_and(|this| this == method))
+    {
+        for fallback in flow
+            .list("fallbacks")?
+            .iter()
+            .filter(|fallback| fallback.text("reason").is_ok_and(|this| this == reason))
+        {
+            bytes += fallback.number("bytes")?;
+            operations += fallback.number("operations")?;
+        }
+    }
+    Ok((bytes, operations))
+}
+
+/// ext4 fills holes of files that it keeps without extents through the page cache, whatever the flag says.
+#[test]
+fn direct_write_that_is_buffered() -> Outcome {
+    scenario("evidence/direct_write_to_a_hole", |s| {
+        require_root()?;
+        if disk(s)? != EXT4 {
+            skip!("only ext4 keeps files without extents");
+        }
+        let document = traced(s, "direct_write_to_a_hole", s.folder())?;
+        let measured = evidence_of(&document, "copies.user_to_page_cache")? == "measured";
+        let known = As(if measured { "measured" } else { "modelled" });
+        let rows = [("user", "page_cache", "cpu", SIZE, known)];
+        check(&document, "direct_write_to_a_hole", &["write"], &rows)?;
+        let (bytes, calls) = fell_back(&document, "write", "direct_done_buffered")?;
+        let mut comparison = Comparison::default();
+        comparison.equal("bytes that fell back", bytes, SIZE);
+        comparison.equal("calls that fell back", calls, SIZE / (32 << 10));
+        comparison.finish()
+    })
+}
+
+/// A hole is neither fetched nor copied: the memory is filled.
+#[test]
+fn direct_read_of_a_hole() -> Outcome {
+    scenario("evidence/direct_read_of_a_hole", |s| {
+        require_root()?;
+        disk(s)?;
+        let document = traced(s, "direct_read_of_a_hole", s.folder())?;
+        if evidence_of(&document, "copies.page_cache_to_user")? != "measured" {
+            skip!("whether it was a hole or a copy is not known on this kernel");
+        }
+        check(
+            &document,
+            "direct_read_of_a_hole",
+            &["read"],
+            &[("device", "user", "dma", 0, As("measured"))],
+        )?;
+        let (bytes, _) = fell_back(&document, "read", "direct_done_buffered")?;
+        ensure!(bytes == 0, "{bytes} bytes are said to have fallen back");
+        Ok(())
+    })
+}
+
 #[test]
 fn sendfile_to_a_file() -> Outcome {
     scenario("evidence/sendfile_to_file", |s| {
@@ -360,6 +422,64 @@ fn flow_of_mapping(document: &Document, path: &str) -> Result<Document> {
             && flow.get("source.path").is_ok_and(|found| found == path)
     };
     flows.iter().find(of_mapping).cloned().context("no flow from the mapping")
+}
+
+/// TLS in the kernel encrypts into pages of its own: a pass over all bytes, whatever call brought them. What is received is
+/// decrypted right into the program's memory.
+fn tls(kind: &str, methods: &[&str], rows: &[Row]) -> Outcome {
+    scenario(&format!("evidence/{kind}"), |s| {
+        require_root()?;
+        let document = traced(s, kind, s.folder())?;
+        check(&document, kind, methods, rows)
+    })
+}
+
+#[test]
+fn tls_by_write() -> Outcome {
+    let rows =
+        [("user", "socket", "cpu", SIZE, As("modelled")), ("socket", "user", "cpu", SIZE, As("modelled"))];
+    tls("tls12", &["write", "read"], &rows)
+}
+
+/// Of TLS 1.3 each record is decrypted first and then copied. Where the copy is not counted, it is taken for one pass.
+#[test]
+fn tls_1_3() -> Outcome {
+    scenario("evidence/tls13", |s| {
+        require_root()?;
+        let document = traced(s, "tls13", s.folder())?;
+        let sent = ("user", "socket", "cpu", SIZE, As("modelled"));
+        if evidence_of(&document, "copies.socket_to_user")? == "measured" {
+            let rows = [
+                sent,
+                ("socket", "socket", "cpu", SIZE, As("modelled")),
+                ("socket", "user", "cpu", SIZE, As("measured")),
+            ];
+            check(&document, "tls13", &["write", "read"], &rows)
+        } else {
+            check(
+                &document,
+                "tls13",
+                &["write", "read"],
+                &[sent, ("socket", "user", "cpu", SIZE, As("modelled"))],
+            )
+        }
+    })
+}
+
+/// sendfile that copies: the claim, and why it does not hold.
+#[test]
+fn tls_by_sendfile() -> Outcome {
+    scenario("evidence/tls_sendfile", |s| {
+        require_root()?;
+        let document = traced(s, "tls_sendfile", s.folder())?;
+        let rows = [("page_cache", "socket", "cpu", SIZE, As("modelled"))];
+        check(&document, "tls_sendfile", &["sendfile"], &rows)?;
+        let (bytes, calls) = fell_back(&document, "sendfile", "ktls_without_offload")?;
+        let mut comparison = Comparison::default();
+        comparison.equal("bytes that fell back", bytes, SIZE);
+        comparison.equal("sendfile calls that fell back", calls, SIZE / ktls::RECORD as u64);
+        comparison.finish()
+    })
 }
 
 /// What is sent from a mapped file the copy loop faults in, in the kernel: the program itself never touches it.

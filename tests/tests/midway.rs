@@ -14,7 +14,7 @@ use rustix::process::Signal;
 use zc_trace_tests::{
     accounts::{Accounts, Io, is_blocked_in, state, threads},
     comparison::Comparison,
-    process::{Process, STEP, wait_until},
+    process::{Process, STEP, patience, wait_until},
     scenario::{Outcome, Scenario, require_program, require_root, scenario},
     tracer::Tracer,
 };
@@ -116,7 +116,8 @@ pub(crate) fn trace_while_it_runs(name: &str, options: &[&str]) -> Outcome {
             document.calls()?.get("read").context("no reads")?.count,
             reads,
         );
-        comparison.between("duration_ns", 900_000_000, document.number("duration_ns")?, 5_000_000_000);
+        let most = 5_000_000_000 * u64::from(patience());
+        comparison.between("duration_ns", 900_000_000, document.number("duration_ns")?, most);
         // A read under way at the end is not counted, and there is no more than one for each thread.
         comparison.between("in_flight.at_end", 0, document.in_flight("at_end")?.len(), READERS + 1);
         comparison.holds("the target goes on", !process.has_ended()?);

@@ -1,7 +1,8 @@
 //! Over network cards: what a card fetches by DMA, beside the card's own account, and what really is by reference there.
 //!
-//! They need what the guests of the kernel matrix have (docs/vm.md): `eth0` with 10.99.0.1, on a cable that leads to another
-//! card in the network namespace `peer`, and nobody else on it.
+//! They need what the guests of the kernel matrix have (docs/vm.md): two cards of a driver, one of them with an address of ours, on
+//! a cable that leads to the other one in the network namespace `peer`, and nobody else on it. virtio's take neither packets in
+//! pieces nor packets without a checksum there; vmxnet3's do, and can be told not to.
 
 use std::{
     fs, mem,
@@ -25,47 +26,92 @@ use zc_trace_tests::{
 };
 
 const SIZE: u64 = 1 << 20;
-const CARD: &str = "eth0";
-const NEAR: &str = "10.99.0.1:0";
 const NAMESPACE: &str = "peer";
 
-fn require_cards() -> Result<()> {
-    require_root()?;
-    let has_card = Path::new(&format!("/sys/class/net/{CARD}/device")).exists();
-    let has_peer = Path::new(&format!("/run/netns/{NAMESPACE}")).exists();
-    if !has_card || !has_peer || TcpListener::bind(NEAR).is_err() {
-        skip!("there are no two network cards on one cable as in the guests of the kernel matrix");
-    }
-    Ok(())
+/// Two cards on a cable.
+#[derive(Clone, Copy)]
+struct Cable {
+    driver: &'static str,
+    near: &'static str,
 }
 
-/// Whether the card takes a packet in pieces (`NETIF_F_SG`). To one that does not, the kernel hands copies.
-fn gathers() -> Result<bool> {
-    /// linux/ethtool.h
-    const ETHTOOL_GSG: u32 = 0x18;
-    #[repr(C)]
-    struct EthtoolValue {
-        command: u32,
-        data: u32,
+/// To whose cards the kernel hands packets in one piece.
+const PLAIN: Cable = Cable { driver: "virtio_net", near: "10.99.0.1:0" };
+/// Whose cards take them as they are.
+const GATHERING: Cable = Cable { driver: "vmxnet3", near: "10.99.1.1:0" };
+
+/// linux/ethtool.h: scatter-gather, and checksums of what is sent.
+const ETHTOOL_GTXCSUM: u32 = 0x16;
+const ETHTOOL_STXCSUM: u32 = 0x17;
+const ETHTOOL_GSG: u32 = 0x18;
+const ETHTOOL_SSG: u32 = 0x19;
+
+impl Cable {
+    /// The name of the near card.
+    fn card(self) -> Result<String> {
+        require_root()?;
+        for entry in fs::read_dir("/sys/class/net")? {
+            let entry = entry?;
+            let driver = fs::read_link(entry.path().join("device/driver"));
+            if driver.is_ok_and(|driver| driver.ends_with(self.driver))
+                && Path::new(&format!("/run/netns/{NAMESPACE}")).exists()
+                && TcpListener::bind(self.near).is_ok()
+            {
+                return entry.file_name().into_string().ok().context("a card whose name is no text");
+            }
+        }
+        skip!("there are no two {} cards on one cable as in the guests of the kernel matrix", self.driver);
     }
-    let mut value = EthtoolValue { command: ETHTOOL_GSG, data: 0 };
-    // SAFETY: all zeros are an empty request.
-    let mut request: libc::ifreq = unsafe { mem::zeroed() };
-    for (to, from) in request.ifr_name.iter_mut().zip(CARD.bytes()) {
-        *to = from.cast_signed();
+
+    /// Asks the near card for a feature, or sets it.
+    fn ethtool(self, command: u32, data: u32) -> Result<bool> {
+        #[repr(C)]
+        struct EthtoolValue {
+            command: u32,
+            data: u32,
+        }
+        let mut value = EthtoolValue { command, data };
+        // SAFETY: all zeros are an empty request.
+        let mut request: libc::ifreq = unsafe { mem::zeroed() };
+        for (to, from) in request.ifr_name.iter_mut().zip(self.card()?.bytes()) {
+            *to = from.cast_signed();
+        }
+        request.ifr_ifru.ifru_data = (&raw mut value).cast();
+        let socket = UdpSocket::bind(self.near)?;
+        // SAFETY: the request names a card, and leads to a value of the kind that its command asks for.
+        let outcome = unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCETHTOOL, &raw mut request) };
+        ensure!(outcome == 0, "ethtool command {command:#x}: {}", std::io::Error::last_os_error());
+        Ok(value.data != 0)
     }
-    request.ifr_ifru.ifru_data = (&raw mut value).cast();
-    let socket = UdpSocket::bind(NEAR)?;
-    // SAFETY: the request names a card, and leads to a value of the kind that its command asks for.
-    let outcome = unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCETHTOOL, &raw mut request) };
-    ensure!(outcome == 0, "ETHTOOL_GSG: {}", std::io::Error::last_os_error());
-    Ok(value.data != 0)
+}
+
+/// A feature that is off until this is dropped.
+struct Without {
+    cable: Cable,
+    set: u32,
+}
+
+impl Without {
+    fn feature(cable: Cable, get: u32, set: u32) -> Result<Self> {
+        ensure!(cable.ethtool(get, 0)?, "the card does not have the feature in the first place");
+        let without = Self { cable, set };
+        cable.ethtool(set, 0)?;
+        ensure!(!cable.ethtool(get, 0)?, "the card keeps the feature");
+        Ok(without)
+    }
+}
+
+impl Drop for Without {
+    fn drop(&mut self) {
+        // A card that does not take it back fails the scenarios that need it.
+        let _ = self.cable.ethtool(self.set, 1);
+    }
 }
 
 /// Bytes that the card has sent so far, by its driver's account. virtio_net accounts for a packet when it frees it: at the
 /// latest before it looks at one that comes in. So one is sent to it, which it does not answer.
-fn sent_bytes() -> Result<u64> {
-    let here = UdpSocket::bind(NEAR)?;
+fn sent_bytes(cable: Cable) -> Result<u64> {
+    let here = UdpSocket::bind(cable.near)?;
     here.set_read_timeout(Some(STEP))?;
     let to = here.local_addr()?;
     let far = thread::spawn(move || -> Result<()> {
@@ -78,25 +124,36 @@ fn sent_bytes() -> Result<u64> {
     });
     far.join().ok().context("the far end panicked")??;
     here.recv(&mut [0; 1]).context("nothing comes over the cable")?;
-    let text = fs::read_to_string(format!("/sys/class/net/{CARD}/statistics/tx_bytes"))?;
+    let text = fs::read_to_string(format!("/sys/class/net/{}/statistics/tx_bytes", cable.card()?))?;
     Ok(text.trim().parse()?)
 }
 
-/// A relay over the cable: the document, what the relay said, and how many bytes the card has sent from the connection's first
-/// byte to its end.
-fn relayed(s: &Scenario, method: &str) -> Result<(Document, Value, u64)> {
-    require_cards()?;
+/// What a relay over the cable came to.
+struct Relayed {
+    document: Document,
+    flow: Flow,
+    /// What the relay said.
+    said: Value,
+    /// How many bytes the card has sent from the connection's first byte to its end.
+    sent: u64,
+}
+
+fn relayed(s: &Scenario, cable: Cable, method: &str) -> Result<Relayed> {
+    cable.card()?;
     let file = s.file("from", usize::try_from(SIZE)?)?;
     let file = file.to_str().context("no text")?;
-    let gate = Gate::inside(s, workload!("relay"), &[method, file, "65536", NEAR, NAMESPACE])?;
+    let gate = Gate::inside(s, workload!("relay"), &[method, file, "65536", cable.near, NAMESPACE])?;
     let trace = Tracer::new(s)?.pid(gate.pid()).start()?;
-    let before = sent_bytes()?;
+    let before = sent_bytes(cable)?;
     gate.open()?;
     let document = trace.end()?.document()?;
-    let sent = sent_bytes()? - before;
+    let sent = sent_bytes(cable)? - before;
     let said = last_line(&gate.output()?)?;
     s.note(format!("{said}\n{:?}", document.flows()?));
-    Ok((document, said, sent))
+    let flows: Vec<Flow> = document.flows()?.into_iter().filter(|flow| flow.sink.kind == "socket").collect();
+    ensure!(flows.len() == 1, "one flow to a socket was to be expected: {flows:?}");
+    let flow = flows.into_iter().next().context("no flow")?;
+    Ok(Relayed { document, flow, said, sent })
 }
 
 /// What cards fetched for a flow.
@@ -105,55 +162,149 @@ fn fetched(flow: &Flow) -> u64 {
     from.iter().map(|from| flow.copied(from, "device", "dma")).sum()
 }
 
-/// The payload to the byte, and all that the card has sent.
-fn check(s: &Scenario, method: &str) -> Result<(Comparison, Flow, Document, Value)> {
-    let (document, said, sent) = relayed(s, method)?;
-    let flows: Vec<Flow> = document.flows()?.into_iter().filter(|flow| flow.sink.kind == "socket").collect();
-    ensure!(flows.len() == 1, "one flow to a socket was to be expected: {flows:?}");
-    let flow = flows.into_iter().next().context("no flow")?;
-    let mut comparison = Comparison::default();
-    comparison.equal("payload", flow.payload_bytes, SIZE);
-    comparison.holds("headers are sent, too", sent > SIZE);
-    comparison.equal("DMA to the card, and the card's tx_bytes", fetched(&flow), sent);
-    let gathers = if gathers()? { "yes" } else { "no" };
-    figure("nic: scatter-gather", gathers, Evidence::Measured);
-    figure(&format!("nic, {method}: DMA to the card, bytes"), fetched(&flow), Evidence::Measured);
-    Ok((comparison, flow, document, said))
+/// One relay against the truth: who copied how many bytes (from, to; none else), and for which reasons, if any, what was to be
+/// spared was copied after all. The payload is exact, and so is all that the card has sent.
+struct Truth {
+    cable: Cable,
+    method: &'static str,
+    copies: &'static [(&'static str, &'static str)],
+    fallbacks: &'static [&'static str],
 }
+
+impl Truth {
+    fn check(&self, s: &Scenario, name: &str) -> Result<(Comparison, Relayed)> {
+        let Self { cable, method, copies, fallbacks } = *self;
+        let relayed = relayed(s, cable, method)?;
+        let Relayed { document, flow, sent, .. } = &relayed;
+        let mut comparison = Comparison::default();
+        comparison.equal("payload", flow.payload_bytes, SIZE);
+        comparison.holds("headers are sent, too", *sent > SIZE);
+        comparison.equal("DMA to the card, and the card's tx_bytes", fetched(flow), *sent);
+        for (from, to) in copies {
+            comparison.equal(&format!("{from} → {to} by the CPU"), flow.copied(from, to, "cpu"), SIZE);
+        }
+        comparison.equal("copied by the CPU", flow.cpu_copied_bytes, Some(SIZE * copies.len() as u64));
+        let mut told = Vec::new();
+        for flow in document.list("flows")? {
+            for fallback in flow.list("fallbacks")? {
+                told.push(fallback.text("reason")?.to_owned());
+                comparison.equal("bytes that fell back", fallback.number("bytes")?, SIZE);
+            }
+        }
+        comparison.equal("reasons", told, fallbacks.iter().map(|reason| (*reason).to_owned()).collect());
+        comparison.equal("copy_disagreements", document.number("totals.copy_disagreements")?, 0);
+        let copied = flow.cpu_copied_bytes.unwrap_or(0);
+        // Packets that are put together on their way are not counted: no hook stands there.
+        let told =
+            if copies.contains(&("socket", "socket")) { Evidence::Modelled } else { Evidence::Derived };
+        figure(&format!("nic, {name}: DMA to the card, bytes"), fetched(flow), Evidence::Measured);
+        figure(&format!("nic, {name}: copied by the CPU, bytes"), copied, told);
+        Ok((comparison, relayed))
+    }
+}
+
+/// Without MSG_ZEROCOPY, of which the kernel's reports are compared as well.
+fn holds(name: &str, truth: &Truth) -> Outcome {
+    scenario(&format!("nic/{name}"), |s| truth.check(s, name)?.0.finish())
+}
+
+/// What zc-trace says of the sends is what the kernel reported to the program that sent.
+fn sends(name: &str, comparison: &mut Comparison, relayed: &Relayed) -> Result<()> {
+    let flows = relayed.document.list("flows")?;
+    let flow = flows.iter().find(|flow| flow.number("zerocopy.sends").is_ok());
+    let flow = flow.context("no flow tells of such sends")?;
+    for field in ["sends", "copied", "by_reference"] {
+        let truth = relayed.said["more"][field].as_u64().with_context(|| format!("no {field}"))?;
+        figure(&format!("nic, {name}: {field}"), truth, Evidence::Measured);
+        comparison.equal(field, flow.number(&format!("zerocopy.{field}"))?, truth);
+    }
+    comparison.equal("not_reported", flow.number("zerocopy.not_reported")?, 0);
+    Ok(())
+}
+
+const READ: (&str, &str) = ("page_cache", "user");
+const WRITE: (&str, &str) = ("user", "socket");
+/// Into one piece, for a card that takes no packets in several.
+const TOGETHER: (&str, &str) = ("socket", "socket");
 
 #[test]
 fn sendfile() -> Outcome {
-    scenario("nic/sendfile", |s| {
-        let (mut comparison, flow, ..) = check(s, "sendfile")?;
-        comparison.equal("CPU-copied on the way into the socket", flow.cpu_copied_bytes, Some(0));
-        comparison.finish()
-    })
+    let fallbacks = &["no_scatter_gather"];
+    holds("sendfile", &Truth { cable: PLAIN, method: "sendfile", copies: &[TOGETHER], fallbacks })
 }
 
 #[test]
 fn read_and_write() -> Outcome {
-    scenario("nic/read+write", |s| {
-        let (mut comparison, flow, ..) = check(s, "read+write")?;
-        comparison.equal("page cache → user", flow.copied("page_cache", "user", "cpu"), SIZE);
-        comparison.equal("user → socket", flow.copied("user", "socket", "cpu"), SIZE);
+    let copies = &[READ, WRITE, TOGETHER];
+    holds("read+write", &Truth { cable: PLAIN, method: "read+write", copies, fallbacks: &[] })
+}
+
+/// Some of the sends are reported as copied even before their packets are put together.
+#[test]
+fn zerocopy() -> Outcome {
+    scenario("nic/MSG_ZEROCOPY", |s| {
+        let relayed = relayed(s, PLAIN, "send(MSG_ZEROCOPY)")?;
+        let mut comparison = Comparison::default();
+        comparison.equal("DMA to the card, and the card's tx_bytes", fetched(&relayed.flow), relayed.sent);
+        comparison.equal("put together by the CPU", relayed.flow.copied("socket", "socket", "cpu"), SIZE);
+        sends("MSG_ZEROCOPY", &mut comparison, &relayed)?;
         comparison.finish()
     })
 }
 
-/// What zc-trace says of the sends is what the kernel reported to the program that sent.
 #[test]
-fn zerocopy() -> Outcome {
-    scenario("nic/MSG_ZEROCOPY", |s| {
-        let (mut comparison, _, document, said) = check(s, "send(MSG_ZEROCOPY)")?;
-        let flows = document.list("flows")?;
-        let flow = flows.iter().find(|flow| flow.number("zerocopy.sends").is_ok());
-        let flow = flow.context("no flow tells of such sends")?;
-        for field in ["sends", "copied", "by_reference"] {
-            let truth = said["more"][field].as_u64().with_context(|| format!("no {field}"))?;
-            figure(&format!("nic, MSG_ZEROCOPY: {field}"), truth, Evidence::Measured);
-            comparison.equal(field, flow.number(&format!("zerocopy.{field}"))?, truth);
-        }
-        comparison.equal("not_reported", flow.number("zerocopy.not_reported")?, 0);
+fn gathering_sendfile() -> Outcome {
+    let name = "sendfile, card with scatter-gather";
+    holds(name, &Truth { cable: GATHERING, method: "sendfile", copies: &[], fallbacks: &[] })
+}
+
+#[test]
+fn gathering_read_and_write() -> Outcome {
+    let name = "read+write, card with scatter-gather";
+    holds(name, &Truth { cable: GATHERING, method: "read+write", copies: &[READ, WRITE], fallbacks: &[] })
+}
+
+/// What MSG_ZEROCOPY is made for: nothing is copied but what the kernel reports to have been. That is a packet which must be
+/// sent again while the card still has it (net/ipv4/tcp_output.c, `__tcp_retransmit_skb`), as happens where time is short.
+#[test]
+fn gathering_zerocopy() -> Outcome {
+    let name = "MSG_ZEROCOPY, card with scatter-gather";
+    scenario(&format!("nic/{name}"), |s| {
+        let relayed = relayed(s, GATHERING, "send(MSG_ZEROCOPY)")?;
+        let mut comparison = Comparison::default();
+        comparison.equal("DMA to the card, and the card's tx_bytes", fetched(&relayed.flow), relayed.sent);
+        sends(name, &mut comparison, &relayed)?;
+        let copied = relayed.flow.cpu_copied_bytes.context("what was copied is not known")?;
+        let by_reference = relayed.flow.copied("user", "socket", "none");
+        comparison.equal("copied and by reference", copied + by_reference, SIZE);
+        let reported = relayed.said["more"]["copied"].as_u64().context("no copied")?;
+        comparison.equal("whether anything was copied", copied > 0, reported > 0);
+        figure(&format!("nic, {name}: copied by the CPU, bytes"), copied, Evidence::Modelled);
         comparison.finish()
+    })
+}
+
+#[test]
+fn sendfile_without_scatter_gather() -> Outcome {
+    let name = "sendfile, scatter-gather switched off";
+    scenario(&format!("nic/{name}"), |s| {
+        GATHERING.card()?;
+        let _without = Without::feature(GATHERING, ETHTOOL_GSG, ETHTOOL_SSG)?;
+        let fallbacks = &["no_scatter_gather"];
+        let truth = Truth { cable: GATHERING, method: "sendfile", copies: &[TOGETHER], fallbacks };
+        truth.check(s, name)?.0.finish()
+    })
+}
+
+/// Checksums of pages that others may change are computed on a copy.
+#[test]
+fn sendfile_without_checksums() -> Outcome {
+    let name = "sendfile, checksums switched off";
+    scenario(&format!("nic/{name}"), |s| {
+        GATHERING.card()?;
+        let _without = Without::feature(GATHERING, ETHTOOL_GTXCSUM, ETHTOOL_STXCSUM)?;
+        let fallbacks = &["no_checksum_offload"];
+        let truth = Truth { cable: GATHERING, method: "sendfile", copies: &[TOGETHER], fallbacks };
+        truth.check(s, name)?.0.finish()
     })
 }

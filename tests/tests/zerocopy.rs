@@ -37,6 +37,12 @@ fn loopback_copies_after_all() -> Outcome {
         comparison.equal("not_reported", flow.number("zerocopy.not_reported")?, 0);
         comparison.equal("cpu_copied_bytes", flow.number("cpu_copied_bytes")?, 2 * 8 * 1024 * 1024);
         comparison.equal("payload_bytes", flow.number("payload_bytes")?, 8 * 1024 * 1024);
+        let fallbacks = flow.list("fallbacks")?;
+        ensure!(fallbacks.len() == 1, "one reason was to be expected: {fallbacks:?}");
+        let fallback = fallbacks.first().context("no reason")?;
+        comparison.equal("reason", fallback.text("reason")?, "loopback");
+        comparison.equal("bytes that fell back", fallback.number("bytes")?, 8 * 1024 * 1024);
+        comparison.equal("sends that fell back", fallback.number("operations")?, sends);
         comparison.finish()
     })
 }

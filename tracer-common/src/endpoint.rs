@@ -22,6 +22,14 @@ pub mod route {
     pub const LOOPBACK: u32 = 1;
     /// The network device has a parent device on a bus, so it does DMA.
     pub const DEVICE: u32 = 2;
+    /// What the network device can was read: the bits below hold.
+    pub const FEATURES: u32 = 4;
+    /// It takes a packet in pieces (`NETIF_F_SG`).
+    pub const GATHERS: u32 = 8;
+    /// It computes the checksums of such packets (`NETIF_F_HW_CSUM`, `NETIF_F_IP_CSUM`, `NETIF_F_IPV6_CSUM`).
+    pub const CHECKSUMS: u32 = 16;
+    /// It encrypts TLS (`NETIF_F_HW_TLS_TX`).
+    pub const ENCRYPTS: u32 = 32;
 }
 
 /// What an open file is. Socket fields are those of `struct sock_common`, ports in host order.

@@ -98,6 +98,12 @@ offsets! {
     dst_dev = "dst_entry" "dev";
     netdev_flags = "net_device" "flags";
     netdev_parent = "net_device" "dev.parent";
+    netdev_features = "net_device" "features";
+    feature_gathers = "enum" "NETIF_F_SG_BIT";
+    feature_checksums = "enum" "NETIF_F_HW_CSUM_BIT";
+    feature_checksums_ipv4 = "enum" "NETIF_F_IP_CSUM_BIT";
+    feature_checksums_ipv6 = "enum" "NETIF_F_IPV6_CSUM_BIT";
+    feature_encrypts = "enum" "NETIF_F_HW_TLS_TX_BIT";
     task_flags = "task_struct" "flags";
     task_bio_list = "task_struct" "bio_list";
     task_faults_disabled = "task_struct" "pagefault_disabled";

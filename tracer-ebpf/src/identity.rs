@@ -275,4 +275,35 @@ fn describe_route(sk: u64, endpoint: &mut Endpoint) {
     if offset!(netdev_parent) != ABSENT && probe::<u64>(device, offset!(netdev_parent)) != 0 {
         endpoint.route |= route::DEVICE;
     }
+    if offset!(netdev_features) != ABSENT && offset!(feature_gathers) != ABSENT {
+        describe_features(probe(device, offset!(netdev_features)), endpoint);
+    }
+}
+
+/// What the device can, and so need not be done by the CPU (include/linux/netdev_features.h). Not what the socket believes
+/// that it can: `sk_setup_caps` assumes of every device that it gathers and computes checksums, and the kernel makes up for
+/// it later.
+#[inline(always)]
+fn describe_features(features: u64, endpoint: &mut Endpoint) {
+    let of_family = if endpoint.family == AF_INET {
+        offset!(feature_checksums_ipv4)
+    } else {
+        offset!(feature_checksums_ipv6)
+    };
+    endpoint.route |= route::FEATURES;
+    if has_feature(features, offset!(feature_gathers)) {
+        endpoint.route |= route::GATHERS;
+    }
+    if has_feature(features, offset!(feature_checksums)) || has_feature(features, of_family) {
+        endpoint.route |= route::CHECKSUMS;
+    }
+    if has_feature(features, offset!(feature_encrypts)) {
+        endpoint.route |= route::ENCRYPTS;
+    }
+}
+
+/// A feature that this kernel does not know no device has.
+#[inline(always)]
+fn has_feature(features: u64, bit: u32) -> bool {
+    bit < u64::BITS && features >> bit & 1 != 0
 }

@@ -36,9 +36,15 @@ pub fn cargo() -> PathBuf {
 
 /// Where `program` is: in `PATH`, or in the folders of administrators' programs that a person's `PATH` often lacks.
 pub fn find_program(program: &str) -> Option<PathBuf> {
+    find_programs(program).next()
+}
+
+/// All places where `program` is, the first one first.
+pub fn find_programs(program: &str) -> impl Iterator<Item = PathBuf> {
     let path = env::var_os("PATH").unwrap_or_default();
     let sbin = ["/usr/local/sbin", "/usr/sbin", "/sbin"].map(PathBuf::from);
-    env::split_paths(&path).chain(sbin).map(|folder| folder.join(program)).find(|file| is_executable(file))
+    let folders: Vec<PathBuf> = env::split_paths(&path).chain(sbin).collect();
+    folders.into_iter().map(move |folder| folder.join(program)).filter(|file| is_executable(file))
 }
 
 /// The folder of what is expensive to get and shared by every clone.

@@ -19,11 +19,15 @@ use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::json;
 use zc_trace_tests::{
     call,
+    ktls::{self, Version},
+    scenario::pattern,
     workload::{self, Ledger},
 };
 
 const SIZE: usize = 1 << 20;
 const CHUNK: usize = 32 << 10;
+/// `FS_EXTENT_FL` (linux/fs.h)
+const EXTENTS: u32 = 0x0008_0000;
 /// A datagram over loopback holds no more than 64 KiB.
 const DATAGRAM: usize = 8 << 10;
 
@@ -44,10 +48,15 @@ fn main() -> Result<()> {
         "file_write" => file_write(&mut ledger, folder, 0)?,
         "direct_read" => file_read(&mut ledger, folder, libc::O_DIRECT)?,
         "direct_write" => file_write(&mut ledger, folder, libc::O_DIRECT)?,
+        "direct_read_of_a_hole" => direct_read_of_a_hole(&mut ledger, folder)?,
+        "direct_write_to_a_hole" => direct_write_to_a_hole(&mut ledger, folder)?,
         "sendfile_to_file" => sendfile_to_file(&mut ledger, folder)?,
         "copy_file_range" => copy_file_range(&mut ledger, folder)?,
         "sendfile_from_zero" => sendfile_from_zero(&mut ledger)?,
         "chain" => chain(&mut ledger, folder)?,
+        "tls12" => through_tls(&mut ledger, Version::Tls12, None)?,
+        "tls13" => through_tls(&mut ledger, Version::Tls13, None)?,
+        "tls_sendfile" => through_tls(&mut ledger, Version::Tls12, Some(input(folder, 0)?))?,
         other => bail!("no kind {other}"),
     };
     let moved = moved.map_or_else(|why| json!({"cannot": why}), |bytes| json!({"bytes": bytes}));
@@ -218,6 +227,38 @@ fn file_write(ledger: &mut Ledger, folder: &Path, flags: i32) -> Result<Moved> {
     Ok(Ok(SIZE))
 }
 
+/// O_DIRECT into the hole of an ext4 file that is kept without extents (chattr(1), `e`): such holes are filled through the page
+/// cache (fs/ext4/inode.c, `ext4_iomap_alloc`).
+fn direct_write_to_a_hole(ledger: &mut Ledger, folder: &Path) -> Result<Moved> {
+    let path = folder.join("out");
+    let file = File::create(&path)?;
+    let set = rustix::fs::ioctl_getflags(&file).and_then(|flags| {
+        rustix::fs::ioctl_setflags(&file, flags & !rustix::fs::IFlags::from_bits_retain(EXTENTS))
+    });
+    if let Err(error) = set {
+        return Ok(Err(format!("the file system keeps no file without extents: {error}")));
+    }
+    file.set_len(SIZE as u64)?;
+    drop(file);
+    let file = match or_cannot(OpenOptions::new().write(true).custom_flags(libc::O_DIRECT).open(path))? {
+        Ok(file) => file,
+        Err(why) => return Ok(Err(why)),
+    };
+    let mut buffer = Buffer::new(CHUNK, 1)?;
+    for _ in 0..SIZE / CHUNK {
+        ledger.moved("write", call::write(file.as_raw_fd(), buffer.bytes()), CHUNK)?;
+    }
+    Ok(Ok(SIZE))
+}
+
+/// O_DIRECT from a file that is all hole.
+fn direct_read_of_a_hole(ledger: &mut Ledger, folder: &Path) -> Result<Moved> {
+    let file = File::create(folder.join("in"))?;
+    file.set_len(SIZE as u64)?;
+    drop(file);
+    file_read(ledger, folder, libc::O_DIRECT)
+}
+
 fn sendfile_to_file(ledger: &mut Ledger, folder: &Path) -> Result<Moved> {
     let (from, to) = (input(folder, 0)?, output(folder, 0)?);
     let mut left = SIZE;
@@ -275,6 +316,34 @@ fn chain(ledger: &mut Ledger, folder: &Path) -> Result<Moved> {
         ledger.moved("tee", call::tee(reader.as_raw_fd(), copied_writer.as_raw_fd(), CHUNK, 0), CHUNK)?;
         ledger.moved("splice", call::splice(reader.as_raw_fd(), out.as_raw_fd(), CHUNK, 0), CHUNK)?;
         ledger.moved("read", call::read(copied_reader.as_raw_fd(), back.bytes()), CHUNK)?;
+    }
+    Ok(Ok(SIZE))
+}
+
+/// Over TLS in the kernel, a record at a time: from memory by write, or from a file by sendfile.
+fn through_tls(ledger: &mut Ledger, version: Version, file: Option<File>) -> Result<Moved> {
+    let (one, other) = match ktls::connection(version)? {
+        Ok(both) => both,
+        Err(why) => return Ok(Err(why)),
+    };
+    let (mut out, mut back) = (Buffer::new(ktls::RECORD, 1)?, Buffer::new(ktls::RECORD, 2)?);
+    for number in 0..SIZE as u64 / ktls::RECORD as u64 {
+        match &file {
+            None => ledger.moved("write", call::write(one.as_raw_fd(), out.bytes()), ktls::RECORD)?,
+            Some(file) => {
+                let sent = call::sendfile(one.as_raw_fd(), file.as_raw_fd(), ktls::RECORD);
+                ledger.moved("sendfile", sent, ktls::RECORD)?;
+            }
+        }
+        ledger.moved("read", call::read(other.as_raw_fd(), back.bytes()), ktls::RECORD)?;
+        let came = back.bytes();
+        let as_sent = match &file {
+            None => came == out.bytes(),
+            Some(_) => {
+                (0..).zip(came.iter()).all(|(at, byte)| *byte == pattern(number * ktls::RECORD as u64 + at))
+            }
+        };
+        ensure!(as_sent, "what came is not what was sent");
     }
     Ok(Ok(SIZE))
 }

@@ -63,6 +63,7 @@ fn losses(now: Losses, before: Losses) -> Losses {
         unknown_endpoints,
         undecodable_records,
         untraced_submissions,
+        missed_runs,
     } = now;
     Losses {
         folded_operations: folded_operations.saturating_sub(before.folded_operations),
@@ -73,6 +74,7 @@ fn losses(now: Losses, before: Losses) -> Losses {
         unknown_endpoints: unknown_endpoints.saturating_sub(before.unknown_endpoints),
         undecodable_records: undecodable_records.saturating_sub(before.undecodable_records),
         untraced_submissions: untraced_submissions.saturating_sub(before.untraced_submissions),
+        missed_runs: missed_runs.saturating_sub(before.missed_runs),
     }
 }
 

@@ -12,6 +12,7 @@ use crate::{
         endpoint::{EndpointKind, Place},
         event::{Call, CallKind, CallName, Operation, Serial, Side},
         evidence::Evidence,
+        fallback::{Fallback, Reason},
         snapshot::*,
     },
 };
@@ -296,6 +297,7 @@ pub(crate) fn relay_flow() -> Flow {
             step(Place::PageCache, Place::User, Some(Mover::Cpu), Some(256 * MIB), Evidence::Derived),
             step(Place::User, Place::Socket, Some(Mover::Cpu), Some(256 * MIB), Evidence::Derived),
         ],
+        fallbacks: Vec::new(),
         evidence: Evidence::Derived,
     }
 }
@@ -304,7 +306,10 @@ fn cached_copy_flow() -> Flow {
     let bytes = 3 * MIB / 2;
     let mut copy =
         step(Place::PageCache, Place::PageCache, Some(Mover::Cpu), Some(bytes), Evidence::Modelled);
-    copy.note = Some("would be none on a file system that shares extents".to_owned());
+    let reason = Reason::ExtentsNotShared;
+    let text = "copied after all: no extents were shared between the two files".to_owned();
+    copy.note = Some(text.clone());
+    let fallback = Fallback { reason, text, operations: 12, bytes, evidence: Evidence::Modelled };
     Flow {
         source: file("/srv/www/templates/a/rather/deep/folder/of/a/project/index.template.html"),
         sink: file("/var/cache/relay/an/equally/deep/folder/of/the/same/project/index.html"),
@@ -321,6 +326,7 @@ fn cached_copy_flow() -> Flow {
         on_cpu_ns: Some(1_234_567),
         blocked_ns: Some(0),
         copies: vec![copy, step(Place::PageCache, Place::Device, Some(Mover::Dma), None, Evidence::Unknown)],
+        fallbacks: vec![fallback],
         evidence: Evidence::Modelled,
         ..relay_flow()
     }
@@ -401,6 +407,7 @@ pub(crate) fn lossy() -> Document {
         unknown_endpoints: 2,
         undecodable_records: 1,
         untraced_submissions: 0,
+        missed_runs: 0,
     };
     if let Some(accounts) = &mut totals.kernel_accounts {
         accounts.agree = Some(false);

@@ -1,6 +1,6 @@
-//! Calls that are made to spare copies, and copied after all: sendfile(2), splice(2), copy_file_range(2), MSG_ZEROCOPY.
+//! Calls that are made to spare copies, and copied after all: sendfile(2), splice(2), copy_file_range(2), MSG_ZEROCOPY, O_DIRECT.
 //!
-//! Told with the reason, which is that of the copy's note. Not told where nothing else would have spared the copy: MSG_ZEROCOPY
+//! Told with the reason of the flow's fallback. Not told where nothing else would have spared the copy: MSG_ZEROCOPY
 //! to this machine (whoever receives makes the kernel copy: Documentation/networking/msg_zerocopy.rst, "Loopback"; the note of
 //! the flow says so), TLS in the kernel (the copies are the encryption), copies into files on file systems that share no
 //! extents, and bytes that come from a descriptor and go through the program (that is `read-write-relay`).
@@ -11,54 +11,76 @@ use super::{AppliesTo, Figure, Finding, Saving, relay};
 use crate::model::{
     endpoint::EndpointKind,
     evidence::Evidence,
-    part::Note,
-    snapshot::{Flow, FlowEnd, Mover, Snapshot},
+    fallback::{Fallback, Reason},
+    snapshot::{Flow, FlowEnd, Snapshot},
 };
 
-/// Why bytes were copied, and what would spare that.
-struct Reason {
-    note: Note,
+/// What to say of a reason.
+struct Advice {
+    reason: Reason,
     title: &'static str,
     advice: &'static str,
     applies: fn(&Flow) -> bool,
 }
 
-const REASONS: [Reason; 6] = [
-    Reason {
-        note: Note::ReportedCopied,
+const ADVICE: [Advice; 9] = [
+    Advice {
+        reason: Reason::NoScatterGather,
+        title: "zero-copy sending copied after all: the card takes no packets in pieces",
+        advice: "Scatter-gather is off for the card (ethtool -k), so the CPU copies every packet together. If the card has it, \
+                 ethtool -K DEVICE sg on; on virtual machines it depends on what is behind the card.",
+        applies: |_| true,
+    },
+    Advice {
+        reason: Reason::NoChecksumOffload,
+        title: "zero-copy sending copied after all: the card computes no checksums",
+        advice: "Checksums of sending are off for the card (ethtool -k), so the CPU computes them, on copies of the pages that may \
+                 change. If the card has them, ethtool -K DEVICE tx on.",
+        applies: |_| true,
+    },
+    Advice {
+        reason: Reason::DirectDoneBuffered,
+        title: "O_DIRECT copied after all: it was done through the page cache",
+        advice: "The file system does not do direct I/O of this file (data journalling, encryption, compression, data kept in \
+                 the inode) or not at these offsets and lengths: statx(2) tells the alignment (STATX_DIOALIGN). Without O_DIRECT \
+                 it costs the same and reads ahead.",
+        applies: |_| true,
+    },
+    Advice {
+        reason: Reason::ReportedCopied,
         title: "MSG_ZEROCOPY copied after all: the kernel reports so",
         advice: "The device that the packets leave by cannot send from the program's pages, or they were looped back or captured: \
                  see scatter-gather and checksums in ethtool -k. Without such a device a plain send costs less: it pins no pages \
                  and needs no notifications.",
         applies: sends_elsewhere,
     },
-    Reason {
-        note: Note::ZerocopyNotSet,
+    Advice {
+        reason: Reason::ZerocopyNotSet,
         title: "MSG_ZEROCOPY copied after all: the socket does not heed it",
         advice: "Set SO_ZEROCOPY on the socket first; without it the flag is ignored.",
         applies: sends_elsewhere,
     },
-    Reason {
-        note: Note::CopyingSplice,
+    Advice {
+        reason: Reason::SourceGivesNoPages,
         title: "splice or sendfile copied after all: the source gives no pages",
         advice: "A source that was opened with O_DIRECT, or is no regular file, is read into new pages first. Without O_DIRECT, \
                  pages of the page cache are passed by reference.",
         applies: |_| true,
     },
-    Reason {
-        note: Note::FellBack,
+    Advice {
+        reason: Reason::SinkTakesNoPages,
         title: "splice or sendfile copied after all: the sink takes no pages",
         advice: "The pages could not be passed by reference: TCP and unix stream sockets, and pipes, can take them.",
         applies: |flow| is_in_kernel(flow),
     },
-    Reason {
-        note: Note::IntoFile,
+    Advice {
+        reason: Reason::FileTakesNoPages,
         title: "sendfile or splice copied after all: a file takes no pages",
         advice: "Both files are on a file system that shares extents: copy_file_range(2), or ioctl FICLONE, need not copy.",
         applies: could_share,
     },
-    Reason {
-        note: Note::NotReflinked,
+    Advice {
+        reason: Reason::ExtentsNotShared,
         title: "copy_file_range copied after all: no extents were shared",
         advice: "This file system shares extents of whole blocks: offsets and lengths must be multiples of its block size, and \
                  both files of the same kind (no swap file, both with checksums or none).",
@@ -71,18 +93,18 @@ pub(super) fn find(snapshot: &Snapshot) -> Vec<Finding> {
 }
 
 fn of_flow(flow: &Flow) -> Option<Finding> {
-    let sends = flow.method.ends_with("send(MSG_ZEROCOPY)") && !relay::is_relay(flow);
-    if !(sends || is_in_kernel(flow)) || [&flow.source, &flow.sink].into_iter().any(is_tls) {
+    if relay::is_relay(flow) || [&flow.source, &flow.sink].into_iter().any(is_tls) {
         return None;
     }
-    let copied = REASONS.iter().filter(|reason| (reason.applies)(flow)).filter_map(|reason| {
-        let (bytes, evidence) = copied_for(flow, reason.note)?;
-        Some((reason, bytes, evidence))
-    });
-    let (reason, bytes, evidence) = copied.max_by_key(|(_, bytes, _)| *bytes)?;
+    let told = |fallback: &Fallback| {
+        ADVICE.iter().find(|advice| advice.reason == fallback.reason && (advice.applies)(flow))
+    };
+    let copied = flow.fallbacks.iter().filter_map(|fallback| Some((told(fallback)?, fallback)));
+    let (Advice { title, advice, .. }, fallback) = copied.max_by_key(|(_, fallback)| fallback.bytes)?;
     let mut figures = vec![
         Figure::new("payload", flow.payload_bytes, "bytes", flow.payload_evidence),
-        Figure::new("copied after all", bytes, "bytes", evidence),
+        Figure::new("copied after all", fallback.bytes, "bytes", fallback.evidence),
+        Figure::new("operations that copied", fallback.operations, "calls", fallback.evidence),
     ];
     if let Some(zerocopy) = flow.zerocopy {
         figures.push(Figure::new(
@@ -95,11 +117,11 @@ fn of_flow(flow: &Flow) -> Option<Finding> {
     }
     Some(Finding {
         rule: "zero-copy-copied".to_owned(),
-        title: reason.title.to_owned(),
-        advice: reason.advice.to_owned(),
+        title: (*title).to_owned(),
+        advice: (*advice).to_owned(),
         applies_to: AppliesTo::flow(flow),
         figures,
-        saving: Saving::new(bytes, 0),
+        saving: Saving::new(fallback.bytes, 0),
         also: Vec::new(),
     })
 }
@@ -110,15 +132,6 @@ fn is_in_kernel(flow: &Flow) -> bool {
 
 fn is_tls(end: &FlowEnd) -> bool {
     end.address.as_deref().is_some_and(|address| address.contains("+tls"))
-}
-
-/// Bytes that the CPU copied for that reason, as far as they are known; `None` if there are none.
-fn copied_for(flow: &Flow, note: Note) -> Option<(u64, Evidence)> {
-    let steps = flow.copies.iter().filter(|copy| copy.mover == Some(Mover::Cpu));
-    let known = steps.filter(|copy| copy.note.as_deref() == Some(note.text()));
-    let sum = known.filter_map(|copy| Some((copy.bytes?, copy.evidence)));
-    sum.reduce(|(bytes, evidence), (more, other)| (bytes.saturating_add(more), evidence.max(other)))
-        .filter(|(bytes, _)| *bytes > 0)
 }
 
 /// Whether it is known that the packets leave this machine, as far as addresses tell.
@@ -145,10 +158,11 @@ mod tests {
     use super::*;
     use crate::{export::samples, model::snapshot::Zerocopy};
 
-    fn flow(method: &str, note: Note, sink: Option<&str>) -> Flow {
+    fn flow(method: &str, reason: Reason, sink: Option<&str>) -> Flow {
         let mut flow = Flow { method: method.to_owned(), ..samples::relay_flow() };
-        flow.copies.truncate(2);
-        flow.copies[1].note = Some(note.text().to_owned());
+        let text = String::new();
+        flow.fallbacks =
+            vec![Fallback { reason, text, operations: 10, bytes: 256 << 20, evidence: Evidence::Measured }];
         match sink {
             Some(address) => flow.sink.address = Some(address.to_owned()),
             None => flow.sink = samples::file("/srv/copy"),
@@ -163,7 +177,7 @@ mod tests {
         let zerocopy = Zerocopy { sends: 10, copied: 9, by_reference: 1, not_reported: 0 };
         let flow = Flow {
             zerocopy: Some(zerocopy),
-            ..flow("send(MSG_ZEROCOPY)", Note::ReportedCopied, Some(ELSEWHERE))
+            ..flow("send(MSG_ZEROCOPY)", Reason::ReportedCopied, Some(ELSEWHERE))
         };
         let finding = of_flow(&flow).unwrap();
         assert_eq!(finding.saving, Saving::new(256 << 20, 0));
@@ -180,25 +194,27 @@ mod tests {
             "udp 10.0.0.1:80 (unconnected)",
             "tcp",
         ] {
-            for note in [Note::ReportedCopied, Note::ZerocopyNotSet, Note::LoopbackCopies] {
-                assert_eq!(of_flow(&flow("send(MSG_ZEROCOPY)", note, Some(address))), None, "{address}");
+            for reason in [Reason::ReportedCopied, Reason::ZerocopyNotSet, Reason::Loopback] {
+                assert_eq!(of_flow(&flow("send(MSG_ZEROCOPY)", reason, Some(address))), None, "{address}");
             }
         }
     }
 
     #[test]
     fn pages_that_could_not_be_passed() {
-        for note in [Note::CopyingSplice, Note::FellBack] {
-            assert!(of_flow(&flow("splice", note, Some(ELSEWHERE))).is_some(), "{note:?}");
-            assert_eq!(of_flow(&flow("splice", note, Some("tcp+tls 10.0.0.1:1 → 10.0.0.2:2"))), None);
-            assert_eq!(of_flow(&flow("read+write", note, Some(ELSEWHERE))), None, "that is a relay");
+        for reason in [Reason::SourceGivesNoPages, Reason::SinkTakesNoPages, Reason::NoScatterGather] {
+            assert!(of_flow(&flow("splice", reason, Some(ELSEWHERE))).is_some(), "{reason:?}");
+            assert_eq!(of_flow(&flow("splice", reason, Some("tcp+tls 10.0.0.1:1 → 10.0.0.2:2"))), None);
+            assert_eq!(of_flow(&flow("read+write", reason, Some(ELSEWHERE))), None, "that is a relay");
         }
     }
 
     #[test]
     fn copies_into_files_are_told_where_extents_could_be_shared() {
-        for (method, note) in [("copy_file_range", Note::NotReflinked), ("sendfile", Note::IntoFile)] {
-            let mut flow = flow(method, note, None);
+        for (method, reason) in
+            [("copy_file_range", Reason::ExtentsNotShared), ("sendfile", Reason::FileTakesNoPages)]
+        {
+            let mut flow = flow(method, reason, None);
             assert_eq!(of_flow(&flow), None, "ext4 shares nothing");
             flow.source.file_system = Some("xfs".to_owned());
             flow.sink.file_system = Some("xfs".to_owned());
@@ -209,14 +225,14 @@ mod tests {
     }
 
     #[test]
-    fn nothing_copied_or_not_known_is_not_told() {
-        let mut unknown = flow("splice", Note::FellBack, Some(ELSEWHERE));
-        unknown.copies[1].bytes = None;
-        assert_eq!(of_flow(&unknown), None);
-        unknown.copies[1].bytes = Some(0);
-        assert_eq!(of_flow(&unknown), None);
-        unknown.copies[1].bytes = Some(1);
-        unknown.copies[1].mover = Some(Mover::None);
-        assert_eq!(of_flow(&unknown), None);
+    fn the_reason_that_copied_most_is_told() {
+        let mut flow = flow("send(MSG_ZEROCOPY)", Reason::ReportedCopied, Some(ELSEWHERE));
+        let less = flow.fallbacks[0].clone();
+        flow.fallbacks.push(Fallback { reason: Reason::NoScatterGather, bytes: 300 << 20, ..less });
+        let finding = of_flow(&flow).unwrap();
+        assert!(finding.title.contains("takes no packets in pieces"), "{}", finding.title);
+        assert_eq!(finding.saving, Saving::new(300 << 20, 0));
+        flow.fallbacks.clear();
+        assert_eq!(of_flow(&flow), None);
     }
 }

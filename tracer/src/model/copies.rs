@@ -3,7 +3,7 @@
 //! Each rule's source is the kernel function that it describes; `copies/tests.rs` holds each against the ground truth.
 
 use super::{
-    endpoint::{EndpointKind, Place},
+    endpoint::{EndpointKind, Offloads, Place},
     event::{CallKind, Counted},
     evidence::Evidence,
     evidence::Evidence::{Derived, Measured, Modelled, Unknown},
@@ -16,6 +16,7 @@ use super::{
 mod counted;
 mod devices;
 mod in_kernel;
+mod sockets;
 #[cfg(test)]
 mod tests;
 
@@ -201,43 +202,6 @@ impl Act {
         }
     }
 
-    /// Packets that came in.
-    fn wire_in(&self, parts: &mut Parts, socket: Party) {
-        match socket.traits.route {
-            Route::Local | Route::Virtual => {}
-            Route::Card => self.put(parts, Place::Device, Place::Socket, Mover::Dma, Modelled, None),
-            Route::Unknown => {
-                self.unknown(parts, Place::Device, Place::Socket, Some(Mover::Dma), Note::RouteNotKnown);
-            }
-        }
-    }
-
-    /// Packets that go out from where they rest.
-    fn wire_out(&self, parts: &mut Parts, from: Place, socket: Party) {
-        match socket.traits.route {
-            Route::Local | Route::Virtual => {}
-            // They are counted when they go.
-            Route::Card | Route::Unknown if self.sources.network => {
-                if self.bytes > 0 {
-                    parts.push(transmitted(from), 0);
-                }
-            }
-            Route::Card => self.put(parts, from, Place::Device, Mover::Dma, Modelled, None),
-            Route::Unknown => self.unknown(parts, from, Place::Device, Some(Mover::Dma), Note::RouteNotKnown),
-        }
-    }
-
-    /// Where packets that it sent are fetched from by a card, if they may be and that is seen.
-    pub(crate) fn transmits(&self, parts: &Parts) -> Option<Place> {
-        let Traits { kind, route, .. } = self.sink.traits;
-        let by_card = self.sources.network && matches!(route, Route::Card | Route::Unknown);
-        if kind != EndpointKind::Socket || !by_card {
-            return None;
-        }
-        let sent = parts.iter().find(|part| part.step.note == Some(Note::Transmitted));
-        Some(sent.map_or(Place::Socket, |part| part.step.from))
-    }
-
     fn put_in_user(&self, parts: &mut Parts) {
         let (source, user) = (self.source, Place::User);
         match source.traits.kind {
@@ -258,17 +222,12 @@ impl Act {
                 if !peeks {
                     self.wire_in(parts, source);
                 }
-                let encrypted = source.traits.protocol == Protocol::Tls;
-                let note = if peeks { Some(Note::Peeked) } else { encrypted.then_some(Note::Encrypted) };
-                if self.received() > 0 {
-                    let step = Step {
-                        from: Place::Socket,
-                        to: user,
-                        mover: Some(Mover::Cpu),
-                        evidence: if encrypted { Modelled } else { Derived },
-                        note,
-                    };
-                    parts.push(step, self.received());
+                if source.traits.protocol == Protocol::Tls && !peeks {
+                    self.decrypt(parts);
+                } else if self.received() > 0 {
+                    let note = peeks.then_some(Note::Peeked);
+                    let (from, mover) = (Place::Socket, Some(Mover::Cpu));
+                    parts.push(Step { from, to: user, mover, evidence: Derived, note }, self.received());
                 }
             }
             EndpointKind::Pipe => self.put(parts, Place::Pipe, user, Mover::Cpu, Derived, None),
@@ -323,39 +282,6 @@ impl Act {
             }
             EndpointKind::User | EndpointKind::Unknown => {
                 self.unknown(parts, user, sink.place(), None, Note::UnknownEndpoint);
-            }
-        }
-    }
-
-    fn send(&self, parts: &mut Parts) {
-        let (user, socket) = (Place::User, Place::Socket);
-        let Traits { protocol, route, .. } = self.sink.traits;
-        // Without SO_ZEROCOPY support the flag is ignored (net/ipv4/tcp.c, tcp_sendmsg_locked; af_unix has none).
-        let zerocopy = self.kind == CallKind::Send
-            && asks_zerocopy(self.flags)
-            && self.pinned != Some(false)
-            && matches!(protocol, Protocol::Tcp | Protocol::Ip);
-        let note = (self.pinned == Some(false)).then_some(Note::ZerocopyNotSet);
-        match (zerocopy, route) {
-            _ if protocol == Protocol::Tls => {
-                // net/tls/tls_sw.c, tls_sw_sendmsg_locked: from user memory into records of its own, encrypted.
-                self.put(parts, user, socket, Mover::Cpu, Modelled, Some(Note::Encrypted));
-                self.wire_out(parts, socket, self.sink);
-            }
-            (false, _) => {
-                self.put(parts, user, socket, Mover::Cpu, Derived, note);
-                self.wire_out(parts, socket, self.sink);
-            }
-            // net/core/skbuff.c, skb_orphan_frags_rx: whoever receives on this machine makes it copy.
-            (true, Route::Local) => {
-                self.put(parts, user, socket, Mover::Cpu, Modelled, Some(Note::LoopbackCopies));
-            }
-            (true, Route::Card) => {
-                self.put(parts, user, socket, Mover::None, Modelled, Some(Note::ZerocopyIfAsked));
-                self.wire_out(parts, user, self.sink);
-            }
-            (true, Route::Virtual | Route::Unknown) => {
-                self.unknown(parts, user, socket, None, Note::RouteNotKnown);
             }
         }
     }

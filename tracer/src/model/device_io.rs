@@ -228,6 +228,6 @@ impl Devices {
 /// Adds a step, if anything was moved.
 fn put(tally: &mut Tally, step: Step, bytes: u64) {
     if bytes > 0 {
-        tally.put(&Part { step, amount: bytes, expected: bytes });
+        tally.put(&Part { operations: 0, ..Part::of(step, bytes, bytes) });
     }
 }

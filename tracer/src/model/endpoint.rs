@@ -103,4 +103,17 @@ pub struct Socket {
     pub remote: Option<SocketAddr>,
     /// Whether what it sends stays on this machine; `None` if not known.
     pub loopback: Option<bool>,
+    /// What the network device does that its route leaves by; `None` if not known.
+    pub offloads: Option<Offloads>,
+}
+
+/// What a network device does so that the CPU need not, as it was when the socket was met (`ethtool -k`).
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Offloads {
+    /// It takes a packet in pieces (scatter-gather).
+    pub gathers: bool,
+    /// It computes the checksums of packets that it sends.
+    pub checksums: bool,
+    /// It encrypts TLS.
+    pub encrypts: bool,
 }

@@ -538,7 +538,7 @@ pub struct ThreadTotals {
     pub in_call: Option<(CallName, Option<u64>)>,
 }
 
-/// Detail that is missing; totals are exact all the same.
+/// Detail that is missing; totals are exact all the same, but for missed runs.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct Losses {
     /// Operations folded in the kernel.
@@ -557,6 +557,8 @@ pub struct Losses {
     pub undecodable_records: u64,
     /// Requests that may have moved payload, and whose completion was not seen or not understood.
     pub untraced_requests: u64,
+    /// Times that the kernel did not run one of our programs.
+    pub missed_runs: u64,
 }
 
 /// Calls that were summed in the kernel by intent: their thread made too many to tell each, or that is how it was asked

@@ -11,6 +11,7 @@ use super::{
     endpoints::{EndpointId, Endpoints},
     event::{Call, Operation, Pid},
     evidence::Evidence,
+    fallback::{self, Fallback},
     flow_list::{FlowList, Rank},
     method::Method,
     part::{Note, Part, Step},
@@ -141,21 +142,26 @@ fn is_known_copy(step: &Step) -> bool {
 pub(crate) struct Amount {
     pub(crate) bytes: u128,
     pub(crate) expected: u128,
+    /// Operations that took it.
+    pub(crate) operations: u64,
 }
 
 impl Amount {
     fn of(part: &Part) -> Self {
-        Self { bytes: part.amount.into(), expected: part.expected.into() }
+        let Part { step: _, amount, expected, operations } = *part;
+        Self { bytes: amount.into(), expected: expected.into(), operations }
     }
 
     fn add(&mut self, other: Self) {
         self.bytes = self.bytes.saturating_add(other.bytes);
         self.expected = self.expected.saturating_add(other.expected);
+        self.operations = self.operations.saturating_add(other.operations);
     }
 
     fn subtract(&mut self, other: Self) {
         self.bytes = self.bytes.saturating_sub(other.bytes);
         self.expected = self.expected.saturating_sub(other.expected);
+        self.operations = self.operations.saturating_sub(other.operations);
     }
 }
 
@@ -196,8 +202,7 @@ impl Tally {
     /// Takes out what turned out to be otherwise, and with its last byte the step itself.
     pub(crate) fn retract(&mut self, part: &Part) {
         self.remove(part);
-        let nothing = Amount::default();
-        self.parts.retain(|(step, amount)| *step != part.step || *amount != nothing);
+        self.parts.retain(|(step, amount)| *step != part.step || (amount.bytes, amount.expected) != (0, 0));
     }
 
     /// Adds all of another.
@@ -278,6 +283,15 @@ impl Tally {
             .collect()
     }
 
+    /// What was to be spared and was copied after all, by reason, most bytes first.
+    pub(crate) fn fallbacks(&self) -> Vec<Fallback> {
+        let by_cpu = self.telling().filter(|(step, _)| step.is_known() && step.mover == Some(Mover::Cpu));
+        fallback::list(by_cpu.filter_map(|(step, amount)| {
+            let note = step.note?;
+            Some((note, amount.operations, narrow(amount.bytes), step.evidence))
+        }))
+    }
+
     /// CPU-copied bytes ÷ payload bytes.
     pub(crate) fn amplification(&self) -> Option<f64> {
         let copied = self.by_cpu().bytes?;
@@ -305,7 +319,10 @@ impl Flows {
 fn rank(step: &Step) -> u8 {
     match (step.from, step.to) {
         (Place::Device, _) => 0,
-        (_, Place::Device) => 4,
+        (_, Place::Device) => 5,
+        // Decrypted as it is received; put into one piece when it leaves.
+        (Place::Socket, Place::Socket) if step.note == Some(Note::Encrypted) => 0,
+        (Place::Socket, Place::Socket) => 4,
         (_, Place::User) => 1,
         (Place::User, _) => 3,
         _ => 2,
@@ -488,6 +505,7 @@ fn shown(id: u64, key: FlowKey, tally: &Tally, endpoints: &Endpoints) -> snapsho
         zerocopy: (tally.zerocopy.sends > 0).then(|| zerocopy(&tally.zerocopy)),
         reached: None,
         copies: tally.copies(),
+        fallbacks: tally.fallbacks(),
         evidence: cpu.evidence,
     }
 }
@@ -497,11 +515,8 @@ mod tests {
     use super::*;
 
     fn part(mover: Option<Mover>, evidence: Evidence, amount: u64) -> Part {
-        Part {
-            step: Step { from: Place::User, to: Place::Socket, mover, evidence, note: None },
-            amount,
-            expected: amount,
-        }
+        let step = Step { from: Place::User, to: Place::Socket, mover, evidence, note: None };
+        Part::of(step, amount, amount)
     }
 
     #[test]

@@ -238,10 +238,15 @@ fn fetched(transfer: &Transfer, to: Place) -> Vec<Copy> {
         .collect()
 }
 
-/// What goes to devices: the same as now, from where it then rests.
+/// What goes to devices: the same as now, from where it then rests. For a card that takes packets in one piece only, the CPU
+/// puts them together whatever the call.
 fn sent(transfer: &Transfer, from: Place) -> Vec<Copy> {
+    let in_socket = |copy: &&Copy| (copy.from, copy.to) == (Place::Socket, Place::Socket);
+    let mut copies: Vec<Copy> = transfer.copies.iter().filter(in_socket).map(as_now).collect();
+    let from = if copies.is_empty() { from } else { Place::Socket };
     let to_device = transfer.copies.iter().filter(|copy| copy.to == Place::Device);
-    to_device.map(|copy| Copy { from, ..as_now(copy) }).collect()
+    copies.extend(to_device.map(|copy| Copy { from, ..as_now(copy) }));
+    copies
 }
 
 fn as_now(copy: &Copy) -> Copy {
@@ -268,6 +273,7 @@ mod tests {
     use super::*;
     use crate::model::{
         Model, ModelConfig,
+        endpoint::Offloads,
         endpoint::Place::{Device, PageCache, Pipe, Socket, User},
         event::{CallKind, Event, Operation, Serial},
         testing::{
@@ -380,6 +386,22 @@ mod tests {
         assert_eq!(of([write(SOCKET, 0..bytes)]).1, None, "loopback copies after all");
         let zerocopy = Operation { kind: CallKind::Send, flags: 0x400_0000, ..write(SOCKET, 0..bytes) };
         assert_eq!(of([zerocopy]).1, None, "it is asked for already");
+    }
+
+    #[test]
+    fn packets_in_one_piece_are_put_together_whatever_the_call() {
+        let mut endpoint = socket(23, "inet", "tcp", Some(false), Some(true));
+        let offloads = Offloads { gathers: false, checksums: true, encrypts: false };
+        endpoint.socket.as_mut().unwrap().offloads = Some(offloads);
+        let mut model = model();
+        model.apply([Event::Endpoint(Serial(23), endpoint)]);
+        model.apply([read(FILE, 0..100), write(23, 0..100)].map(Event::Operation));
+        let found = model.recent_transfers(1).remove(0);
+        assert_eq!(found.transfer.cpu_copied_bytes, Some(300));
+        let found = ideal(&found).unwrap();
+        let copies = &told(&found)[0].2;
+        assert!(copies.contains(&(Socket, Socket, Some(Mover::Cpu), Some(100))), "{copies:?}");
+        assert!(copies.contains(&(Socket, Device, Some(Mover::Dma), Some(100))), "{copies:?}");
     }
 
     #[test]

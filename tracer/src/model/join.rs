@@ -246,7 +246,8 @@ impl Join {
         };
         let payload = act.payload();
         // When they began is not known.
-        let parts = act.parts();
+        let mut parts = act.parts();
+        parts.made_by(folded.operations);
         let late = Late::of(&act, &parts, 0, None);
         let moved = Moved { path, payload, received: act.received(), parts, stats, late };
         let transfers = if payload > 0 { folded.operations } else { 0 };

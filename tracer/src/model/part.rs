@@ -65,10 +65,22 @@ pub(crate) enum Note {
     Reflinked,
     /// vmsplice out of a pipe.
     VmspliceCopies,
-    /// TLS in the kernel.
+    /// TLS in the kernel, over a device that may encrypt by itself.
     Encrypted,
+    /// TLS in the kernel, over a device that does not.
+    EncryptedByCpu,
+    /// Pages that were passed to such a socket by reference.
+    EncryptedCopy,
+    /// What the CPU put together for a device that takes packets in one piece only.
+    OnePiece,
+    /// The same, of what was to be sent from where it lies.
+    NoScatterGather,
+    /// Pages that others may change, sent over a device that computes no checksums.
+    NoChecksumOffload,
     /// What should have been passed by reference was copied.
     FellBack,
+    /// MSG_ZEROCOPY over loopback, of which the kernel reported that it copied.
+    LoopbackReported,
     /// MSG_ZEROCOPY of which the kernel reported that it copied.
     ReportedCopied,
     /// MSG_ZEROCOPY of which it reported that it did not.
@@ -123,7 +135,21 @@ impl Note {
             Self::Reflinked => "the file system shared the extents: nothing was copied",
             Self::VmspliceCopies => "vmsplice out of a pipe copies",
             Self::Encrypted => "kTLS: the CPU encrypts or decrypts on the way, unless the card does it",
+            Self::EncryptedByCpu => "kTLS: the CPU encrypts on the way; the card does not do it",
+            Self::EncryptedCopy => "kTLS without offload: the CPU encrypts the pages into others",
+            Self::OnePiece => {
+                "the card takes no packets in pieces (scatter-gather is off): the CPU copies each together once more"
+            }
+            Self::NoScatterGather => {
+                "copied after all: the card takes no packets in pieces (scatter-gather is off)"
+            }
+            Self::NoChecksumOffload => {
+                "copied after all: the card computes no checksums, and those of pages that may change are computed on a copy"
+            }
             Self::FellBack => "should have been passed by reference, but was copied",
+            Self::LoopbackReported => {
+                "MSG_ZEROCOPY: the kernel reports that it copied after all: loopback does"
+            }
             Self::ReportedCopied => "MSG_ZEROCOPY: the kernel reports that it copied after all",
             Self::ReportedByReference => "MSG_ZEROCOPY: the kernel reports that it did not copy",
             Self::ZerocopyNotSet => "MSG_ZEROCOPY: copied at once, as without SO_ZEROCOPY",
@@ -177,28 +203,48 @@ pub(crate) struct Part {
     pub(crate) amount: u64,
     /// What the copy table makes of the return value: the same, unless a hook counted otherwise.
     pub(crate) expected: u64,
+    /// Operations that made this step: one, but for those that were folded; divided with the bytes, so that each counts once.
+    pub(crate) operations: u64,
 }
 
 impl Part {
+    /// A step of one operation.
+    pub(super) fn of(step: Step, amount: u64, expected: u64) -> Self {
+        Self { step, amount, expected, operations: 1 }
+    }
+
     /// Of a send with MSG_ZEROCOPY, now that of its `of` messages `copied` were reported as copied after all. That a
     /// message was not copied is certain of all its bytes; that it was is certain of one of its packets only (net/core/skbuff.c,
-    /// `__msg_zerocopy_callback`: one that copied decides for all).
+    /// `__msg_zerocopy_callback`: one that copied decides for all). A reason that is known stays.
     pub(super) fn judged(&self, copied: u32, of: u32) -> [Self; 2] {
         let by_cpu = proportion(self.amount, copied.into(), u64::from(of.max(copied)) + u64::from(of == 0));
-        let part = |mover, evidence, note, amount| {
+        let part = |mover, evidence, note, amount, all: bool| {
             let step = Step { mover: Some(mover), evidence, note: Some(note), ..self.step };
-            Self { step, amount, expected: amount }
+            let operations = if all { self.operations } else { 0 };
+            Self { step, amount, expected: amount, operations }
         };
         let by_cpu = if copied == of { self.amount } else { by_cpu };
+        let why = match self.step.note {
+            Some(known @ (Note::NoScatterGather | Note::NoChecksumOffload)) => known,
+            Some(Note::LoopbackCopies) => Note::LoopbackReported,
+            _ => Note::ReportedCopied,
+        };
         [
-            part(Mover::Cpu, Evidence::Modelled, Note::ReportedCopied, by_cpu),
-            part(Mover::None, Evidence::Derived, Note::ReportedByReference, self.amount - by_cpu),
+            part(Mover::Cpu, Evidence::Modelled, why, by_cpu, copied > 0),
+            part(
+                Mover::None,
+                Evidence::Derived,
+                Note::ReportedByReference,
+                self.amount - by_cpu,
+                copied == 0,
+            ),
         ]
     }
 }
 
-/// The most parts that one operation has: fetch, read ahead, bounce, pass on directly, copy, copy after all, write back.
-const PARTS: usize = 7;
+/// The most parts that one operation has: fetch, read ahead, bounce, pass on directly, copy, copy after all, put into one
+/// piece, write back.
+const PARTS: usize = 8;
 
 /// The parts of one operation, in the order in which the bytes pass. No allocation: there is one per operation.
 #[derive(Clone, Copy, Debug, Default)]
@@ -209,7 +255,7 @@ pub(crate) struct Parts {
 impl Parts {
     /// Adds one. The table never makes more than there is room for; its tests go through all of it.
     pub(crate) fn push(&mut self, step: Step, amount: u64) {
-        self.push_part(Part { step, amount, expected: amount });
+        self.push_part(Part::of(step, amount, amount));
     }
 
     /// Adds one of which the amounts differ.
@@ -227,9 +273,15 @@ impl Parts {
             Some(known) => {
                 known.amount = known.amount.saturating_add(part.amount);
                 known.expected = known.expected.saturating_add(part.expected);
+                known.operations = known.operations.saturating_add(part.operations);
             }
             None => self.push_part(part),
         }
+    }
+
+    /// Says that it was so many operations that made them, all alike.
+    pub(super) fn made_by(&mut self, operations: u64) {
+        self.iter_mut().for_each(|part| part.operations = operations);
     }
 
     /// The parts, to be settled by what was counted.
@@ -247,10 +299,17 @@ impl Parts {
     pub(crate) fn take(&mut self, bytes: u64, of: u64, mut take: impl FnMut(Part)) {
         for part in self.parts.iter_mut().flatten() {
             let share = |amount| if bytes >= of { amount } else { proportion(amount, bytes, of) };
-            let (amount, expected) = (share(part.amount), share(part.expected));
-            part.amount -= amount;
-            part.expected -= expected;
-            take(Part { step: part.step, amount, expected });
+            let Part { step, amount, expected, operations } = *part;
+            let taken = Part {
+                step,
+                amount: share(amount),
+                expected: share(expected),
+                operations: share(operations),
+            };
+            part.amount -= taken.amount;
+            part.expected -= taken.expected;
+            part.operations -= taken.operations;
+            take(taken);
         }
     }
 }

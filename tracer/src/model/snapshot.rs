@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     endpoint::{EndpointKind, Place},
     evidence::Evidence,
+    fallback::Fallback,
 };
 
 /// All of it.
@@ -227,6 +228,10 @@ pub struct Losses {
     /// submitted them (`io_uring_enter`, `io_submit`): what these moved is in no number, so payload and copies are not
     /// known as a whole.
     pub untraced_submissions: u64,
+    /// Times that the kernel skipped one of zc-trace's programs, because that was running on the CPU already and had been
+    /// preempted there: what these would have counted is in no number, so totals are too low.
+    #[serde(default)]
+    pub missed_runs: u64,
 }
 
 /// What the kernel itself accounted to the traced threads (`struct task_struct`), for comparison.
@@ -402,6 +407,10 @@ pub struct Flow {
     pub reached: Option<Reached>,
     /// Each copy and move, in the order in which the bytes pass.
     pub copies: Vec<Copy>,
+    /// Of what the CPU copied, what a call was to spare (sendfile, splice, copy_file_range, MSG_ZEROCOPY, O_DIRECT), by the
+    /// reason why it was copied after all; most bytes first.
+    #[serde(default)]
+    pub fallbacks: Vec<Fallback>,
     /// The weakest evidence among `copies` moved by the CPU.
     pub evidence: Evidence,
 }

@@ -489,6 +489,7 @@ fn losses(losses: Losses, untraced_submissions: u64) -> snapshot::Losses {
         unknown_endpoints,
         undecodable_records,
         untraced_requests: _,
+        missed_runs,
     } = losses;
     snapshot::Losses {
         folded_operations,
@@ -499,6 +500,7 @@ fn losses(losses: Losses, untraced_submissions: u64) -> snapshot::Losses {
         unknown_endpoints,
         undecodable_records,
         untraced_submissions,
+        missed_runs,
     }
 }
 

@@ -50,6 +50,7 @@ pub(crate) fn socket(
         local: None,
         remote: None,
         loopback,
+        offloads: None,
     };
     Endpoint { socket: Some(socket), dma, ..endpoint(EndpointKind::Socket, inode) }
 }

@@ -1,7 +1,7 @@
 //! What of an endpoint decides how bytes get in and out of it, boiled down once from its description, so that the copy
 //! table compares small values and no strings.
 
-use super::endpoint::{Endpoint, EndpointKey, EndpointKind, Socket};
+use super::endpoint::{Endpoint, EndpointKey, EndpointKind, Offloads, Socket};
 
 /// What the copy table wants to know of an endpoint.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -17,6 +17,8 @@ pub(crate) struct Traits {
     pub(crate) node: Node,
     pub(crate) route: Route,
     pub(crate) protocol: Protocol,
+    /// What the network device does that a socket's packets leave by; `None` if not known.
+    pub(crate) offloads: Option<Offloads>,
 }
 
 /// What keeps a file's bytes.
@@ -84,6 +86,7 @@ impl Traits {
         node: Node::Other,
         route: Route::Unknown,
         protocol: Protocol::Other,
+        offloads: None,
     };
 
     /// Memory of the process.
@@ -104,6 +107,7 @@ impl Traits {
             node: node(endpoint.kind, endpoint.device_node),
             route: socket.map_or(Route::Unknown, |socket| route(socket, endpoint.dma)),
             protocol: socket.map_or(Protocol::Other, protocol),
+            offloads: socket.and_then(|socket| socket.offloads),
         }
     }
 

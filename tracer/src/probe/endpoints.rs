@@ -10,7 +10,7 @@ use std::{
 
 use tracer_common::endpoint::{self as wire, known, route};
 
-use crate::model::endpoint::{Endpoint, EndpointKey, EndpointKind, Socket};
+use crate::model::endpoint::{Endpoint, EndpointKey, EndpointKind, Offloads, Socket};
 
 /// include/uapi/linux/stat.h
 const S_IFMT: u32 = 0o170_000;
@@ -253,7 +253,17 @@ fn socket(found: &wire::Endpoint) -> Socket {
         local: address(found, &found.local_address, found.local_port),
         remote: address(found, &found.remote_address, found.remote_port).filter(|remote| remote.port() != 0),
         loopback: loopback(found),
+        offloads: offloads(found),
     }
+}
+
+fn offloads(found: &wire::Endpoint) -> Option<Offloads> {
+    let has = |bit| found.route & bit != 0;
+    (found.known & known::ROUTE != 0 && has(route::FEATURES)).then(|| Offloads {
+        gathers: has(route::GATHERS),
+        checksums: has(route::CHECKSUMS),
+        encrypts: has(route::ENCRYPTS),
+    })
 }
 
 fn loopback(found: &wire::Endpoint) -> Option<bool> {

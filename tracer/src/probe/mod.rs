@@ -14,6 +14,7 @@ pub mod form;
 pub mod hooks;
 mod load;
 pub mod mappings;
+mod missed_runs;
 pub mod offsets;
 mod pace;
 mod programs;

@@ -25,6 +25,7 @@ use super::{
     error::{LoadError, other},
     load::Probe,
     mappings,
+    missed_runs::MissedRuns,
     serials::SerialSet,
 };
 use crate::model::event::{
@@ -54,6 +55,7 @@ pub struct Reader {
     /// Serials whose identity has been handed on, so that each is looked up once.
     told: SerialSet,
     undecodable: u64,
+    missed_runs: MissedRuns,
     ended_tracing: bool,
     own_serials: u64,
 }
@@ -77,6 +79,7 @@ impl Reader {
             spill_seen: std::collections::HashMap::new(),
             told: SerialSet::default(),
             undecodable: 0,
+            missed_runs: MissedRuns::default(),
             ended_tracing: false,
             own_serials: 0,
         })
@@ -169,7 +172,11 @@ impl Reader {
             time_ns,
             calls: counters::calls(&self.calls, unflushed, &self.table),
             threads,
-            losses: crate::model::event::Losses { undecodable_records: self.undecodable, ..losses },
+            losses: crate::model::event::Losses {
+                undecodable_records: self.undecodable,
+                missed_runs: self.missed_runs.sum(),
+                ..losses
+            },
             summed,
         }
     }

@@ -85,6 +85,7 @@ fn internet(table: &str, local: SocketAddr, remote: SocketAddr) -> Socket {
         local: Some(canonical(local)),
         remote: Some(canonical(remote)).filter(|remote| remote.port() != 0),
         loopback: None,
+        offloads: None,
     }
 }
 
@@ -113,6 +114,7 @@ fn unix(line: &str) -> Option<Known> {
         local: None,
         remote: None,
         loopback: Some(true),
+        offloads: None,
     };
     Some((socket, path))
 }

@@ -16,12 +16,24 @@ const INIT: &str = include_str!("guest/init.sh");
 /// A guest ends itself after that many seconds, whatever happens: nobody may be left to end it.
 const LIMIT_SECONDS: u32 = 90 * 60;
 
-/// The modules that a guest needs where the kernel does not have them built in.
-pub(super) const MODULES: [&str; 4] = ["virtio_pci", "virtio_blk", "virtio_net", "xfs"];
+/// The modules that a guest needs where the kernel does not have them built in: its disks, its cards, and TLS in the kernel
+/// with what encrypts for it (nothing loads a module by itself there).
+pub(super) const MODULES: [&str; 9] = [
+    "virtio_pci",
+    "virtio_blk",
+    "virtio_net",
+    "vmxnet3",
+    "xfs",
+    "tls",
+    "gcm",
+    "ghash_generic",
+    "aesni_intel",
+];
 
-/// The programs that scenarios trace or are made of, and their packages. Where a scenario asks for one that is not here
-/// (a web server and its client, a browser of documents), it is skipped by name, as on any machine without it.
-const PROGRAMS: [(&str, &str); 19] = [
+/// The programs that scenarios trace or are made of, and their packages. Where a scenario asks for one that is not here,
+/// it is skipped by name, as on any machine without it.
+const PROGRAMS: [(&str, &str); 29] = [
+    ("bash", "bash"),
     ("dash", "dash"),
     ("dd", "coreutils"),
     ("cat", "coreutils"),
@@ -41,7 +53,30 @@ const PROGRAMS: [(&str, &str); 19] = [
     ("unshare", "util-linux"),
     ("setpriv", "util-linux"),
     ("nsenter", "util-linux"),
+    ("setarch", "util-linux"),
     ("ip", "iproute2"),
+    ("pgrep", "procps"),
+    ("curl", "curl"),
+    ("nginx", "nginx-light"),
+    ("socat", "socat"),
+    ("rsync", "rsync"),
+    ("fio", "fio"),
+    ("tmux", "tmux"),
+    (PYTHON, "python3"),
+];
+
+/// The one program that is little without the files that it loads: its own library.
+const PYTHON: &str = "python3";
+/// What of that no scenario imports: half of it, and the other half is 20 MB.
+const NOT_OF_PYTHON: [&str; 6] = ["test", "dist-packages", "idlelib", "lib2to3", "pydoc_data", "ensurepip"];
+
+/// Files that programs look for and do without if need be: terminals by name (bash, tmux), and UTF-8 (tmux), which older
+/// C libraries keep in a file.
+const DATA: [&str; 4] = [
+    "/lib/terminfo/d/dumb",
+    "/lib/terminfo/s/screen-256color",
+    "/usr/share/terminfo/s/screen-256color",
+    "/usr/lib/locale/C.utf8",
 ];
 
 /// What of the scenarios is to run.
@@ -148,9 +183,16 @@ pub(super) fn pack(
 fn add_programs(initramfs: &mut Initramfs, cache: &Cache, built: &Built) -> anyhow::Result<()> {
     initramfs.program("busybox/busybox", &cache.program("busybox", "busybox-static")?)?;
     for (name, package) in PROGRAMS {
-        initramfs.program(Path::new("/usr/bin").join(name), &cache.program(name, package)?)?;
+        let program = cache.executable(name, package)?;
+        initramfs.program(Path::new("/usr/bin").join(name), &program)?;
+        if name == PYTHON {
+            add_library_of_python(initramfs, &program)?;
+        }
     }
     initramfs.program("usr/bin/sh", &cache.program("dash", "dash")?)?;
+    for place in DATA.map(Path::new).into_iter().filter(|place| place.exists()) {
+        initramfs.tree(place, place, &|_| true)?;
+    }
     let own = |path: &Path| Program { path: path.to_path_buf(), unpacked: None };
     initramfs.program("usr/bin/zc-trace", &own(&built.zc_trace))?;
     // The scenarios know their workloads by the paths at which they were built.
@@ -158,6 +200,20 @@ fn add_programs(initramfs: &mut Initramfs, cache: &Cache, built: &Built) -> anyh
         initramfs.program(path, &own(path))?;
     }
     Ok(())
+}
+
+/// Python's library, where a Python in `/usr/bin` looks for it.
+fn add_library_of_python(initramfs: &mut Initramfs, python: &Program) -> anyhow::Result<()> {
+    let mut command = python.command();
+    command.args(["-I", "-S", "-c", "import sysconfig; print(sysconfig.get_path('stdlib'))"]);
+    let captured = capture::run(command)?;
+    let library = PathBuf::from(captured.text.trim());
+    let name = library.file_name().filter(|_| captured.status.success() && library.is_dir());
+    let name =
+        name.with_context(|| format!("{} does not tell where its library is", python.path.display()))?;
+    // The C library to link programs with is `config-…`.
+    let is_wanted = |name: &str| !NOT_OF_PYTHON.contains(&name) && !name.starts_with("config-");
+    initramfs.tree(Path::new("/usr/lib").join(name), &library, &is_wanted)
 }
 
 /// A path as a shell takes it.

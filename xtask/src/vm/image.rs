@@ -75,7 +75,8 @@ fn payload(image: &[u8]) -> Option<&[u8]> {
     image.get(start..start + word(0x24c)?)
 }
 
-fn is_elf(file: &Path) -> anyhow::Result<bool> {
+/// Whether a file is a program, a library or a kernel: not a script.
+pub(super) fn is_elf(file: &Path) -> anyhow::Result<bool> {
     use std::io::Read as _;
     let mut magic = [0; 4];
     let read = File::open(file)?.read(&mut magic)?;

@@ -5,6 +5,7 @@ use std::fs::{self, File};
 use std::io::{self, BufWriter, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::UNIX_EPOCH;
 
 use anyhow::{Context as _, bail};
 use cpio::newc::{self, ModeFileType};
@@ -45,6 +46,28 @@ impl Initramfs {
     /// A copy of a file.
     pub(super) fn file(&mut self, at: impl AsRef<Path>, from: &Path) {
         self.insert(at.as_ref(), Entry::File(from.to_path_buf()));
+    }
+
+    /// A copy of a file, or of a folder with all in it whose name `is_wanted`.
+    pub(super) fn tree(
+        &mut self,
+        at: impl AsRef<Path>,
+        from: &Path,
+        is_wanted: &impl Fn(&str) -> bool,
+    ) -> anyhow::Result<()> {
+        let at = at.as_ref();
+        if !from.is_dir() {
+            self.file(at, from);
+            return Ok(());
+        }
+        for entry in from.read_dir().with_context(|| format!("cannot read {}", from.display()))? {
+            let entry = entry?;
+            let name = entry.file_name();
+            if is_wanted(&name.to_string_lossy()) {
+                self.tree(at.join(&name), &entry.path(), is_wanted)?;
+            }
+        }
+        Ok(())
     }
 
     /// A program with the libraries that it is linked to.
@@ -92,10 +115,17 @@ fn append(archive: &mut impl io::Write, path: &Path, entry: &Entry) -> anyhow::R
         Entry::Text(text) => put(header(0o755, ModeFileType::Regular), archive, text.as_bytes())?,
         Entry::File(from) => {
             let content = fs::read(from).with_context(|| format!("cannot read {}", from.display()))?;
-            put(header(0o755, ModeFileType::Regular), archive, &content)?;
+            put(header(0o755, ModeFileType::Regular).mtime(changed(from)), archive, &content)?;
         }
     }
     Ok(())
+}
+
+/// When a file was last changed, in seconds: Python takes what it has compiled only if the source still is of that time.
+fn changed(file: &Path) -> u32 {
+    let time = fs::metadata(file).and_then(|metadata| metadata.modified()).ok();
+    let since = time.and_then(|time| time.duration_since(UNIX_EPOCH).ok());
+    since.and_then(|since| u32::try_from(since.as_secs()).ok()).unwrap_or(0)
 }
 
 fn put(header: newc::Builder, archive: &mut impl io::Write, content: &[u8]) -> anyhow::Result<()> {
@@ -151,6 +181,20 @@ mod tests {
         assert_eq!(in_usr(Path::new("/usr/bin/dd")), Path::new("usr/bin/dd"));
         assert_eq!(in_usr(Path::new("library/x")), Path::new("library/x"));
         assert_eq!(in_usr(Path::new("/lib")), Path::new("lib"));
+    }
+
+    #[test]
+    fn a_tree_comes_without_what_is_not_wanted() {
+        let folder = std::env::temp_dir().join(format!("zc-trace-tree-{}", std::process::id()));
+        for name in ["kept", "test"] {
+            fs::create_dir_all(folder.join(name)).unwrap();
+            fs::write(folder.join(name).join("file"), "x").unwrap();
+        }
+        let mut initramfs = Initramfs::new();
+        initramfs.tree("/lib/to", &folder, &|name| name != "test").unwrap();
+        fs::remove_dir_all(&folder).unwrap();
+        let files: Vec<_> = initramfs.entries.keys().filter(|path| path.ends_with("file")).collect();
+        assert_eq!(files, [Path::new("usr/lib/to/kept/file")]);
     }
 
     #[test]

@@ -9,6 +9,8 @@ use xtask::environment;
 use xtask::progress::{Outcome, Step};
 use xtask::setup::apt;
 
+use super::image;
+
 /// Where unpacked packages are kept.
 pub(super) struct Cache {
     root: PathBuf,
@@ -30,7 +32,17 @@ impl Cache {
 
     /// A program: the system's, else the one in `package` with all that it needs.
     pub(super) fn program(&self, name: &str, package: &str) -> anyhow::Result<Program> {
-        if let Some(path) = environment::find_program(name) {
+        self.found(environment::find_program(name), name, package)
+    }
+
+    /// As [`program`](Self::program), but no script that stands for one (as pyenv's do): it could not run by itself.
+    pub(super) fn executable(&self, name: &str, package: &str) -> anyhow::Result<Program> {
+        let found = environment::find_programs(name).find(|path| image::is_elf(path).is_ok_and(|is| is));
+        self.found(found, name, package)
+    }
+
+    fn found(&self, here: Option<PathBuf>, name: &str, package: &str) -> anyhow::Result<Program> {
+        if let Some(path) = here {
             return Ok(Program { path, unpacked: None });
         }
         let root = self.unpacked(package, || apt::closure(package))?;

@@ -146,7 +146,7 @@ impl Canvas<'_> {
 }
 
 /// Each kind of detail that can be lost, and how much was.
-pub(super) fn lost(losses: Losses) -> [(&'static str, u64); 8] {
+pub(super) fn lost(losses: Losses) -> [(&'static str, u64); 9] {
     let Losses {
         folded_operations,
         unattributed_operations,
@@ -156,6 +156,7 @@ pub(super) fn lost(losses: Losses) -> [(&'static str, u64); 8] {
         unknown_endpoints,
         undecodable_records,
         untraced_submissions,
+        missed_runs,
     } = losses;
     [
         ("operations folded", folded_operations),
@@ -166,6 +167,7 @@ pub(super) fn lost(losses: Losses) -> [(&'static str, u64); 8] {
         ("endpoints unknown", unknown_endpoints),
         ("records not read", undecodable_records),
         ("requests untraced", untraced_submissions),
+        ("events missed", missed_runs),
     ]
 }
 

@@ -3,7 +3,7 @@
 //! something that the return value does not tell.
 
 use super::{
-    Act, CallKind, Counted, EndpointKind, Measured, Mover, Note, Parts, Place, Protocol, Storage,
+    Act, CallKind, Counted, Derived, EndpointKind, Measured, Mover, Note, Parts, Place, Protocol, Storage,
     asks_zerocopy,
 };
 use crate::model::part::{Part, Step};
@@ -16,7 +16,10 @@ impl Act {
         for part in parts.iter_mut() {
             match (part.step.from, part.step.to, part.step.mover) {
                 (Place::PageCache | Place::Socket | Place::Pipe, Place::User, Some(Mover::Cpu)) => {
-                    replace(part, self.copied_to_user(&counted, part.expected));
+                    match (part.step.note, self.copied_to_user(&counted, part.expected)) {
+                        (Some(Note::NotDirect), Some(0)) => fill(part),
+                        (_, copied) => replace(part, copied),
+                    }
                 }
                 (Place::User, Place::Socket, _) if self.is_zerocopy() => self.settle_zerocopy(part, &counted),
                 (Place::User, Place::PageCache | Place::Socket | Place::Pipe, Some(Mover::Cpu)) => {
@@ -64,6 +67,8 @@ impl Act {
             ) => self.sources.file_read,
             (EndpointKind::File, ..) => self.sources.file_read,
             (EndpointKind::Socket, _, Protocol::Tcp | Protocol::Unix) => self.sources.socket_receive,
+            // `decrypt` has it.
+            (EndpointKind::Socket, _, Protocol::Tls) => false,
             // Where the kernel verifies a checksum while it copies, it goes round the hook (net/core/datagram.c,
             // `skb_copy_and_csum_datagram_msg`).
             (EndpointKind::Socket, ..) => self.sources.socket_receive && to_user >= expected,
@@ -123,7 +128,7 @@ impl Act {
         // The table does not say which of the two it is: neither figure disagrees.
         part.expected = part.amount;
         let step = Step { mover: Some(Mover::Cpu), note: Some(Note::NotReflinked), ..counted };
-        (copied > 0).then_some(Part { step, amount: copied, expected: copied })
+        (copied > 0).then_some(Part::of(step, copied, copied))
     }
 
     /// What should have been taken by reference: less what was copied after all.
@@ -135,8 +140,16 @@ impl Act {
         part.step.evidence = Measured;
         part.amount -= copied;
         let step = Step { mover: Some(Mover::Cpu), note: Some(Note::FellBack), ..part.step };
-        (copied > 0).then_some(Part { step, amount: copied, expected: 0 })
+        (copied > 0).then_some(Part::of(step, copied, 0))
     }
+}
+
+/// What neither a device moved nor the page cache gave to a direct read are holes of the file (fs/iomap/direct-io.c,
+/// `iomap_dio_hole_iter`).
+fn fill(part: &mut Part) {
+    let filled =
+        Step { from: Place::Device, mover: Some(Mover::None), note: Some(Note::Filled), ..part.step };
+    *part = Part::of(Step { evidence: Derived, ..filled }, 0, 0);
 }
 
 /// The counted figure, if there is one. A hook that saw nothing of a copy does not stand on its way: file systems have
@@ -209,9 +222,9 @@ mod tests {
     fn without_a_hook_it_stays_derived() {
         let counted = Counted { to_user: N, ..Counted::NONE };
         let act = Act { sources: Sources::NONE, ..act(CallKind::Read, file(), Party::USER, counted) };
-        assert_eq!(cpu_rows(act)[0].5, Evidence::Derived);
+        assert_eq!(cpu_rows(act)[0].5, Derived);
         let in_flight = Act { counted: None, sources: Sources::ALL, ..act };
-        assert_eq!(cpu_rows(in_flight)[0].5, Evidence::Derived);
+        assert_eq!(cpu_rows(in_flight)[0].5, Derived);
     }
 
     #[test]
@@ -222,7 +235,7 @@ mod tests {
             ..act(CallKind::Read, file(), Party::USER, Counted::NONE)
         };
         let counted = Act { counted: Some(Counted { to_user: N, ..Counted::NONE }), ..plain };
-        assert_eq!(cpu_rows(plain)[0].5, Evidence::Derived);
+        assert_eq!(cpu_rows(plain)[0].5, Derived);
         assert_eq!(cpu_rows(counted)[0].5, Measured);
         let by_devices = |act: Act| {
             let parts = act.parts();
@@ -246,6 +259,18 @@ mod tests {
         let rows = cpu_rows(act(CallKind::Sendfile, file(), tcp(), counted));
         let cpu = (Place::PageCache, Place::Socket, Some(Mover::Cpu), 1000, 0, Measured);
         assert_eq!(rows, [(Place::PageCache, Place::Socket, Some(Mover::None), N - 1000, N, Measured), cpu]);
+    }
+
+    #[test]
+    fn a_direct_read_of_a_hole_copies_nothing() {
+        let direct = Party { flags: super::super::O_DIRECT, ..file() };
+        let read = |to_user| act(CallKind::Read, direct, Party::USER, Counted { to_user, ..Counted::NONE });
+        let filled = (Place::Device, Place::User, Some(Mover::None), 0, 0, Derived);
+        assert_eq!(cpu_rows(read(0)), [filled]);
+        let copied = (Place::PageCache, Place::User, Some(Mover::Cpu), N, N, Measured);
+        assert_eq!(cpu_rows(read(N)), [copied]);
+        let no_hook = Act { sources: Sources { file_read: false, ..Sources::ALL }, ..read(0) };
+        assert_eq!(cpu_rows(no_hook)[0].5, Evidence::Modelled, "a hole, or a copy");
     }
 
     #[test]
@@ -309,9 +334,9 @@ mod tests {
         let udp = Party { traits: Traits::of(&udp), flags: 0 };
         let cpu = Some(Mover::Cpu);
         let rows = cpu_rows(act(CallKind::Receive, udp, Party::USER, Counted::NONE));
-        assert_eq!(rows, [(Place::Socket, Place::User, cpu, N, N, Evidence::Derived)]);
+        assert_eq!(rows, [(Place::Socket, Place::User, cpu, N, N, Derived)]);
         // A file on DAX does not pass filemap_read.
         let rows = cpu_rows(act(CallKind::Read, file(), Party::USER, Counted::NONE));
-        assert_eq!(rows, [(Place::PageCache, Place::User, cpu, N, N, Evidence::Derived)]);
+        assert_eq!(rows, [(Place::PageCache, Place::User, cpu, N, N, Derived)]);
     }
 }

@@ -34,7 +34,8 @@ impl Act {
                     Some(Note::CopyingSplice),
                 );
                 if sink.traits.kind == EndpointKind::Socket {
-                    self.wire_out(parts, Place::Socket, sink);
+                    let rests = self.put_together(parts, Place::Socket, true);
+                    self.wire_out(parts, rests, sink);
                 }
             }
             EndpointKind::Pipe => {
@@ -45,8 +46,10 @@ impl Act {
             }
             EndpointKind::Socket if sink.traits.protocol == Protocol::Tls => {
                 // net/tls/tls_sw.c: takes references, and encrypts into pages of its own.
-                self.put(parts, source.place(), Place::Socket, Mover::Cpu, Modelled, Some(Note::Encrypted));
-                self.wire_out(parts, Place::Socket, sink);
+                let note = Some(self.encryption(true));
+                self.put(parts, source.place(), Place::Socket, Mover::Cpu, Modelled, note);
+                let rests = self.put_together(parts, Place::Socket, false);
+                self.wire_out(parts, rests, sink);
             }
             EndpointKind::Socket => {
                 // MSG_SPLICE_PAGES or sendpage. TCP and AF_UNIX take references; others may copy.
@@ -54,6 +57,7 @@ impl Act {
                 let evidence = if certain { Derived } else { Modelled };
                 self.put(parts, source.place(), Place::Socket, Mover::None, evidence, None);
                 let rests = if source.traits.is_file() { Place::PageCache } else { Place::Socket };
+                let rests = self.put_together(parts, rests, true);
                 self.wire_out(parts, rests, sink);
             }
             _ => {

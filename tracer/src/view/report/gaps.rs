@@ -55,6 +55,7 @@ pub(super) fn write_losses(page: &mut Page, losses: &Losses) {
         unknown_endpoints,
         undecodable_records,
         untraced_submissions,
+        missed_runs,
     } = *losses;
     let kinds = [
         (
@@ -79,14 +80,22 @@ pub(super) fn write_losses(page: &mut Page, losses: &Losses) {
             "request",
             "of io_uring or AIO, or calls that submit such, not traced: what they moved is in no number here",
         ),
+        (
+            missed_runs,
+            "event",
+            "missed: the kernel skipped the hook, since another thread was in it and had been preempted there. \
+          Counts, bytes and times are too low",
+        ),
     ];
     for (number, noun, meaning) in kinds.into_iter().filter(|(number, ..)| *number > 0) {
         page.wrapped(Paint::Warning, 4, &format!("  {} {meaning}", counted(number, noun)));
     }
     let scope = if untraced_threads == 0 { "" } else { " for the threads that were traced" };
-    let totals =
-        format!("  Calls, bytes read and written, transitions, switches and faults are exact{scope}.");
-    page.wrapped(Paint::Plain, 2, &totals);
+    if missed_runs == 0 {
+        let totals =
+            format!("  Calls, bytes read and written, transitions, switches and faults are exact{scope}.");
+        page.wrapped(Paint::Plain, 2, &totals);
+    }
     if folded_operations > 0 {
         let double = "  What was folded is not joined: bytes read and then written count as payload twice.";
         page.wrapped(Paint::Plain, 2, double);

@@ -29,22 +29,34 @@ must mount -t ext4 /dev/vda /disk/ext4
 must mount -t xfs /dev/vdb /disk/xfs
 chmod 1777 /tmp /disk/ext4 /disk/xfs
 
-# Two network cards on one cable. The far end of it is the network namespace `peer`. Nobody but the scenarios is to send over
-# it: no IPv6, and each end knows the other's address beforehand.
+# Two network cards on one cable, for each driver that has them. The far end of it is the network namespace `peer`. Nobody but
+# the scenarios is to send over it: no IPv6, and each end knows the other's address beforehand.
 must ip link set lo up
 must ip netns add peer
-near=$(cat /sys/class/net/eth0/address)
-far=$(cat /sys/class/net/eth1/address)
-must ip link set eth1 netns peer
-must sh -c "echo 1 >/proc/sys/net/ipv6/conf/eth0/disable_ipv6"
-must ip netns exec peer sh -c "echo 1 >/proc/sys/net/ipv6/conf/eth1/disable_ipv6"
-must ip address add 10.99.0.1/24 dev eth0
-must ip link set eth0 up
-must ip neighbour add 10.99.0.2 lladdr "$far" dev eth0 nud permanent
-must ip -n peer address add 10.99.0.2/24 dev eth1
-must ip -n peer link set eth1 up
 must ip -n peer link set lo up
-must ip -n peer neighbour add 10.99.0.1 lladdr "$near" dev eth1 nud permanent
+cards() {
+    for card in /sys/class/net/*/device; do
+        [ "$(basename "$(readlink "$card/driver")")" = "$1" ] && basename "${card%/device}"
+    done
+}
+cable() {
+    near=$2 far=$3
+    near_address=$(cat "/sys/class/net/$near/address")
+    far_address=$(cat "/sys/class/net/$far/address")
+    must ip link set "$far" netns peer
+    must sh -c "echo 1 >/proc/sys/net/ipv6/conf/$near/disable_ipv6"
+    must ip netns exec peer sh -c "echo 1 >/proc/sys/net/ipv6/conf/$far/disable_ipv6"
+    must ip address add "10.99.$1.1/24" dev "$near"
+    must ip link set "$near" up
+    must ip neighbour add "10.99.$1.2" lladdr "$far_address" dev "$near" nud permanent
+    must ip -n peer address add "10.99.$1.2/24" dev "$far"
+    must ip -n peer link set "$far" up
+    must ip -n peer neighbour add "10.99.$1.1" lladdr "$near_address" dev "$far" nud permanent
+}
+# shellcheck disable=SC2046
+must cable 0 $(cards virtio_net)
+# shellcheck disable=SC2046
+[ -z "$(cards vmxnet3)" ] || cable 1 $(cards vmxnet3)
 
 say "up $(uname -r)"
 for form in typed raw; do
