@@ -1,5 +1,6 @@
 //! `cargo xtask`: sets up, builds, runs, installs and tests zc-trace.
 
+mod bench;
 mod checks;
 mod launch;
 mod tally;
@@ -94,6 +95,24 @@ enum Task {
         #[arg(long, requires = "vm")]
         quick: bool,
     },
+    /// Measure what zc-trace costs.
+    Bench {
+        /// What is measured.
+        #[command(subcommand)]
+        what: Bench,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum Bench {
+    /// Compare workloads under zc-trace, its peers, and programs that do nothing, with the same untraced.
+    ///
+    /// Runs take turns: the ratio of each traced run to the mean of the two untraced ones around it. Goes through sudo unless
+    /// root; fetches the peers from Debian's packages.
+    #[command(
+        after_help = "Example: cargo xtask bench overhead --pairs 7 --workload reads --under zc-trace --under floor"
+    )]
+    Overhead(bench::Request),
 }
 
 fn main() -> ExitCode {
@@ -124,6 +143,7 @@ fn perform(task: Task) -> anyhow::Result<ExitCode> {
             setup::build_tools()?;
             launch::install(&workspace::build(Profile::Release)?, &prefix)?;
         }
+        Task::Bench { what: Bench::Overhead(request) } => bench::run(&request)?,
         Task::Test { vm: Some(kernels), quick, filter, .. } => {
             let held = vm::run(&vm::Request { kernels, quick, filter })?;
             return Ok(if held { ExitCode::SUCCESS } else { ExitCode::FAILURE });

@@ -21,7 +21,7 @@ use crate::model::event::{
     clippy::large_enum_variant,
     reason = "lives for one record; boxing it would allocate for every call"
 )]
-pub(super) enum Decoded {
+pub enum Decoded {
     /// A finished call, with the event on mappings or descriptors that may follow from it.
     Call(Event, Option<Event>),
     /// A thread was born, ended or executed a program.
@@ -50,7 +50,8 @@ fn read<T: Wire>(bytes: &[u8]) -> Option<T> {
     Some(unsafe { bytes.as_ptr().cast::<T>().read_unaligned() })
 }
 
-pub(super) fn decode(bytes: &[u8], table: &CallTable) -> Decoded {
+/// Takes a record apart.
+pub fn decode(bytes: &[u8], table: &CallTable) -> Decoded {
     decode_known(bytes, table).unwrap_or(Decoded::Unknown)
 }
 

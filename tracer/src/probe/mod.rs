@@ -3,7 +3,7 @@
 
 pub mod call_table;
 mod counters;
-mod decode;
+pub mod decode;
 mod descriptor_calls;
 pub mod descriptors;
 mod device_io;

@@ -1,0 +1,176 @@
+//! What the model costs: to take in operations, and to tell what it knows of many flows and threads.
+//!
+//! `cargo bench -p zc-trace --bench model`
+
+use std::{collections::BTreeMap, hint::black_box, time::Duration};
+
+use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
+use zc_trace::model::{
+    Model, ModelConfig,
+    endpoint::{Endpoint, EndpointKey, EndpointKind},
+    event::{Call, CallKind, CallName, Counters, Event, Operation, Pid, Serial, Side, ThreadTotals, Tid},
+};
+
+const PID: Pid = 100;
+const FLOWS: u64 = 100_000;
+const THREADS: u32 = 1000;
+const OPERATIONS: u64 = 100_000;
+const SERVED_THREADS: u32 = 8;
+
+/// What the dashboard asks for.
+fn detailed() -> ModelConfig {
+    ModelConfig { most_recent_transfers: 1000, record_details: true, ..ModelConfig::default() }
+}
+
+fn endpoint(kind: EndpointKind, number: u64) -> Event {
+    let endpoint = Endpoint {
+        key: EndpointKey::Inode { device: 8 << 20 | 1, inode: number, generation: Some(0) },
+        kind,
+        path: Some(format!("/srv/data/of/some/length/{number}")),
+        file_system: Some("ext4"),
+        device_node: None,
+        dma: Some(true),
+        socket: None,
+    };
+    Event::Endpoint(Serial(number), endpoint)
+}
+
+fn operation(number: u64, kind: CallKind, name: &'static str, serial: u64, bytes: u64) -> Event {
+    let side = Some(Side { fd: 3, serial: Serial(serial), flags: 0 });
+    let reads = kind == CallKind::Read;
+    Event::Operation(Operation {
+        call: Call {
+            pid: PID,
+            tid: PID + u32::try_from(number / 2).unwrap_or(0) % SERVED_THREADS,
+            name: CallName { name, compat: false },
+            end_ns: number * 1000,
+            duration_ns: Some(700 + number % 5000),
+            blocked_ns: 0,
+            preempted_ns: 0,
+            result: i64::try_from(bytes).unwrap_or(0),
+            voluntary: 0,
+            involuntary: 0,
+            minor_faults: 0,
+            major_faults: 0,
+            interrupts: 0,
+        },
+        kind,
+        source: side.filter(|_| reads),
+        sink: side.filter(|_| !reads),
+        buffers: std::iter::once(4096..4096 + bytes).collect(),
+        buffers_complete: true,
+        asked_bytes: Some(bytes),
+        bytes,
+        storage_read_bytes: Some(0),
+        storage_written_bytes: Some(0),
+        flags: 0,
+        head: None,
+        tail: None,
+        zerocopy: None,
+        counted: None,
+        request: None,
+    })
+}
+
+/// So many reads of the same file into the same buffer.
+fn storm(operations: u64) -> Vec<Event> {
+    (0..operations).map(|number| operation(number, CallKind::Read, "read", 1, 1)).collect()
+}
+
+/// A relay of so many operations: each two are one transfer.
+fn relay(operations: u64) -> Vec<Event> {
+    (0..operations)
+        .map(|number| match number % 2 {
+            0 => operation(number, CallKind::Read, "read", 1, 65_536),
+            _ => operation(number, CallKind::Write, "write", 2, 65_536),
+        })
+        .collect()
+}
+
+fn two_ends() -> [Event; 2] {
+    [endpoint(EndpointKind::File, 1), endpoint(EndpointKind::Socket, 2)]
+}
+
+/// A model of many flows and threads.
+fn crowded(config: ModelConfig) -> Model {
+    let mut model = Model::new(config);
+    for number in 1..=FLOWS {
+        model.apply([
+            endpoint(EndpointKind::File, number),
+            operation(2 * number, CallKind::Read, "read", number, 4096 + number % 777),
+            operation(2 * number + 1, CallKind::Read, "pread64", number, 65_536),
+        ]);
+    }
+    let threads: BTreeMap<(Tid, u64), ThreadTotals> = (0..THREADS)
+        .map(|number| {
+            let comm = format!("worker/{number}");
+            ((PID + number, 1), ThreadTotals { pid: PID, comm, calls: 10, ..ThreadTotals::default() })
+        })
+        .collect();
+    model.apply([Event::Counters(Box::new(Counters { threads, ..Counters::default() }))]);
+    model
+}
+
+fn apply(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("apply");
+    group.throughput(Throughput::Elements(OPERATIONS)).sample_size(20);
+    let cases = [
+        ("storm", storm(OPERATIONS), ModelConfig::default()),
+        ("relay", relay(OPERATIONS), ModelConfig::default()),
+        ("relay, with details", relay(OPERATIONS), detailed()),
+    ];
+    for (name, events, config) in cases {
+        group.bench_function(name, |bencher| {
+            let prepare = || {
+                let mut model = Model::new(config);
+                model.apply(two_ends());
+                (model, events.clone())
+            };
+            let run = |(mut model, events): (Model, Vec<Event>)| {
+                model.apply(events);
+                model
+            };
+            bencher.iter_batched(prepare, run, BatchSize::PerIteration);
+        });
+    }
+    group.finish();
+}
+
+/// Resident memory of this process, KiB (`/proc/self/status`).
+fn resident_kib() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?.split_whitespace().next()?.parse().ok()
+}
+
+fn tell(criterion: &mut Criterion) {
+    let before = resident_kib();
+    let plain = crowded(ModelConfig::default());
+    let between = resident_kib();
+    let model = crowded(detailed());
+    if let (Some(before), Some(between), Some(after)) = (before, between, resident_kib()) {
+        let [plain, detailed] = [between.saturating_sub(before), after.saturating_sub(between)];
+        eprintln!("{FLOWS} flows take about {plain} KiB, with details {detailed} KiB");
+    }
+    drop(plain);
+    let mut group = criterion.benchmark_group("100,000 flows, 1,000 threads");
+    group.sample_size(20);
+    group.bench_function("snapshot", |bencher| bencher.iter(|| black_box(model.snapshot())));
+    group.bench_function("view of 1,000 flows", |bencher| bencher.iter(|| black_box(model.view(Some(1000)))));
+    group.bench_function("totals", |bencher| bencher.iter(|| black_box(model.totals())));
+    group.bench_function("flow count", |bencher| bencher.iter(|| black_box(model.flow_count())));
+    group.bench_function("1,000 recent transfers", |bencher| {
+        let mut model = Model::new(detailed());
+        model.apply(two_ends());
+        model.apply(relay(4000));
+        bencher.iter(|| black_box(model.recent_transfers(1000)));
+    });
+    group.bench_function("heat", |bencher| bencher.iter(|| black_box(model.heat("read"))));
+    group.finish();
+}
+
+criterion_group! {
+    name = benches;
+    config = Criterion::default().warm_up_time(Duration::from_secs(1)).measurement_time(Duration::from_secs(3));
+    targets = tell, apply
+}
+criterion_main!(benches);
