@@ -15,15 +15,15 @@ use anyhow::{Context, Result, bail};
 use rustix::event::{PollFd, PollFlags, poll};
 use serde_json::{Value, json};
 
-use crate::{call, strace::CallCount};
+use crate::{call, process::patience, strace::CallCount};
 
-/// A workload that was left alone ends itself after this many seconds.
+/// A workload that was left alone ends itself after this many seconds, where nothing asks for more patience.
 const BOUND_SECONDS: u32 = 120;
 
 /// Bounds this process in time, also beyond an exec. A forked child must ask for it anew.
 pub fn bound() {
     // SAFETY: sets a timer whose signal ends the process.
-    unsafe { libc::alarm(BOUND_SECONDS) };
+    unsafe { libc::alarm(BOUND_SECONDS.saturating_mul(patience())) };
 }
 
 /// The arguments, and the gate's FIFO if `--gate FIFO` ends them.

@@ -2,94 +2,23 @@
 //!
 //! `cargo bench -p zc-trace --bench model`
 
+#[expect(dead_code, reason = "the decoder's part of it")]
+mod material;
+
 use std::{collections::BTreeMap, hint::black_box, time::Duration};
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use zc_trace::model::{
     Model, ModelConfig,
-    endpoint::{Endpoint, EndpointKey, EndpointKind},
-    event::{Call, CallKind, CallName, Counters, Event, Operation, Pid, Serial, Side, ThreadTotals, Tid},
+    endpoint::EndpointKind,
+    event::{CallKind, Counters, Event, ThreadTotals, Tid},
 };
 
-const PID: Pid = 100;
+use material::{PID, detailed, endpoint, operation, relay, storm, two_ends};
+
 const FLOWS: u64 = 100_000;
 const THREADS: u32 = 1000;
 const OPERATIONS: u64 = 100_000;
-const SERVED_THREADS: u32 = 8;
-
-/// What the dashboard asks for.
-fn detailed() -> ModelConfig {
-    ModelConfig { most_recent_transfers: 1000, record_details: true, ..ModelConfig::default() }
-}
-
-fn endpoint(kind: EndpointKind, number: u64) -> Event {
-    let endpoint = Endpoint {
-        key: EndpointKey::Inode { device: 8 << 20 | 1, inode: number, generation: Some(0) },
-        kind,
-        path: Some(format!("/srv/data/of/some/length/{number}")),
-        file_system: Some("ext4"),
-        device_node: None,
-        dma: Some(true),
-        socket: None,
-    };
-    Event::Endpoint(Serial(number), endpoint)
-}
-
-fn operation(number: u64, kind: CallKind, name: &'static str, serial: u64, bytes: u64) -> Event {
-    let side = Some(Side { fd: 3, serial: Serial(serial), flags: 0 });
-    let reads = kind == CallKind::Read;
-    Event::Operation(Operation {
-        call: Call {
-            pid: PID,
-            tid: PID + u32::try_from(number / 2).unwrap_or(0) % SERVED_THREADS,
-            name: CallName { name, compat: false },
-            end_ns: number * 1000,
-            duration_ns: Some(700 + number % 5000),
-            blocked_ns: 0,
-            preempted_ns: 0,
-            result: i64::try_from(bytes).unwrap_or(0),
-            voluntary: 0,
-            involuntary: 0,
-            minor_faults: 0,
-            major_faults: 0,
-            interrupts: 0,
-        },
-        kind,
-        source: side.filter(|_| reads),
-        sink: side.filter(|_| !reads),
-        buffers: std::iter::once(4096..4096 + bytes).collect(),
-        buffers_complete: true,
-        asked_bytes: Some(bytes),
-        bytes,
-        storage_read_bytes: Some(0),
-        storage_written_bytes: Some(0),
-        flags: 0,
-        head: None,
-        tail: None,
-        zerocopy: None,
-        counted: None,
-        request: None,
-    })
-}
-
-/// So many reads of the same file into the same buffer.
-fn storm(operations: u64) -> Vec<Event> {
-    (0..operations).map(|number| operation(number, CallKind::Read, "read", 1, 1)).collect()
-}
-
-/// A relay of so many operations: each two are one transfer.
-fn relay(operations: u64) -> Vec<Event> {
-    (0..operations)
-        .map(|number| match number % 2 {
-            0 => operation(number, CallKind::Read, "read", 1, 65_536),
-            _ => operation(number, CallKind::Write, "write", 2, 65_536),
-        })
-        .collect()
-}
-
-fn two_ends() -> [Event; 2] {
-    [endpoint(EndpointKind::File, 1), endpoint(EndpointKind::Socket, 2)]
-}
 
 /// A model of many flows and threads.
 fn crowded(config: ModelConfig) -> Model {

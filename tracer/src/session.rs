@@ -35,7 +35,7 @@ use crate::{
 
 /// Batches of events that may wait for the model: bounded, so that a slow model makes the reader wait, and a full ring
 /// buffer folds in the kernel, where nothing is lost.
-const WAITING_BATCHES: usize = 64;
+const WAITING_BATCHES: usize = 16;
 
 /// Transfers that the dashboard lists.
 const RECENT_TRANSFERS: usize = 1_000;

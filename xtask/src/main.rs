@@ -113,6 +113,12 @@ enum Bench {
         after_help = "Example: cargo xtask bench overhead --pairs 7 --workload reads --under zc-trace --under floor"
     )]
     Overhead(bench::Request),
+    /// Count the instructions of decoding and of the model under callgrind, and compare them with the committed budget.
+    ///
+    /// `cargo xtask test` does the same. It fails when a count is exceeded by more than 10 %.
+    Instructions(bench::instructions::Request),
+    /// Play the scenarios of scale for long: memory must stay flat, and totals right.
+    Scale(bench::scale::Request),
 }
 
 fn main() -> ExitCode {
@@ -144,6 +150,8 @@ fn perform(task: Task) -> anyhow::Result<ExitCode> {
             launch::install(&workspace::build(Profile::Release)?, &prefix)?;
         }
         Task::Bench { what: Bench::Overhead(request) } => bench::run(&request)?,
+        Task::Bench { what: Bench::Instructions(request) } => bench::instructions::run(&request)?,
+        Task::Bench { what: Bench::Scale(request) } => bench::scale::run(&request)?,
         Task::Test { vm: Some(kernels), quick, filter, .. } => {
             let held = vm::run(&vm::Request { kernels, quick, filter })?;
             return Ok(if held { ExitCode::SUCCESS } else { ExitCode::FAILURE });

@@ -1,10 +1,9 @@
 //! Page faults by what they were on: a mapped file, or memory of the program.
 
-use std::collections::{HashMap, HashSet};
-
 use super::{
     endpoints::{EndpointId, Endpoints},
     event::Pid,
+    hash::{HashMap, HashSet},
     provenance::{Memories, Provenance},
     snapshot::{FaultPlaces, MappedFile},
 };

@@ -1,6 +1,6 @@
 //! Flows: what goes from one endpoint to another by one method, added up.
 
-use std::{cmp::Reverse, collections::HashMap};
+use std::cmp::Reverse;
 
 use super::{
     copies,
@@ -8,6 +8,7 @@ use super::{
     endpoints::{EndpointId, Endpoints},
     event::{Call, Operation, Pid},
     evidence::Evidence,
+    hash::HashMap,
     method::Method,
     part::{Note, Part, Step},
     snapshot::{self, Mover},
@@ -328,7 +329,12 @@ pub(crate) struct Flows {
 impl Flows {
     /// Tells at most `most` flows apart; the rest is one per method, with pid 0.
     pub(crate) fn new(most: usize) -> Self {
-        Self { flows: Vec::new(), by_key: HashMap::new(), by_source: HashMap::new(), most: most.max(1) }
+        Self {
+            flows: Vec::new(),
+            by_key: HashMap::default(),
+            by_source: HashMap::default(),
+            most: most.max(1),
+        }
     }
 
     /// The flow with this key.

@@ -1,9 +1,10 @@
 //! Where the bytes in a process's memory come from: which operation brought them, or which file is mapped there.
 
-use std::{collections::HashMap, ops::Range};
+use std::ops::Range;
 
 use super::{
-    deposit::DepositId, endpoints::EndpointId, event::Pid, interval::IntervalMap, mappings::Mappings,
+    deposit::DepositId, endpoints::EndpointId, event::Pid, hash::HashMap, interval::IntervalMap,
+    mappings::Mappings,
 };
 
 /// Bytes that an operation brought.
@@ -77,7 +78,7 @@ impl Memories {
     /// Remembers at most so many pieces per process, and so many processes.
     pub(crate) fn new(most_pieces: usize, most_processes: usize) -> Self {
         Self {
-            memories: HashMap::new(),
+            memories: HashMap::default(),
             most_pieces: most_pieces.max(1),
             most_processes: most_processes.max(1),
             clock: 0,

@@ -13,7 +13,7 @@ use tracer_common::{
 
 use super::{call_table::CallTable, descriptor_calls};
 use crate::model::event::{
-    Call, Event, Mapping, Operation, Ran, Request, Serial, Side, ThreadStarted, Zerocopy,
+    Buffers, Call, Event, Mapping, Operation, Ran, Request, Serial, Side, ThreadStarted, Zerocopy,
 };
 
 /// A record, as far as the reader itself has to act on it.
@@ -178,7 +178,7 @@ fn operation(record: &OperationRecord, table: &CallTable) -> Option<Operation> {
         kind: table.kind(record.call.header.call)?,
         source: side(record.source_fd, record.source, record.source_flags),
         sink: side(record.sink_fd, record.sink, record.sink_flags),
-        buffers: Vec::new(),
+        buffers: Buffers::new(),
         // Of 32-bit calls the iovecs are not read.
         buffers_complete: !(call.name.compat && record.buffer == 0),
         asked_bytes: (record.asked != u64::MAX).then_some(record.asked),
@@ -371,7 +371,7 @@ mod tests {
             tracer_common::record::IoVec { base: 300, length: 20 },
         ]);
         let operation = decoded(&record);
-        assert_eq!(operation.buffers, [100..110, 300..320]);
+        assert_eq!(operation.buffers.as_slice(), [100..110, 300..320]);
         assert_eq!(operation.asked_bytes, Some(30));
     }
 

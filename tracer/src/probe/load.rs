@@ -1,6 +1,9 @@
 //! Loading the kernel programs, attaching and detaching them, and choosing what they trace.
 
-use std::io::Read;
+use std::{
+    io::Read,
+    time::{Duration, Instant},
+};
 
 use aya::{
     Btf, Ebpf, EbpfLoader,
@@ -17,11 +20,11 @@ use super::{
     call_table::CallTable,
     device_io,
     diagnostics::Diagnostics,
-    error::{LoadError, from_aya, no_btf, other, refused},
+    error::{LoadError, from_aya, other, refused},
     form::{Form, Source},
     hooks::{ATTACH_THREADS, CHECK_OFFSETS, HOOKS, Hook, Need, PAIRS, Place, URING_COMPLETE},
     offsets::{Types, Uring},
-    programs::{self, Link},
+    programs::{self, Link, Wanted},
     reader::Reader,
 };
 use crate::model::sources::Sources;
@@ -51,6 +54,32 @@ pub struct Probe {
     links: Vec<(&'static str, Link)>,
     not_typed: Option<String>,
     unneeded: Vec<&'static str>,
+    phases: Phases,
+}
+
+/// A loader that knows no types yet.
+fn empty_loader() -> EbpfLoader<'static> {
+    let mut loader = EbpfLoader::new();
+    loader.btf(None);
+    loader
+}
+
+/// How long the parts of starting take.
+#[derive(Clone, Debug)]
+struct Phases {
+    since: Instant,
+    done: Vec<(&'static str, Duration)>,
+}
+
+impl Phases {
+    fn begin() -> Self {
+        Self { since: Instant::now(), done: Vec::new() }
+    }
+
+    fn end(&mut self, phase: &'static str) {
+        self.done.push((phase, self.since.elapsed()));
+        self.since = Instant::now();
+    }
 }
 
 impl Probe {
@@ -59,12 +88,18 @@ impl Probe {
     /// # Errors
     /// If a needed program or structure member is missing or refused, or rights are.
     pub fn load(options: &Options) -> Result<Self, LoadError> {
+        let mut phases = Phases::begin();
+        // It reads all types by itself, takes them apart, and cannot be told not to: while nothing else is in memory.
+        let mut loader = Some(empty_loader());
         let types = Types::find(options.source.btf.as_deref())?;
+        phases.end("reading the kernel's types");
         let mut first_error = None;
         for form in options.source.forms() {
-            match Self::load_shape(options, &types, *form, |_, _| {}) {
+            match Self::load_by(loader.take().unwrap_or_else(empty_loader), options, &types, *form, |_, _| {})
+            {
                 Ok(mut probe) => {
                     probe.not_typed = first_error.map(|error: LoadError| error.to_string());
+                    probe.phases.done.splice(0..0, phases.done);
                     return Ok(probe);
                 }
                 Err(
@@ -90,6 +125,17 @@ impl Probe {
         form: Form,
         adjust: impl FnOnce(&mut Offsets, &mut Config),
     ) -> Result<Self, LoadError> {
+        Self::load_by(empty_loader(), options, types, form, adjust)
+    }
+
+    fn load_by(
+        loader: EbpfLoader<'static>,
+        options: &Options,
+        types: &Types,
+        form: Form,
+        adjust: impl FnOnce(&mut Offsets, &mut Config),
+    ) -> Result<Self, LoadError> {
+        let mut phases = Phases::begin();
         let mut offsets = types.offsets();
         check_members(&offsets, form)?;
         let uring = Uring::of(types);
@@ -107,10 +153,12 @@ impl Probe {
         };
         adjust(&mut offsets, &mut config);
         let btf = match form {
-            Form::Typed => Some(Btf::from_sys_fs().map_err(no_btf)?),
+            Form::Typed => Some(types.for_loader()?),
             Form::Raw => None,
         };
-        let ebpf = EbpfLoader::new()
+        phases.end("finding members");
+        let mut loader: EbpfLoader<'_> = loader;
+        let ebpf = loader
             .btf(btf.as_ref())
             .allow_unsupported_maps()
             .override_global("OFFSETS", &offsets, true)
@@ -118,6 +166,7 @@ impl Probe {
             .map_max_entries("RING", options.ring_bytes)
             .load(form.object())
             .map_err(from_aya)?;
+        phases.end("making maps");
         let mut probe = Self {
             ebpf,
             form,
@@ -129,9 +178,12 @@ impl Probe {
             links: Vec::new(),
             not_typed: None,
             unneeded: Vec::new(),
+            phases,
         };
         probe.fill_maps()?;
+        probe.phases.end("filling maps");
         probe.load_programs(types, btf.as_ref())?;
+        probe.phases.end("verifying programs");
         Ok(probe)
     }
 
@@ -150,6 +202,8 @@ impl Probe {
 
     fn load_programs(&mut self, types: &Types, btf: Option<&Btf>) -> Result<(), LoadError> {
         let uring = Uring::of(types);
+        let mut wanted = Vec::new();
+        let mut outcomes = Vec::new();
         for hook in HOOKS {
             let stands_in = |(one, other): &(&str, &str)| {
                 *one == hook.name && types.has_tracepoint(other)
@@ -159,35 +213,51 @@ impl Probe {
                 self.unneeded.push(hook.name);
                 continue;
             }
-            let outcome = if hook.name.starts_with("io_uring_") && !uring.is_known() {
+            let found = if hook.name.starts_with("io_uring_") && !uring.is_known() {
                 Err(LoadError::NoTracepoint(hook.name))
             } else {
-                self.load_program(hook, types, btf)
+                self.find(hook, types)
             };
-            self.settle(hook, outcome)?;
+            match found {
+                Ok(program) => wanted.push(program),
+                Err(error) => outcomes.push((hook.name, Err(error))),
+            }
+        }
+        outcomes.extend(programs::load_all(&mut self.ebpf, &wanted, btf));
+        for hook in HOOKS {
+            if let Some(at) = outcomes.iter().position(|(name, _)| *name == hook.name) {
+                let (_, outcome) = outcomes.swap_remove(at);
+                self.settle(hook, outcome)?;
+            }
         }
         match btf {
             Some(btf) => {
                 let iterator: &mut Iter = programs::named(&mut self.ebpf, ATTACH_THREADS)?;
                 iterator.load("task", btf).map_err(|error| refused(ATTACH_THREADS, error))
             }
-            None => programs::load(&mut self.ebpf, CHECK_OFFSETS, None),
+            None => {
+                let wanted = [Wanted { name: CHECK_OFFSETS, function: None }];
+                programs::load_all(&mut self.ebpf, &wanted, None)
+                    .into_iter()
+                    .try_for_each(|(_, outcome)| outcome)
+            }
         }
     }
 
-    fn load_program(&mut self, hook: &Hook, types: &Types, btf: Option<&Btf>) -> Result<(), LoadError> {
-        match (hook.place, btf) {
-            (Place::Return(functions), Some(btf)) => {
+    /// Where a program is to hook in, if this kernel has that.
+    fn find(&self, hook: &Hook, types: &Types) -> Result<Wanted, LoadError> {
+        match hook.place {
+            Place::Return(functions) if self.form == Form::Typed => {
                 let function = functions.iter().find(|function| types.has_function(function));
                 let function = function.ok_or(LoadError::NoFunction(hook.name))?;
-                programs::load_return(&mut self.ebpf, hook.name, function, btf)
+                Ok(Wanted { name: hook.name, function: Some(function) })
             }
-            (Place::Return(_), None) => Err(LoadError::NoFunction(hook.name)),
+            Place::Return(_) => Err(LoadError::NoFunction(hook.name)),
             // Whether a raw tracepoint exists, attaching to it tells.
-            (Place::Tracepoint, _) if self.form == Form::Raw || types.has_tracepoint(hook.name) => {
-                programs::load(&mut self.ebpf, hook.name, btf)
+            Place::Tracepoint if self.form == Form::Raw || types.has_tracepoint(hook.name) => {
+                Ok(Wanted { name: hook.name, function: None })
             }
-            (Place::Tracepoint, _) => Err(LoadError::NoTracepoint(hook.name)),
+            Place::Tracepoint => Err(LoadError::NoTracepoint(hook.name)),
         }
     }
 
@@ -213,6 +283,7 @@ impl Probe {
     /// # Errors
     /// If a needed one cannot be attached.
     pub fn attach(&mut self) -> Result<(), LoadError> {
+        self.phases.since = Instant::now();
         if self.form == Form::Raw {
             self.check_offsets()?;
         }
@@ -229,7 +300,13 @@ impl Probe {
                 self.links.push((hook.name, link));
             }
         }
+        self.phases.end("attaching");
         Ok(())
+    }
+
+    /// How long each part of [`load`](Self::load) and [`attach`](Self::attach) took, in their order.
+    pub fn phases(&self) -> &[(&'static str, Duration)] {
+        &self.phases.done
     }
 
     /// Has a hook look at this very thread by the offsets, before anything is traced. Learns by that, too, where in a

@@ -1,6 +1,7 @@
 //! The probe: the only code that knows aya. Finds out what this kernel offers, loads and attaches the programs, and
 //! turns what they report into the model's events.
 
+mod btf;
 pub mod call_table;
 mod counters;
 pub mod decode;

@@ -1,10 +1,12 @@
-//! `cargo xtask bench overhead`: the same workloads untraced, under zc-trace, under other tools, and under programs that do
-//! nothing.
+//! `cargo xtask bench`. Here is `overhead`: the same workloads untraced, under zc-trace, under other tools, and under programs that
+//! do nothing.
 
+pub(crate) mod instructions;
 mod process;
 mod publish;
 mod ratios;
 mod runs;
+pub(crate) mod scale;
 mod table;
 mod tools;
 mod workloads;

@@ -181,7 +181,7 @@ fn content(folder: &Path, bytes: usize) -> anyhow::Result<PathBuf> {
 }
 
 /// Makes `cc -O2` take some 300 ms.
-const FUNCTIONS: usize = 100;
+const FUNCTIONS: usize = 40;
 
 fn c_source(functions: usize) -> String {
     let function = |number: usize| {
