@@ -10,7 +10,7 @@ use zc_trace::model::{
     event::{Call, CallKind, CallName, Event, Operation, Pid, Serial, Side},
 };
 
-pub const PID: Pid = 100;
+pub(crate) const PID: Pid = 100;
 const SERVED_THREADS: u64 = 8;
 
 /// Numbers of calls on x86-64 and aarch64.
@@ -65,7 +65,7 @@ fn bytes<T>(record: T) -> Vec<u8> {
 }
 
 /// That many records of each kind that is frequent, with the name of the kind.
-pub fn records(count: u64) -> Vec<(&'static str, Vec<Vec<u8>>)> {
+pub(crate) fn records(count: u64) -> Vec<(&'static str, Vec<Vec<u8>>)> {
     let of = |record: fn(u64) -> Vec<u8>| (0..count).map(record).collect();
     vec![
         ("operation", of(|at| bytes(operation_record(at)))),
@@ -75,7 +75,7 @@ pub fn records(count: u64) -> Vec<(&'static str, Vec<Vec<u8>>)> {
     ]
 }
 
-pub fn endpoint(kind: EndpointKind, number: u64) -> Event {
+pub(crate) fn endpoint(kind: EndpointKind, number: u64) -> Event {
     let endpoint = Endpoint {
         key: EndpointKey::Inode { device: 8 << 20 | 1, inode: number, generation: Some(0) },
         kind,
@@ -88,7 +88,7 @@ pub fn endpoint(kind: EndpointKind, number: u64) -> Event {
     Event::Endpoint(Serial(number), endpoint)
 }
 
-pub fn operation(number: u64, kind: CallKind, name: &'static str, serial: u64, bytes: u64) -> Event {
+pub(crate) fn operation(number: u64, kind: CallKind, name: &'static str, serial: u64, bytes: u64) -> Event {
     let side = Some(Side { fd: 3, serial: Serial(serial), flags: 0 });
     let reads = kind == CallKind::Read;
     Event::Operation(Operation {
@@ -126,12 +126,12 @@ pub fn operation(number: u64, kind: CallKind, name: &'static str, serial: u64, b
 }
 
 /// So many reads of the same file into the same buffer.
-pub fn storm(operations: u64) -> Vec<Event> {
+pub(crate) fn storm(operations: u64) -> Vec<Event> {
     (0..operations).map(|number| operation(number, CallKind::Read, "read", 1, 1)).collect()
 }
 
 /// A relay of so many operations: each two are one transfer.
-pub fn relay(operations: u64) -> Vec<Event> {
+pub(crate) fn relay(operations: u64) -> Vec<Event> {
     (0..operations)
         .map(|number| match number % 2 {
             0 => operation(number, CallKind::Read, "read", 1, 65_536),
@@ -141,11 +141,11 @@ pub fn relay(operations: u64) -> Vec<Event> {
 }
 
 /// What [`storm`] and [`relay`] move between.
-pub fn two_ends() -> [Event; 2] {
+pub(crate) fn two_ends() -> [Event; 2] {
     [endpoint(EndpointKind::File, 1), endpoint(EndpointKind::Socket, 2)]
 }
 
 /// What the dashboard asks for.
-pub fn detailed() -> ModelConfig {
+pub(crate) fn detailed() -> ModelConfig {
     ModelConfig { most_recent_transfers: 1000, record_details: true, ..ModelConfig::default() }
 }

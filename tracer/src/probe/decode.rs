@@ -50,38 +50,53 @@ fn read<T: Wire>(bytes: &[u8]) -> Option<T> {
     Some(unsafe { bytes.as_ptr().cast::<T>().read_unaligned() })
 }
 
-/// Takes a record apart.
-pub fn decode(bytes: &[u8], table: &CallTable) -> Decoded {
-    decode_known(bytes, table).unwrap_or(Decoded::Unknown)
+/// The record where it lies, which spares a copy of some hundred bytes. The ring buffer aligns records; what is not aligned
+/// comes from elsewhere, and is none.
+fn view<T: Wire>(bytes: &[u8]) -> Option<&T> {
+    let record = bytes.as_ptr().cast::<T>();
+    if bytes.len() < size_of::<T>() || !record.is_aligned() {
+        return None;
+    }
+    // SAFETY: long enough, aligned, any bytes are a value of a Wire type, and the bytes are borrowed for as long.
+    Some(unsafe { &*record })
 }
 
-fn decode_known(bytes: &[u8], table: &CallTable) -> Option<Decoded> {
-    let header: Header = read(bytes)?;
+/// Takes a record apart. It must be aligned as in the ring buffer, to 8 bytes.
+pub fn decode(bytes: &[u8], table: &CallTable) -> Decoded {
+    // The most frequent kind is built where it is returned: each move of it is a copy of some hundred bytes.
+    let kind = view(bytes).map(|header: &Header| RecordKind(header.kind));
+    if kind != Some(RecordKind::OPERATION) {
+        return decode_other(bytes, table).unwrap_or(Decoded::Unknown);
+    }
+    match view::<OperationRecord>(bytes)
+        .and_then(|record| Some((record, table.kind(record.call.header.call)?)))
+    {
+        Some((record, kind)) => Decoded::Call(Event::Operation(plain_operation(record, kind, table)), None),
+        None => Decoded::Unknown,
+    }
+}
+
+fn decode_other(bytes: &[u8], table: &CallTable) -> Option<Decoded> {
+    let header: &Header = view(bytes)?;
     Some(match RecordKind(header.kind) {
-        RecordKind::CALL => Decoded::Call(Event::Call(call(&read(bytes)?, table)), None),
-        RecordKind::OPERATION => {
-            let record: OperationRecord = read(bytes)?;
-            Decoded::Call(Event::Operation(plain_operation(&record, table)?), None)
-        }
+        RecordKind::CALL => Decoded::Call(Event::Call(call(view(bytes)?, table)), None),
         RecordKind::FAULT => {
             let record: FaultRecord = read(bytes)?;
             let Header { tgid: pid, tid, flags, .. } = record.header;
             let in_kernel = flags & flag::FAULT_IN_KERNEL != 0;
             Decoded::Call(Event::Fault { pid, tid, address: record.address, in_kernel }, None)
         }
-        RecordKind::VECTOR => Decoded::Call(Event::Operation(vector_operation(&read(bytes)?, table)?), None),
-        RecordKind::REQUEST => {
-            Decoded::Call(Event::Operation(request_operation(&read(bytes)?, table)?), None)
-        }
+        RecordKind::VECTOR => Decoded::Call(Event::Operation(vector_operation(view(bytes)?, table)?), None),
+        RecordKind::REQUEST => Decoded::Call(Event::Operation(request_operation(view(bytes)?, table)?), None),
         RecordKind::NOTIFICATION => {
             let NotificationRecord { socket, number, copied, .. } = read(bytes)?;
             let event = Event::Notified { socket: Serial(socket), number, copied: copied != 0 };
             Decoded::Call(event, None)
         }
         RecordKind::DESCRIPTOR => {
-            let record: DescriptorRecord = read(bytes)?;
-            let follows = mapping(&record, table)
-                .or_else(|| descriptor_calls::change(&record, table).map(Event::Descriptors));
+            let record: &DescriptorRecord = view(bytes)?;
+            let follows = mapping(record, table)
+                .or_else(|| descriptor_calls::change(record, table).map(Event::Descriptors));
             Decoded::Call(Event::Call(call(&record.call, table)), follows)
         }
         kind @ (RecordKind::THREAD_START | RecordKind::THREAD_END | RecordKind::EXEC) => {
@@ -110,16 +125,15 @@ fn call(record: &CallRecord, table: &CallTable) -> Call {
     }
 }
 
-fn plain_operation(record: &OperationRecord, table: &CallTable) -> Option<Operation> {
-    let mut operation = operation(record, table)?;
-    if record.buffer != 0 {
-        operation.buffers.push(range(record.buffer, record.asked));
-    }
-    Some(operation)
+#[inline(always)]
+fn plain_operation(record: &OperationRecord, kind: CallKind, table: &CallTable) -> Operation {
+    let buffer = (record.buffer != 0).then(|| range(record.buffer, record.asked));
+    operation(record, kind, buffer.into_iter().collect(), table)
 }
 
 fn vector_operation(record: &VectorRecord, table: &CallTable) -> Option<Operation> {
-    let mut operation = operation(&record.operation, table)?;
+    let kind = table.kind(record.operation.call.header.call)?;
+    let mut operation = operation(&record.operation, kind, Buffers::new(), table);
     let count = (record.operation.vectors as usize).min(IOVECS);
     let entries = record.iovecs.iter().take(count).filter(|entry| entry.length != 0);
     operation.buffers = entries.map(|entry| range(entry.base, entry.length)).collect();
@@ -138,7 +152,7 @@ fn vector_operation(record: &VectorRecord, table: &CallTable) -> Option<Operatio
 fn request_operation(record: &RequestRecord, table: &CallTable) -> Option<Operation> {
     let of_call = &record.vector.operation;
     let mut operation = if of_call.vectors == 0 {
-        operation(of_call, table)?
+        operation(of_call, table.kind(of_call.call.header.call)?, Buffers::new(), table)
     } else {
         vector_operation(&record.vector, table)?
     };
@@ -170,15 +184,16 @@ fn is_array_of_messages(name: &str) -> bool {
     matches!(name, "sendmmsg" | "recvmmsg" | "recvmmsg_time64")
 }
 
-fn operation(record: &OperationRecord, table: &CallTable) -> Option<Operation> {
+#[inline(always)]
+fn operation(record: &OperationRecord, kind: CallKind, buffers: Buffers, table: &CallTable) -> Operation {
     let storage = record.call.header.flags & flag::STORAGE_KNOWN != 0;
     let call = call(&record.call, table);
-    Some(Operation {
+    Operation {
         call,
-        kind: table.kind(record.call.header.call)?,
+        kind,
         source: side(record.source_fd, record.source, record.source_flags),
         sink: side(record.sink_fd, record.sink, record.sink_flags),
-        buffers: Buffers::new(),
+        buffers,
         // Of 32-bit calls the iovecs are not read.
         buffers_complete: !(call.name.compat && record.buffer == 0),
         asked_bytes: (record.asked != u64::MAX).then_some(record.asked),
@@ -191,7 +206,7 @@ fn operation(record: &OperationRecord, table: &CallTable) -> Option<Operation> {
         zerocopy: zerocopy(record),
         counted: (record.call.header.flags & flag::NO_START == 0).then_some(record.counted),
         request: None,
-    })
+    }
 }
 
 fn zerocopy(record: &OperationRecord) -> Option<Zerocopy> {
