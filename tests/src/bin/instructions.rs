@@ -3,7 +3,7 @@
 //!
 //! Unlike times, instructions are the same on a busy machine: what grew is what was changed.
 
-#[path = "../../../tracer/benches/material.rs"]
+#[path = "../../../tracer/benches/material/mod.rs"]
 mod material;
 
 use std::{env, hint::black_box};

@@ -24,7 +24,7 @@ use super::{
     form::{Form, Source},
     hooks::{ATTACH_THREADS, CHECK_OFFSETS, HOOKS, Hook, Need, PAIRS, Place, URING_COMPLETE},
     offsets::{Types, Uring},
-    programs::{self, Link, Wanted},
+    programs::{self, Link},
     reader::Reader,
 };
 use crate::model::sources::Sources;
@@ -202,8 +202,6 @@ impl Probe {
 
     fn load_programs(&mut self, types: &Types, btf: Option<&Btf>) -> Result<(), LoadError> {
         let uring = Uring::of(types);
-        let mut wanted = Vec::new();
-        let mut outcomes = Vec::new();
         for hook in HOOKS {
             let stands_in = |(one, other): &(&str, &str)| {
                 *one == hook.name && types.has_tracepoint(other)
@@ -213,51 +211,35 @@ impl Probe {
                 self.unneeded.push(hook.name);
                 continue;
             }
-            let found = if hook.name.starts_with("io_uring_") && !uring.is_known() {
+            let outcome = if hook.name.starts_with("io_uring_") && !uring.is_known() {
                 Err(LoadError::NoTracepoint(hook.name))
             } else {
-                self.find(hook, types)
+                self.load_program(hook, types, btf)
             };
-            match found {
-                Ok(program) => wanted.push(program),
-                Err(error) => outcomes.push((hook.name, Err(error))),
-            }
-        }
-        outcomes.extend(programs::load_all(&mut self.ebpf, &wanted, btf));
-        for hook in HOOKS {
-            if let Some(at) = outcomes.iter().position(|(name, _)| *name == hook.name) {
-                let (_, outcome) = outcomes.swap_remove(at);
-                self.settle(hook, outcome)?;
-            }
+            self.settle(hook, outcome)?;
         }
         match btf {
             Some(btf) => {
                 let iterator: &mut Iter = programs::named(&mut self.ebpf, ATTACH_THREADS)?;
                 iterator.load("task", btf).map_err(|error| refused(ATTACH_THREADS, error))
             }
-            None => {
-                let wanted = [Wanted { name: CHECK_OFFSETS, function: None }];
-                programs::load_all(&mut self.ebpf, &wanted, None)
-                    .into_iter()
-                    .try_for_each(|(_, outcome)| outcome)
-            }
+            None => programs::load(&mut self.ebpf, CHECK_OFFSETS, None),
         }
     }
 
-    /// Where a program is to hook in, if this kernel has that.
-    fn find(&self, hook: &Hook, types: &Types) -> Result<Wanted, LoadError> {
-        match hook.place {
-            Place::Return(functions) if self.form == Form::Typed => {
+    fn load_program(&mut self, hook: &Hook, types: &Types, btf: Option<&Btf>) -> Result<(), LoadError> {
+        match (hook.place, btf) {
+            (Place::Return(functions), Some(btf)) => {
                 let function = functions.iter().find(|function| types.has_function(function));
                 let function = function.ok_or(LoadError::NoFunction(hook.name))?;
-                Ok(Wanted { name: hook.name, function: Some(function) })
+                programs::load_return(&mut self.ebpf, hook.name, function, btf)
             }
-            Place::Return(_) => Err(LoadError::NoFunction(hook.name)),
+            (Place::Return(_), None) => Err(LoadError::NoFunction(hook.name)),
             // Whether a raw tracepoint exists, attaching to it tells.
-            Place::Tracepoint if self.form == Form::Raw || types.has_tracepoint(hook.name) => {
-                Ok(Wanted { name: hook.name, function: None })
+            (Place::Tracepoint, _) if self.form == Form::Raw || types.has_tracepoint(hook.name) => {
+                programs::load(&mut self.ebpf, hook.name, btf)
             }
-            Place::Tracepoint => Err(LoadError::NoTracepoint(hook.name)),
+            (Place::Tracepoint, _) => Err(LoadError::NoTracepoint(hook.name)),
         }
     }
 

@@ -1,15 +1,9 @@
 //! Loading, attaching and detaching one program, in either form.
 
-use std::{
-    collections::HashMap,
-    sync::{Mutex, PoisonError},
-    thread::{self, available_parallelism},
-};
-
 use aya::{
     Btf, Ebpf,
     programs::{
-        BtfTracePoint, FExit, Program, ProgramError, RawTracePoint, fexit::FExitLinkId,
+        BtfTracePoint, FExit, ProgramError, RawTracePoint, fexit::FExitLinkId,
         raw_trace_point::RawTracePointLinkId, tp_btf::BtfTracePointLinkId,
     },
 };
@@ -26,69 +20,23 @@ pub(super) enum Link {
     Return(FExitLinkId),
 }
 
-/// A program to be loaded.
-#[derive(Clone, Copy)]
-pub(super) struct Wanted {
-    pub(super) name: &'static str,
-    /// The function at whose return it hooks in; without one it is for the tracepoint of its name.
-    pub(super) function: Option<&'static str>,
-}
-
-/// Loads programs, typed if there are types to check them against; how each went, in no order. The verifier walks through
-/// several at a time: that is most of the time that zc-trace takes to start.
-pub(super) fn load_all(
-    ebpf: &mut Ebpf,
-    wanted: &[Wanted],
-    btf: Option<&Btf>,
-) -> Vec<(&'static str, Result<(), LoadError>)> {
-    let mut programs: HashMap<String, &mut Program> =
-        ebpf.programs_mut().map(|(name, program)| (name.to_owned(), program)).collect();
-    // The calls stand last in the list of hooks and take longest: they are the first that are taken.
-    let queue = wanted.iter().map(|wanted| (*wanted, programs.remove(wanted.name))).collect::<Vec<_>>();
-    let (queue, done) = (Mutex::new(queue), Mutex::new(Vec::with_capacity(wanted.len())));
-    let work = || {
-        loop {
-            let next = queue.lock().unwrap_or_else(PoisonError::into_inner).pop();
-            let Some((wanted, program)) = next else { break };
-            let outcome =
-                program.ok_or_else(|| absent(wanted.name)).and_then(|program| load(program, wanted, btf));
-            done.lock().unwrap_or_else(PoisonError::into_inner).push((wanted.name, outcome));
-        }
-    };
-    let others = available_parallelism().map_or(0, |cpus| cpus.get() - 1).min(MOST_OTHERS);
-    thread::scope(|scope| {
-        // Where there is no thread to be had, this one does it all.
-        let _others: Vec<_> =
-            (0..others).map_while(|_| thread::Builder::new().spawn_scoped(scope, work).ok()).collect();
-        work();
-    });
-    done.into_inner().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Threads besides this one that have programs verified.
-const MOST_OTHERS: usize = 3;
-
-/// Loads one.
-pub(super) fn load(program: &mut Program, wanted: Wanted, btf: Option<&Btf>) -> Result<(), LoadError> {
-    let Wanted { name, function } = wanted;
-    let outcome = match (function, btf) {
-        (Some(function), Some(btf)) => kind::<FExit>(program)?.load(function, btf),
-        (Some(_), None) => return Err(LoadError::NoFunction(name)),
-        (None, Some(btf)) => kind::<BtfTracePoint>(program)?.load(name, btf),
-        (None, None) => kind::<RawTracePoint>(program)?.load(),
+/// Loads it: typed if there are types to check it against.
+pub(super) fn load(ebpf: &mut Ebpf, name: &'static str, btf: Option<&Btf>) -> Result<(), LoadError> {
+    let outcome = match btf {
+        Some(btf) => named::<BtfTracePoint>(ebpf, name)?.load(name, btf),
+        None => named::<RawTracePoint>(ebpf, name)?.load(),
     };
     outcome.map_err(|error| refused(name, error))
 }
 
-fn kind<'a, P>(program: &'a mut Program) -> Result<&'a mut P, LoadError>
-where
-    &'a mut P: TryFrom<&'a mut Program, Error = ProgramError>,
-{
-    program.try_into().map_err(other)
-}
-
-fn absent(name: &str) -> LoadError {
-    LoadError::Other(format!("the object has no program {name}"))
+/// Loads it for the return of a function.
+pub(super) fn load_return(
+    ebpf: &mut Ebpf,
+    name: &'static str,
+    function: &'static str,
+    btf: &Btf,
+) -> Result<(), LoadError> {
+    named::<FExit>(ebpf, name)?.load(function, btf).map_err(|error| refused(name, error))
 }
 
 /// Attaches it there. A function may be one that cannot be traced though its type is known: only this tells.
@@ -124,7 +72,10 @@ pub(super) fn detach(ebpf: &mut Ebpf, name: &'static str, link: Link) -> Result<
 /// A program of the object.
 pub(super) fn named<'a, P>(ebpf: &'a mut Ebpf, name: &'static str) -> Result<&'a mut P, LoadError>
 where
-    &'a mut P: TryFrom<&'a mut Program, Error = ProgramError>,
+    &'a mut P: TryFrom<&'a mut aya::programs::Program, Error = ProgramError>,
 {
-    kind(ebpf.program_mut(name).ok_or_else(|| absent(name))?)
+    ebpf.program_mut(name)
+        .ok_or_else(|| LoadError::Other(format!("the object has no program {name}")))?
+        .try_into()
+        .map_err(other)
 }
