@@ -66,7 +66,12 @@ impl Series {
         self.found.tool.name
     }
 
-    /// Why it is left out.
+    /// Whether it was measured at all.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.runs.is_empty()
+    }
+
+    /// Why it was left out from then on.
     pub(crate) fn failure(&self) -> Option<&str> {
         self.failure.as_deref()
     }
@@ -121,7 +126,8 @@ impl Series {
         std::thread::sleep(SETTLE);
         let cpu = cpu_time(tool.pid()).with_context(|| last_words(&said))?.saturating_sub(cpu_before);
         let memory_bytes = peak_memory(tool.pid())?;
-        if !tool.end_by(Signal::INT) {
+        // A peer that does not heed the signal is killed; zc-trace is to write its document.
+        if !tool.end_by(Signal::INT) && self.found.tool.ready != Ready::Holds {
             bail!("it did not end after SIGINT");
         }
         let account = document.is_file().then(|| read_account(&document)).transpose()?;

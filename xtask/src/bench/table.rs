@@ -132,10 +132,12 @@ pub(crate) fn caption(pairs: u32) -> anyhow::Result<String> {
     let kernel = fs::read_to_string("/proc/sys/kernel/osrelease")?;
     let cpuinfo = fs::read_to_string("/proc/cpuinfo")?;
     let cpus = cpuinfo.lines().filter(|line| line.starts_with("processor")).count();
+    let load = fs::read_to_string("/proc/loadavg")?;
+    let load = load.split(' ').next().unwrap_or_default();
     let model = cpuinfo.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or_default();
     let model = model.trim_start_matches([':', '\t', ' ']);
     Ok(format!(
-        "Measured on {} with Linux {} on {cpus} CPUs ({}): medians of {pairs} pairs, with quartiles.",
+        "Measured on {} with Linux {} on {cpus} CPUs ({}), load average {load} at the end: medians of {pairs} pairs, with quartiles.",
         date.trim(),
         kernel.trim(),
         if model.is_empty() { std::env::consts::ARCH } else { model }
