@@ -1,6 +1,6 @@
 //! `zc-trace doctor`: what this kernel offers, what is missing, and what would help.
 
-use std::{collections::BTreeMap, fmt::Write};
+use std::{collections::BTreeMap, fmt::Write, time::Duration};
 
 use tracer_common::offsets::ABSENT;
 
@@ -67,6 +67,7 @@ fn describe_probe(text: &mut String, source: Source) -> Result<(), Failure> {
     match Probe::load(&options).and_then(|mut probe| probe.attach().map(|()| probe)) {
         Ok(probe) => {
             describe_form(text, &probe);
+            describe_start(text, &probe);
             describe_hooks(text, &probe);
             describe_members(text, &probe);
             describe_evidence(text, &probe);
@@ -90,6 +91,15 @@ fn describe_form(text: &mut String, probe: &Probe) {
     if let Some(why) = probe.not_typed() {
         line(text, format_args!("            not typed by BTF: {why}"));
     }
+}
+
+/// Milliseconds from nothing to attached, and which part took how many.
+fn describe_start(text: &mut String, probe: &Probe) {
+    let milliseconds = |time: Duration| format!("{:.0} ms", time.as_secs_f64() * 1e3);
+    let parts = probe.phases().iter().map(|(phase, time)| format!("{phase} {}", milliseconds(*time)));
+    let parts = parts.collect::<Vec<_>>().join(", ");
+    let all = probe.phases().iter().map(|(_, time)| *time).sum();
+    line(text, format_args!("start-up    {}: {parts}", milliseconds(all)));
 }
 
 fn describe_hooks(text: &mut String, probe: &Probe) {

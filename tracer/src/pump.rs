@@ -22,8 +22,8 @@ use crate::{
     probe::{Diagnostics, Probe, Reader},
 };
 
-/// Records in one batch.
-const BATCH: usize = 4096;
+/// Records in one batch: what waits for the model is memory, and few enough stay in the CPU's cache.
+const BATCH: usize = 1024;
 /// How long records may lie in the ring buffer when there are few of them: the programs wake the reader only past a
 /// quarter of the buffer, because a wake-up costs the target more than the call it tells of.
 const POLL: Duration = Duration::from_millis(10);

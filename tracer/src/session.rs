@@ -35,7 +35,7 @@ use crate::{
 
 /// Batches of events that may wait for the model: bounded, so that a slow model makes the reader wait, and a full ring
 /// buffer folds in the kernel, where nothing is lost.
-const WAITING_BATCHES: usize = 64;
+const WAITING_BATCHES: usize = 16;
 /// The same beside a dashboard, whose questions wait behind them: these are some 20 ms of the model's work.
 const WAITING_BATCHES_WATCHED: usize = 4;
 

@@ -8,6 +8,7 @@ use xtask::progress::{self, Outcome, Step};
 use xtask::toolchain::Toolchain;
 use xtask::{capture, ebpf, privilege, setup};
 
+use crate::bench::instructions::{self, Verdict};
 use crate::tally::{self, Tally};
 use crate::workspace::{self, Profile};
 
@@ -51,6 +52,9 @@ pub(crate) fn run(selection: &Selection) -> anyhow::Result<bool> {
         let arguments = ["test", "--workspace", "--exclude", SCENARIOS];
         report.perform("unit tests", with_filter(workspace::cargo(&arguments), selection))?;
     }
+    if selection.unit && selection.filter.is_none() {
+        report.check_instructions();
+    }
     if selection.scenarios {
         report.check_scenarios(selection)?;
     }
@@ -74,6 +78,23 @@ impl Report {
         Ok(())
     }
 
+    fn check_instructions(&mut self) {
+        let name = "instruction counts";
+        let step = Step::start(name);
+        if !instructions::can_count() {
+            step.finish(&Outcome::Skipped("there is no valgrind".to_owned()));
+            return;
+        }
+        match instructions::check() {
+            Ok(Verdict::Within(lower)) => {
+                self.warnings.extend(lower);
+                step.finish(&Outcome::Done("within the budget".to_owned()));
+            }
+            Ok(Verdict::Exceeded(sentences)) => self.fail(name, step, &sentences.join("\n")),
+            Err(error) => self.fail(name, step, &format!("{error:#}")),
+        }
+    }
+
     fn check_scenarios(&mut self, selection: &Selection) -> anyhow::Result<()> {
         if !self.perform("build of zc-trace", workspace::build_command(Profile::Release))? {
             self.warnings.push("the scenarios were not run, because zc-trace was not built".to_owned());
@@ -81,19 +102,9 @@ impl Report {
         }
         let binary = workspace::binary(Profile::Release)?;
         if privilege::is_root() {
-            let command = || {
-                let mut command = workspace::cargo(&["test", "--package", SCENARIOS]);
-                command.env("ZC_TRACE", &binary);
-                command
-            };
-            self.play("scenarios", selection, command)?;
+            self.play("scenarios", selection, || scenarios_as_root(&binary, &[]))?;
         } else if privilege::sudo_is_open() {
-            let command = || {
-                let mut command = workspace::cargo(&["test", "--package", SCENARIOS, "--config"]);
-                command.arg(sudo_runner(&binary));
-                command
-            };
-            self.play("scenarios, through sudo", selection, command)?;
+            self.play("scenarios, through sudo", selection, || scenarios_as_root(&binary, &[]))?;
         } else {
             self.skip_scenarios(selection)?;
         }
@@ -204,11 +215,24 @@ fn with_filter(mut command: Command, selection: &Selection) -> Command {
     command
 }
 
+/// The command that runs the scenarios as root, with variables in their environment. Needs root, or a sudo that does not ask.
+pub(crate) fn scenarios_as_root(binary: &Path, variables: &[(&str, String)]) -> Command {
+    let mut command = workspace::cargo(&["test", "--package", SCENARIOS]);
+    if privilege::is_root() {
+        command.env("ZC_TRACE", binary).envs(variables.iter().map(|(name, value)| (name, value)));
+    } else {
+        command.arg("--config").arg(sudo_runner(binary, variables));
+    }
+    command
+}
+
 /// Cargo's setting that starts test programs as root, while cargo itself builds as the person who called it.
-pub(crate) fn sudo_runner(binary: &Path) -> String {
-    // sudo drops most variables; `env` sets the one that matters, whatever sudo's policy.
+pub(crate) fn sudo_runner(binary: &Path, variables: &[(&str, String)]) -> String {
+    // sudo drops most variables; `env` sets those that matter, whatever sudo's policy.
+    let variables = variables.iter().map(|(name, value)| format!(", {:?}", format!("{name}={value}")));
     let variable = format!("ZC_TRACE={}", binary.display());
-    format!("target.'cfg(all())'.runner = [\"sudo\", \"-n\", \"--\", \"env\", {variable:?}]")
+    let more: String = variables.collect();
+    format!("target.'cfg(all())'.runner = [\"sudo\", \"-n\", \"--\", \"env\", {variable:?}{more}]")
 }
 
 #[cfg(test)]
@@ -226,7 +250,7 @@ mod tests {
 
     #[test]
     fn the_runner_keeps_a_path_with_spaces_whole() {
-        let runner = sudo_runner(Path::new("/a folder/zc-trace"));
+        let runner = sudo_runner(Path::new("/a folder/zc-trace"), &[]);
         assert_eq!(
             runner,
             r#"target.'cfg(all())'.runner = ["sudo", "-n", "--", "env", "ZC_TRACE=/a folder/zc-trace"]"#

@@ -11,6 +11,9 @@ use crate::{capture, environment};
 /// The kernel programs' objects, as their package names them: typed by BTF, and raw.
 pub const OBJECTS: [&str; 2] = ["zc-trace-ebpf", "zc-trace-ebpf-raw"];
 
+/// The object with programs that do nothing, which is embedded nowhere: `cargo xtask bench overhead` measures against it.
+pub const FLOOR: &str = "zc-trace-ebpf-floor";
+
 /// Between the flags of `CARGO_ENCODED_RUSTFLAGS`: unlike the space of `RUSTFLAGS`, it occurs in no path.
 const FLAG_SEPARATOR: &str = "\x1f";
 
@@ -36,7 +39,7 @@ impl Programs {
     }
 
     /// Where an object is once it is built.
-    fn object(&self, name: &str) -> PathBuf {
+    pub fn object(&self, name: &str) -> PathBuf {
         self.target_dir.join(TARGET).join("release").join(name)
     }
 }

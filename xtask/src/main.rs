@@ -1,5 +1,6 @@
 //! `cargo xtask`: sets up, builds, runs, installs and tests zc-trace.
 
+mod bench;
 mod checks;
 mod launch;
 mod screenshots;
@@ -100,6 +101,30 @@ enum Task {
         #[arg(long, requires = "vm")]
         quick: bool,
     },
+    /// Measure what zc-trace costs.
+    Bench {
+        /// What is measured.
+        #[command(subcommand)]
+        what: Bench,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum Bench {
+    /// Compare workloads under zc-trace, its peers, and programs that do nothing, with the same untraced.
+    ///
+    /// Runs take turns: the ratio of each traced run to the mean of the two untraced ones around it. Goes through sudo unless
+    /// root; fetches the peers from Debian's packages.
+    #[command(
+        after_help = "Example: cargo xtask bench overhead --pairs 7 --workload reads --under zc-trace --under floor"
+    )]
+    Overhead(bench::Request),
+    /// Count the instructions of decoding and of the model under callgrind, and compare them with the committed budget.
+    ///
+    /// `cargo xtask test` does the same. It fails when a count is exceeded by more than 10 %.
+    Instructions(bench::instructions::Request),
+    /// Play the scenarios of scale for long: memory must stay flat, and totals right.
+    Scale(bench::scale::Request),
 }
 
 fn main() -> ExitCode {
@@ -135,6 +160,9 @@ fn perform(task: Task) -> anyhow::Result<ExitCode> {
             let binary = workspace::build(Profile::Release)?;
             screenshots::make(&binary)?;
         }
+        Task::Bench { what: Bench::Overhead(request) } => bench::run(&request)?,
+        Task::Bench { what: Bench::Instructions(request) } => bench::instructions::run(&request)?,
+        Task::Bench { what: Bench::Scale(request) } => bench::scale::run(&request)?,
         Task::Test { vm: Some(kernels), quick, filter, .. } => {
             let held = vm::run(&vm::Request { kernels, quick, filter })?;
             return Ok(if held { ExitCode::SUCCESS } else { ExitCode::FAILURE });

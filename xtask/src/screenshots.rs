@@ -15,7 +15,7 @@ pub(crate) fn make(binary: &Path) -> anyhow::Result<()> {
     if privilege::is_root() {
         command.env("ZC_TRACE", binary);
     } else {
-        command.arg("--config").arg(checks::sudo_runner(binary));
+        command.arg("--config").arg(checks::sudo_runner(binary, &[]));
     }
     command.arg("--").arg(&folder);
     if !command.status().context("cannot start cargo")?.success() {

@@ -16,7 +16,7 @@ use crate::{environment, linker::LLVMS};
 const COMPILER_PACKAGES: [&str; 3] = ["rustc-web", "libstd-rust-web-dev-bpf", "rust-web-clippy"];
 
 /// The programs that scenarios trace or compare with, and the packages they come in.
-const TEST_PROGRAMS: [(&str, &str); 13] = [
+const TEST_PROGRAMS: [(&str, &str); 14] = [
     ("strace", "strace"),
     ("curl", "curl"),
     ("tmux", "tmux"),
@@ -30,6 +30,7 @@ const TEST_PROGRAMS: [(&str, &str); 13] = [
     ("nginx", "nginx-light"),
     ("socat", "socat"),
     ("rsync", "rsync"),
+    ("valgrind", "valgrind"),
 ];
 
 /// Gets what it takes to build the kernel programs.

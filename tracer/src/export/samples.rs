@@ -10,7 +10,7 @@ use crate::{
     findings::findings,
     model::{
         endpoint::{EndpointKind, Place},
-        event::{Call, CallKind, CallName, Operation, Serial, Side},
+        event::{Buffers, Call, CallKind, CallName, Operation, Serial, Side},
         evidence::Evidence,
         fallback::{Fallback, Reason},
         snapshot::*,
@@ -484,7 +484,7 @@ pub(crate) fn operation() -> Operation {
         kind: CallKind::Send,
         source: Some(Side { fd: 3, serial: Serial(7), flags: 0 }),
         sink: Some(Side { fd: 4, serial: Serial(8), flags: 2 }),
-        buffers: Vec::new(),
+        buffers: Buffers::new(),
         buffers_complete: true,
         asked_bytes: Some(65_536),
         bytes: 0,

@@ -1,6 +1,6 @@
 //! Statistics per system call: exact counts from the kernel's counters, distributions from the stream.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use hdrhistogram::Histogram;
 use tracer_common::request;
@@ -8,6 +8,7 @@ use tracer_common::request;
 use super::{
     errno::{Errors, errno},
     event::{Call, CallKind, CallName, CallTotals},
+    hash::HashMap,
     heat::{Heat, HeatMap},
     method::is_operation,
     snapshot::{CallStatistics, Latency, RequestStatistics},

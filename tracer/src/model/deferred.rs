@@ -6,9 +6,9 @@
 //! one out. What is written beyond that was made dirty by mapped memory, by others or before tracing began; or by a call
 //! that has not ended yet, which then finds it *ahead*.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 
-use super::{endpoints::EndpointId, flow::FlowId};
+use super::{endpoints::EndpointId, flow::FlowId, hash::HashMap};
 
 /// Most portions in the queue of one file.
 const MOST_PORTIONS: usize = 4096;
@@ -58,7 +58,7 @@ pub(crate) struct Deferred {
 impl Deferred {
     /// Follows at most `most` files at a time.
     pub(crate) fn new(most: usize) -> Self {
-        Self { files: HashMap::new(), most: most.max(1), unclaimed: 0 }
+        Self { files: HashMap::default(), most: most.max(1), unclaimed: 0 }
     }
 
     /// Bytes written of which it is not known which flow made them dirty.

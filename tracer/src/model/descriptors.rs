@@ -10,11 +10,12 @@ mod booking;
 mod listing;
 mod seen;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     endpoints::{EndpointId, Endpoints},
     event::{DescriptorChange, DescriptorEvent, Pid, Serial, ThreadStarted, Tid},
+    hash::HashMap,
     snapshot::{DescriptorOrigin, DescriptorUse},
 };
 
@@ -164,7 +165,7 @@ impl Descriptors {
             limits,
             tables: BTreeMap::new(),
             next_table: 0,
-            by_process: HashMap::new(),
+            by_process: HashMap::default(),
             by_thread: BTreeMap::new(),
             open: 0,
             closed: BTreeMap::new(),

@@ -1,7 +1,5 @@
 //! Books what devices move apart from operations: late, or for no operation at all.
 
-use std::collections::HashMap;
-
 use super::{
     copies,
     deferred::{Deferred, Dirtied},
@@ -10,6 +8,7 @@ use super::{
     event::{DeviceIo, DeviceIoOf},
     evidence::Evidence,
     flow::{FlowId, Flows, Tally},
+    hash::HashMap,
     part::{Part, Step},
     path::End,
     sent::{Sender, Sent},
@@ -67,7 +66,7 @@ impl Devices {
         Self {
             deferred: Deferred::new(most),
             sent: Sent::default(),
-            fetched: HashMap::new(),
+            fetched: HashMap::default(),
             others,
             metadata,
             bounced: 0,

@@ -1,10 +1,9 @@
 //! Endpoints under small numbers: many serials may name one endpoint, and flows hold no strings.
 
-use std::collections::HashMap;
-
 use super::{
     endpoint::{Endpoint, EndpointKey, EndpointKind, Socket},
     event::Serial,
+    hash::HashMap,
     snapshot::FlowEnd,
     traits::Traits,
 };
@@ -76,8 +75,8 @@ impl Endpoints {
         let others = FlowEnd { path: Some("(others)".to_owned()), ..nameless(EndpointKind::Unknown) };
         Self {
             ends: vec![nameless(EndpointKind::User), nameless(EndpointKind::Unknown), others],
-            by_identity: HashMap::new(),
-            by_serial: HashMap::new(),
+            by_identity: HashMap::default(),
+            by_serial: HashMap::default(),
             most: most.max(1),
             clock: 0,
         }

@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, ops::Range};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use smallvec::SmallVec;
 pub use tracer_common::{call::CallKind, counted::Counted, endpoint::route, slot::Accounts};
 
 use super::endpoint::Endpoint;
@@ -112,6 +113,9 @@ pub enum Event {
     Counters(Box<Counters>),
 }
 
+/// Ranges of user memory. Most operations have one buffer, which then takes no allocation.
+pub type Buffers = SmallVec<[Range<u64>; 1]>;
+
 /// A call that moved, or failed to move, payload.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Operation {
@@ -124,7 +128,7 @@ pub struct Operation {
     /// Where it went to, if to a descriptor.
     pub sink: Option<Side>,
     /// User memory that took part, in order. For more iovecs than the wire carries, the first ones.
-    pub buffers: Vec<Range<u64>>,
+    pub buffers: Buffers,
     /// Whether `buffers` is all of it.
     pub buffers_complete: bool,
     /// Bytes asked for, if known.

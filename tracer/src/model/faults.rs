@@ -1,11 +1,10 @@
 //! Page faults by what they were on: a mapped file, or memory of the program; and whether they needed I/O, which the kernel
 //! accounts when it is done with one: the thread's next fault brings the accounts.
 
-use std::collections::{HashMap, HashSet};
-
 use super::{
     endpoints::{EndpointId, Endpoints},
     event::{Fault, Pid, Tid},
+    hash::{HashMap, HashSet},
     provenance::{MOST_FILES, Memories},
     snapshot::{FaultPlaces, MappedFile},
 };

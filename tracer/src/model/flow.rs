@@ -1,9 +1,6 @@
 //! Flows: what goes from one endpoint to another by one method, added up.
 
-use std::{
-    cmp::{Ordering, Reverse},
-    collections::HashMap,
-};
+use std::cmp::{Ordering, Reverse};
 
 use super::{
     copies,
@@ -13,6 +10,7 @@ use super::{
     evidence::Evidence,
     fallback::{self, Fallback},
     flow_list::{FlowList, Rank},
+    hash::HashMap,
     method::Method,
     part::{Note, Part, Step},
     reach::Reach,
@@ -366,7 +364,12 @@ pub(crate) struct Flows {
 impl Flows {
     /// Tells at most `most` flows apart; the rest is one per method, with pid 0.
     pub(crate) fn new(most: usize) -> Self {
-        Self { flows: Vec::new(), by_key: HashMap::new(), by_source: HashMap::new(), most: most.max(1) }
+        Self {
+            flows: Vec::new(),
+            by_key: HashMap::default(),
+            by_source: HashMap::default(),
+            most: most.max(1),
+        }
     }
 
     /// The flow with this key.

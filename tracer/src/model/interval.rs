@@ -62,7 +62,7 @@ impl<T: Copy + PartialEq> IntervalMap<T> {
 
     /// Sets the value of `range`, replacing what was there.
     pub(crate) fn insert(&mut self, mut range: Range<u64>, value: T) {
-        if range.is_empty() {
+        if range.is_empty() || self.replace(&range, value) {
             return;
         }
         self.remove(&range);
@@ -79,6 +79,28 @@ impl<T: Copy + PartialEq> IntervalMap<T> {
             range.end = end;
         }
         self.spans.insert(range.start, (range.end, value));
+    }
+
+    /// Sets the value of `range` if just this range has one and no neighbour has the new one; whether that was so. A buffer that
+    /// is used again and again takes this way, which is one search instead of five.
+    fn replace(&mut self, range: &Range<u64>, value: T) -> bool {
+        let mut backwards = self.spans.range_mut(..=range.end).rev();
+        let mut found = backwards.next();
+        if let Some((start, (_, after))) = &found
+            && **start == range.end
+        {
+            if *after == value {
+                return false;
+            }
+            found = backwards.next();
+        }
+        let Some((start, (end, old))) = found else { return false };
+        let joins = |(_, (end, before)): (&u64, &mut (u64, T))| *end == range.start && *before == value;
+        if *start != range.start || *end != range.end || backwards.next().is_some_and(joins) {
+            return false;
+        }
+        *old = value;
+        true
     }
 
     /// Gives `range` to `each` in order, piece by piece: what has a value and what has none.

@@ -27,6 +27,7 @@ pub(crate) mod errno;
 mod faults;
 mod finished;
 mod flow;
+mod hash;
 mod interval;
 mod join;
 mod mappings;

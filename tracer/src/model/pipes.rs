@@ -1,8 +1,8 @@
 //! What rests in pipes, in order: so that bytes spliced into a pipe and out of it are one transfer.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 
-use super::{deposit::DepositId, endpoints::EndpointId};
+use super::{deposit::DepositId, endpoints::EndpointId, hash::HashMap};
 
 /// Bytes of one origin.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -36,7 +36,7 @@ const MOST_ENTRIES: usize = 1024;
 impl Pipes {
     /// Remembers at most so many pipes.
     pub(crate) fn new(most: usize) -> Self {
-        Self { pipes: HashMap::new(), most: most.max(1), clock: 0 }
+        Self { pipes: HashMap::default(), most: most.max(1), clock: 0 }
     }
 
     fn pipe(&mut self, pipe: EndpointId) -> &mut Pipe {

@@ -197,7 +197,7 @@ fn operation() -> impl Strategy<Value = Operation> {
                     kind,
                     source,
                     sink,
-                    buffers,
+                    buffers: buffers.into_iter().collect(),
                     buffers_complete: false,
                     asked_bytes,
                     bytes,
@@ -696,13 +696,13 @@ fn perform(action: &Action, reckoning: &mut Reckoning) -> Event {
             let addresses = addresses(&buffers, short);
             reckoning.read(named(source), &addresses);
             let operation = testing::operation(CallKind::Read, source, 0, addresses.len() as u64);
-            Event::Operation(Operation { buffers, ..operation })
+            Event::Operation(Operation { buffers: buffers.into(), ..operation })
         }
         Action::Write { sink, buffers, short } => {
             let addresses = addresses(&buffers, short);
             reckoning.write(named(sink), &addresses);
             let operation = testing::operation(CallKind::Write, 0, sink, addresses.len() as u64);
-            Event::Operation(Operation { buffers, ..operation })
+            Event::Operation(Operation { buffers: buffers.into(), ..operation })
         }
         Action::Splice { source, sink, bytes } => {
             reckoning.splice(named(source), named(sink), bytes);

@@ -1,11 +1,12 @@
 //! Where the bytes in a process's memory come from: which operation brought them, or which file is mapped there.
 
-use std::{collections::HashMap, ops::Range};
+use std::ops::Range;
 
 use super::{
     deposit::DepositId,
     endpoints::EndpointId,
     event::{Fault, Pid},
+    hash::HashMap,
     interval::IntervalMap,
     mappings::Mappings,
     reach::{self, Pages, Reach},
@@ -89,8 +90,8 @@ impl Memories {
     /// Remembers at most so many pieces per process, and so many processes.
     pub(crate) fn new(most_pieces: usize, most_processes: usize) -> Self {
         Self {
-            memories: HashMap::new(),
-            reached: HashMap::new(),
+            memories: HashMap::default(),
+            reached: HashMap::default(),
             most_pieces: most_pieces.max(1),
             most_processes: most_processes.max(1),
             clock: 0,

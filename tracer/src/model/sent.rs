@@ -2,9 +2,9 @@
 //! each byte that a card fetched takes one out. Cards fetch more than was sent: headers, acknowledgements and
 //! retransmissions; these belong to the flow that was served last.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 
-use super::{endpoint::Place, endpoints::EndpointId, flow::FlowId};
+use super::{endpoint::Place, endpoints::EndpointId, flow::FlowId, hash::HashMap};
 
 /// Most portions in the queue of one socket; what is beyond is told to the last one.
 const MOST_PORTIONS: usize = 1024;

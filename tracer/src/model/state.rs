@@ -1,7 +1,5 @@
 //! The model: takes events apart among its parts, and puts a snapshot together.
 
-use std::collections::HashSet;
-
 use super::{
     calls::{self, Calls},
     descriptors::{self, Descriptors},
@@ -12,6 +10,7 @@ use super::{
     flow::{Sum, transitions},
     flow_detail::{Details, FlowDetail, Use},
     flow_list::FlowList,
+    hash::HashSet,
     heat::Heat,
     join::{Join, Limits},
     method::is_operation,
@@ -143,7 +142,7 @@ impl Model {
             seen_transitions: 0,
             storage_read_bytes: 0,
             in_flight_at_start: Vec::new(),
-            fresh: HashSet::new(),
+            fresh: HashSet::default(),
         }
     }
 

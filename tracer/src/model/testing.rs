@@ -5,7 +5,7 @@ use std::ops::Range;
 use super::{
     Model, ModelConfig,
     endpoint::{Endpoint, EndpointKey, EndpointKind, Socket},
-    event::{Call, CallKind, CallName, Event, Fault, Mapping, Operation, Pid, Serial, Side},
+    event::{Buffers, Call, CallKind, CallName, Event, Fault, Mapping, Operation, Pid, Serial, Side},
     snapshot::{Flow, Snapshot},
 };
 
@@ -116,7 +116,7 @@ pub(crate) fn operation(kind: CallKind, source: u64, sink: u64, bytes: u64) -> O
         kind,
         source: (source != 0).then(|| side(source)),
         sink: (sink != 0).then(|| side(sink)),
-        buffers: Vec::new(),
+        buffers: Buffers::new(),
         buffers_complete: true,
         asked_bytes: Some(bytes),
         bytes,
@@ -134,13 +134,13 @@ pub(crate) fn operation(kind: CallKind, source: u64, sink: u64, bytes: u64) -> O
 /// `read(serial, range)` that filled its buffer.
 pub(crate) fn read(serial: u64, range: Range<u64>) -> Operation {
     let bytes = range.end - range.start;
-    Operation { buffers: vec![range], ..operation(CallKind::Read, serial, 0, bytes) }
+    Operation { buffers: std::iter::once(range).collect(), ..operation(CallKind::Read, serial, 0, bytes) }
 }
 
 /// `write(serial, range)` that took it all.
 pub(crate) fn write(serial: u64, range: Range<u64>) -> Operation {
     let bytes = range.end - range.start;
-    Operation { buffers: vec![range], ..operation(CallKind::Write, 0, serial, bytes) }
+    Operation { buffers: std::iter::once(range).collect(), ..operation(CallKind::Write, 0, serial, bytes) }
 }
 
 /// A file mapped in [`PID`].

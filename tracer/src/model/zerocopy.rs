@@ -3,9 +3,9 @@
 //! A socket numbers these sends. The reports that the program takes from the error queue name the numbers, often much
 //! later (Documentation/networking/msg_zerocopy.rst).
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 
-use super::{endpoints::EndpointId, flow::FlowId, part::Part};
+use super::{endpoints::EndpointId, flow::FlowId, hash::HashMap, part::Part};
 
 /// Most sends that wait for their report, over all sockets. Those beyond stay as the copy table has them.
 const MOST: usize = 65_536;

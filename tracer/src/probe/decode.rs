@@ -14,7 +14,7 @@ use tracer_common::{
 
 use super::{call_table::CallTable, descriptor_calls};
 use crate::model::event::{
-    Call, Event, Fault, Mapping, Operation, Ran, Request, Serial, Side, ThreadStarted, Zerocopy,
+    Buffers, Call, Event, Fault, Mapping, Operation, Ran, Request, Serial, Side, ThreadStarted, Zerocopy,
 };
 
 /// A record, as far as the reader itself has to act on it.
@@ -22,7 +22,7 @@ use crate::model::event::{
     clippy::large_enum_variant,
     reason = "lives for one record; boxing it would allocate for every call"
 )]
-pub(super) enum Decoded {
+pub enum Decoded {
     /// A finished call, with the event on mappings or descriptors that may follow from it.
     Call(Event, Option<Event>),
     /// A thread was born, ended or executed a program.
@@ -51,18 +51,36 @@ fn read<T: Wire>(bytes: &[u8]) -> Option<T> {
     Some(unsafe { bytes.as_ptr().cast::<T>().read_unaligned() })
 }
 
-pub(super) fn decode(bytes: &[u8], table: &CallTable) -> Decoded {
-    decode_known(bytes, table).unwrap_or(Decoded::Unknown)
+/// The record where it lies, which spares a copy of some hundred bytes. The ring buffer aligns records; what is not aligned
+/// comes from elsewhere, and is none.
+fn view<T: Wire>(bytes: &[u8]) -> Option<&T> {
+    let record = bytes.as_ptr().cast::<T>();
+    if bytes.len() < size_of::<T>() || !record.is_aligned() {
+        return None;
+    }
+    // SAFETY: long enough, aligned, any bytes are a value of a Wire type, and the bytes are borrowed for as long.
+    Some(unsafe { &*record })
 }
 
-fn decode_known(bytes: &[u8], table: &CallTable) -> Option<Decoded> {
-    let header: Header = read(bytes)?;
+/// Takes a record apart. It must be aligned as in the ring buffer, to 8 bytes.
+pub fn decode(bytes: &[u8], table: &CallTable) -> Decoded {
+    // The most frequent kind is built where it is returned: each move of it is a copy of some hundred bytes.
+    let kind = view(bytes).map(|header: &Header| RecordKind(header.kind));
+    if kind != Some(RecordKind::OPERATION) {
+        return decode_other(bytes, table).unwrap_or(Decoded::Unknown);
+    }
+    match view::<OperationRecord>(bytes)
+        .and_then(|record| Some((record, table.kind(record.call.header.call)?)))
+    {
+        Some((record, kind)) => Decoded::Call(Event::Operation(plain_operation(record, kind, table)), None),
+        None => Decoded::Unknown,
+    }
+}
+
+fn decode_other(bytes: &[u8], table: &CallTable) -> Option<Decoded> {
+    let header: &Header = view(bytes)?;
     Some(match RecordKind(header.kind) {
-        RecordKind::CALL => Decoded::Call(Event::Call(call(&read(bytes)?, table)), None),
-        RecordKind::OPERATION => {
-            let record: OperationRecord = read(bytes)?;
-            Decoded::Call(Event::Operation(plain_operation(&record, table)?), None)
-        }
+        RecordKind::CALL => Decoded::Call(Event::Call(call(view(bytes)?, table)), None),
         RecordKind::FAULT => {
             let record: FaultRecord = read(bytes)?;
             let Header { tgid: pid, tid, flags, .. } = record.header;
@@ -78,19 +96,17 @@ fn decode_known(bytes: &[u8], table: &CallTable) -> Option<Decoded> {
             };
             Decoded::Call(Event::Fault(fault), None)
         }
-        RecordKind::VECTOR => Decoded::Call(Event::Operation(vector_operation(&read(bytes)?, table)?), None),
-        RecordKind::REQUEST => {
-            Decoded::Call(Event::Operation(request_operation(&read(bytes)?, table)?), None)
-        }
+        RecordKind::VECTOR => Decoded::Call(Event::Operation(vector_operation(view(bytes)?, table)?), None),
+        RecordKind::REQUEST => Decoded::Call(Event::Operation(request_operation(view(bytes)?, table)?), None),
         RecordKind::NOTIFICATION => {
             let NotificationRecord { socket, number, copied, .. } = read(bytes)?;
             let event = Event::Notified { socket: Serial(socket), number, copied: copied != 0 };
             Decoded::Call(event, None)
         }
         RecordKind::DESCRIPTOR => {
-            let record: DescriptorRecord = read(bytes)?;
-            let follows = mapping(&record, table)
-                .or_else(|| descriptor_calls::change(&record, table).map(Event::Descriptors));
+            let record: &DescriptorRecord = view(bytes)?;
+            let follows = mapping(record, table)
+                .or_else(|| descriptor_calls::change(record, table).map(Event::Descriptors));
             Decoded::Call(Event::Call(call(&record.call, table)), follows)
         }
         kind @ (RecordKind::THREAD_START | RecordKind::THREAD_END | RecordKind::EXEC) => {
@@ -120,16 +136,15 @@ fn call(record: &CallRecord, table: &CallTable) -> Call {
     }
 }
 
-fn plain_operation(record: &OperationRecord, table: &CallTable) -> Option<Operation> {
-    let mut operation = operation(record, table)?;
-    if record.buffer != 0 {
-        operation.buffers.push(range(record.buffer, record.asked));
-    }
-    Some(operation)
+#[inline(always)]
+fn plain_operation(record: &OperationRecord, kind: CallKind, table: &CallTable) -> Operation {
+    let buffer = (record.buffer != 0).then(|| range(record.buffer, record.asked));
+    operation(record, kind, buffer.into_iter().collect(), table)
 }
 
 fn vector_operation(record: &VectorRecord, table: &CallTable) -> Option<Operation> {
-    let mut operation = operation(&record.operation, table)?;
+    let kind = table.kind(record.operation.call.header.call)?;
+    let mut operation = operation(&record.operation, kind, Buffers::new(), table);
     let count = (record.operation.vectors as usize).min(IOVECS);
     let entries = record.iovecs.iter().take(count).filter(|entry| entry.length != 0);
     operation.buffers = entries.map(|entry| range(entry.base, entry.length)).collect();
@@ -148,7 +163,7 @@ fn vector_operation(record: &VectorRecord, table: &CallTable) -> Option<Operatio
 fn request_operation(record: &RequestRecord, table: &CallTable) -> Option<Operation> {
     let of_call = &record.vector.operation;
     let mut operation = if of_call.vectors == 0 {
-        operation(of_call, table)?
+        operation(of_call, table.kind(of_call.call.header.call)?, Buffers::new(), table)
     } else {
         vector_operation(&record.vector, table)?
     };
@@ -181,15 +196,16 @@ fn is_array_of_messages(name: &str) -> bool {
     matches!(name, "sendmmsg" | "recvmmsg" | "recvmmsg_time64")
 }
 
-fn operation(record: &OperationRecord, table: &CallTable) -> Option<Operation> {
+#[inline(always)]
+fn operation(record: &OperationRecord, kind: CallKind, buffers: Buffers, table: &CallTable) -> Operation {
     let storage = record.call.header.flags & flag::STORAGE_KNOWN != 0;
     let call = call(&record.call, table);
-    Some(Operation {
+    Operation {
         call,
-        kind: table.kind(record.call.header.call)?,
+        kind,
         source: side(record.source_fd, record.source, record.source_flags),
         sink: side(record.sink_fd, record.sink, record.sink_flags),
-        buffers: Vec::new(),
+        buffers,
         buffers_complete: true,
         asked_bytes: (record.asked != u64::MAX).then_some(record.asked),
         bytes: record.bytes,
@@ -201,7 +217,7 @@ fn operation(record: &OperationRecord, table: &CallTable) -> Option<Operation> {
         zerocopy: zerocopy(record),
         counted: (record.call.header.flags & (flag::NO_START | flag::UNTIMED) == 0).then_some(record.counted),
         request: None,
-    })
+    }
 }
 
 fn zerocopy(record: &OperationRecord) -> Option<Zerocopy> {
@@ -388,7 +404,7 @@ mod tests {
             tracer_common::record::IoVec { base: 300, length: 20 },
         ]);
         let operation = decoded(&record);
-        assert_eq!(operation.buffers, [100..110, 300..320]);
+        assert_eq!(operation.buffers.as_slice(), [100..110, 300..320]);
         assert_eq!(operation.asked_bytes, Some(30));
     }
 

@@ -1,6 +1,9 @@
 //! Loading the kernel programs, attaching and detaching them, and choosing what they trace.
 
-use std::io::Read;
+use std::{
+    io::Read,
+    time::{Duration, Instant},
+};
 
 use aya::{
     Btf, Ebpf, EbpfLoader,
@@ -17,7 +20,7 @@ use super::{
     call_table::CallTable,
     device_io,
     diagnostics::Diagnostics,
-    error::{LoadError, from_aya, no_btf, other, refused},
+    error::{LoadError, from_aya, other, refused},
     form::{Form, Source},
     hooks::{
         ATTACH_THREADS, CHECK_OFFSETS, HOOKS, Hook, Need, PAIRS, Place, REQUEST_COPIES, URING_COMPLETE,
@@ -59,6 +62,32 @@ pub struct Probe {
     links: Vec<(&'static str, Link)>,
     not_typed: Option<String>,
     unneeded: Vec<&'static str>,
+    phases: Phases,
+}
+
+/// A loader that knows no types yet.
+fn empty_loader() -> EbpfLoader<'static> {
+    let mut loader = EbpfLoader::new();
+    loader.btf(None);
+    loader
+}
+
+/// How long the parts of starting take.
+#[derive(Clone, Debug)]
+struct Phases {
+    since: Instant,
+    done: Vec<(&'static str, Duration)>,
+}
+
+impl Phases {
+    fn begin() -> Self {
+        Self { since: Instant::now(), done: Vec::new() }
+    }
+
+    fn end(&mut self, phase: &'static str) {
+        self.done.push((phase, self.since.elapsed()));
+        self.since = Instant::now();
+    }
 }
 
 impl Probe {
@@ -67,12 +96,18 @@ impl Probe {
     /// # Errors
     /// If a needed program or structure member is missing or refused, or rights are.
     pub fn load(options: &Options) -> Result<Self, LoadError> {
+        let mut phases = Phases::begin();
+        // It reads all types by itself, takes them apart, and cannot be told not to: while nothing else is in memory.
+        let mut loader = Some(empty_loader());
         let types = Types::find(options.source.btf.as_deref())?;
+        phases.end("reading the kernel's types");
         let mut first_error = None;
         for form in options.source.forms() {
-            match Self::load_shape(options, &types, *form, |_, _| {}) {
+            match Self::load_by(loader.take().unwrap_or_else(empty_loader), options, &types, *form, |_, _| {})
+            {
                 Ok(mut probe) => {
                     probe.not_typed = first_error.map(|error: LoadError| error.to_string());
+                    probe.phases.done.splice(0..0, phases.done);
                     return Ok(probe);
                 }
                 Err(
@@ -98,6 +133,17 @@ impl Probe {
         form: Form,
         adjust: impl FnOnce(&mut Offsets, &mut Config),
     ) -> Result<Self, LoadError> {
+        Self::load_by(empty_loader(), options, types, form, adjust)
+    }
+
+    fn load_by(
+        loader: EbpfLoader<'static>,
+        options: &Options,
+        types: &Types,
+        form: Form,
+        adjust: impl FnOnce(&mut Offsets, &mut Config),
+    ) -> Result<Self, LoadError> {
+        let mut phases = Phases::begin();
         let mut offsets = types.offsets();
         check_members(&offsets, form)?;
         let uring = Uring::of(types);
@@ -117,10 +163,12 @@ impl Probe {
         };
         adjust(&mut offsets, &mut config);
         let btf = match form {
-            Form::Typed => Some(Btf::from_sys_fs().map_err(no_btf)?),
+            Form::Typed => Some(types.for_loader()?),
             Form::Raw => None,
         };
-        let ebpf = EbpfLoader::new()
+        phases.end("finding members");
+        let mut loader: EbpfLoader<'_> = loader;
+        let ebpf = loader
             .btf(btf.as_ref())
             .allow_unsupported_maps()
             .override_global("OFFSETS", &offsets, true)
@@ -128,6 +176,7 @@ impl Probe {
             .map_max_entries("RING", options.ring_bytes)
             .load(form.object())
             .map_err(from_aya)?;
+        phases.end("making maps");
         let mut probe = Self {
             ebpf,
             form,
@@ -139,9 +188,12 @@ impl Probe {
             links: Vec::new(),
             not_typed: None,
             unneeded: Vec::new(),
+            phases,
         };
         probe.fill_maps()?;
+        probe.phases.end("filling maps");
         probe.load_programs(types, btf.as_ref())?;
+        probe.phases.end("verifying programs");
         Ok(probe)
     }
 
@@ -228,6 +280,7 @@ impl Probe {
     /// # Errors
     /// If a needed one cannot be attached.
     pub fn attach(&mut self) -> Result<(), LoadError> {
+        self.phases.since = Instant::now();
         if self.form == Form::Raw {
             self.check_offsets()?;
         }
@@ -245,7 +298,14 @@ impl Probe {
             }
         }
         self.control.counts_requests = u32::from(self.counts_requests());
-        self.set_control()
+        self.set_control()?;
+        self.phases.end("attaching");
+        Ok(())
+    }
+
+    /// How long each part of [`load`](Self::load) and [`attach`](Self::attach) took, in their order.
+    pub fn phases(&self) -> &[(&'static str, Duration)] {
+        &self.phases.done
     }
 
     /// Has a hook look at this very thread by the offsets, before anything is traced. Learns by that, too, where in a

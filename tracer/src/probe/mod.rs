@@ -1,9 +1,10 @@
 //! The probe: the only code that knows aya. Finds out what this kernel offers, loads and attaches the programs, and
 //! turns what they report into the model's events.
 
+mod btf;
 pub mod call_table;
 mod counters;
-mod decode;
+pub mod decode;
 mod descriptor_calls;
 pub mod descriptors;
 mod device_io;

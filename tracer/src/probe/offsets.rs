@@ -2,10 +2,13 @@
 
 use std::{collections::HashMap, path::Path};
 
-use btf_rs::{Btf, BtfType, Type};
 pub use tracer_common::offsets::{ABSENT, Config, Offsets};
 
-use super::error::{LoadError, no_btf};
+use super::{
+    btf::{Btf, Id, kind},
+    error::{LoadError, no_btf},
+    hooks::{HOOKS, Place},
+};
 
 /// Where the kernel publishes its types.
 pub const VMLINUX: &str = "/sys/kernel/btf/vmlinux";
@@ -23,7 +26,10 @@ impl Types {
             Some(file) => {
                 Self::of_file(file).map_err(|why| LoadError::NoTypes { path: file.to_owned(), why })
             }
-            None => Btf::from_file(VMLINUX).map(Self).map_err(no_btf),
+            None => {
+                let bytes = std::fs::read(VMLINUX).map_err(no_btf)?;
+                Btf::of(bytes).map(Self).map_err(|why| LoadError::NoBtf(why.to_owned()))
+            }
         }
     }
 
@@ -32,11 +38,30 @@ impl Types {
         if bytes.starts_with(b"\x7fELF") {
             return Err("it is an ELF file, not raw BTF".to_owned());
         }
-        let types = Self(Btf::from_bytes(&bytes).map_err(|error| error.to_string())?);
+        let types = Self(Btf::of(bytes)?);
         match types.offset("task_struct", "pid") {
             Some(_) => Ok(types),
             None => Err("it is BTF without struct task_struct".to_owned()),
         }
+    }
+
+    /// As the loader takes them: what hooks attach to alone, since it takes all that it is given apart.
+    ///
+    /// # Errors
+    /// If it refuses them.
+    pub(super) fn for_loader(&self) -> Result<aya::Btf, LoadError> {
+        let tracepoint = |name: &str| self.0.find(&format!("btf_trace_{name}"), &[kind::TYPEDEF]);
+        let function = |name: &str| self.0.find(name, &[kind::FUNC]);
+        let mut wanted: Vec<Id> = HOOKS
+            .iter()
+            .flat_map(|hook| match hook.place {
+                Place::Tracepoint => vec![tracepoint(hook.name)],
+                Place::Return(functions) => functions.iter().map(|name| function(name)).collect(),
+            })
+            .flatten()
+            .collect();
+        wanted.extend(function("bpf_iter_task"));
+        aya::Btf::parse(&self.0.only(&wanted), aya::Endianness::default()).map_err(no_btf)
     }
 
     /// Every member that the programs read, and every enumerator that they know by value.
@@ -49,48 +74,42 @@ impl Types {
     }
 
     /// The values of those enumerators that [`Offsets`] asks for. The enumeration of the flags of a `struct bio` has no name.
-    fn enumerators(&self) -> HashMap<String, u32> {
-        let mut values = HashMap::new();
-        for name in ["", "req_op", "req_flag_bits"] {
-            for kind in self.0.resolve_types_by_name(name).unwrap_or_default() {
-                let Type::Enum(kind) = kind else { continue };
-                for member in &kind.members {
-                    values.insert(self.0.resolve_name(member).unwrap_or_default(), member.val());
-                }
-            }
-        }
-        values
+    fn enumerators(&self) -> HashMap<&str, u32> {
+        let nameless =
+            self.0.ids().filter(|id| self.0.kind(*id) == kind::ENUM && self.0.name(*id).is_empty());
+        let named = ["req_op", "req_flag_bits"].into_iter().flat_map(|name| self.0.named(name));
+        let enumerators = nameless.chain(named).flat_map(|id| self.0.enumerators(id));
+        enumerators.filter_map(|(name, value)| Some((str::from_utf8(name).ok()?, value))).collect()
     }
 
     /// Byte offset of a dotted path of members, looking through anonymous structures and unions.
     pub fn offset(&self, structure: &str, path: &str) -> Option<u32> {
-        let mut types = self.0.resolve_types_by_name(structure).ok()?;
         // A forward declaration may carry the same name.
-        types.retain(|found| matches!(found, Type::Struct(_) | Type::Union(_)));
-        let mut holder = types.into_iter().next()?;
+        let mut holder = self.0.find(structure, &[kind::STRUCT, kind::UNION])?;
         let mut bytes = 0;
         for name in path.split('.') {
-            let (offset, inner) = self.member(&holder, name)?;
+            let (offset, inner) = self.member(holder, name.as_bytes(), 0)?;
             bytes += offset;
             holder = inner;
         }
         Some(bytes)
     }
 
-    fn member(&self, holder: &Type, name: &str) -> Option<(u32, Type)> {
-        let (Type::Struct(holder) | Type::Union(holder)) = holder else { return None };
-        for member in &holder.members {
-            let own = self.0.resolve_name(member).unwrap_or_default();
-            if own != name && !own.is_empty() {
+    fn member(&self, holder: Id, name: &[u8], depth: u32) -> Option<(u32, Id)> {
+        /// Anonymous structures are nested a few levels; a file that nests them in a circle must not take for ever.
+        const DEEPEST: u32 = 16;
+        for member in self.0.members(holder) {
+            if member.name != name && !member.name.is_empty() {
                 continue;
             }
-            let inner = self.plain(self.0.resolve_chained_type(member).ok()?)?;
-            let offset = member.bit_offset() / 8;
-            if own == name {
-                return Some((offset, inner));
+            let inner = self.0.plain(member.of);
+            if member.name == name {
+                return Some((member.byte_offset, inner));
             }
-            if let Some((further, found)) = self.member(&inner, name) {
-                return Some((offset + further, found));
+            if depth < DEEPEST
+                && let Some((further, found)) = self.member(inner, name, depth + 1)
+            {
+                return Some((member.byte_offset + further, found));
             }
         }
         None
@@ -98,19 +117,13 @@ impl Types {
 
     /// The value of an enumerator.
     pub fn enumerator(&self, enumeration: &str, name: &str) -> Option<u32> {
-        let types = self.0.resolve_types_by_name(enumeration).ok()?;
-        let found = types.into_iter().find_map(|found| match found {
-            Type::Enum(found) => Some(found),
-            _ => None,
-        })?;
-        let named = |member: &&btf_rs::EnumMember| self.0.resolve_name(*member).is_ok_and(|own| own == name);
-        found.members.iter().find(named).map(btf_rs::EnumMember::val)
+        let found = self.0.find(enumeration, &[kind::ENUM])?;
+        self.0.enumerators(found).find(|(own, _)| *own == name.as_bytes()).map(|(_, value)| value)
     }
 
     /// Whether the kernel has a function of that name that programs may know the type of.
     pub fn has_function(&self, name: &str) -> bool {
-        let types = self.0.resolve_types_by_name(name).unwrap_or_default();
-        types.iter().any(|found| matches!(found, Type::Func(_)))
+        self.0.find(name, &[kind::FUNC]).is_some()
     }
 
     /// A bit for each kind of iterator over user memory (include/linux/uio.h).
@@ -120,15 +133,6 @@ impl Types {
         values.filter(|value| *value < u32::BITS).fold(0, |bits, value| bits | 1 << value)
     }
 
-    /// Strips const, volatile and typedef.
-    fn plain(&self, mut found: Type) -> Option<Type> {
-        while let Type::Const(_) | Type::Volatile(_) | Type::Typedef(_) | Type::TypeTag(_) = found {
-            let qualified: &dyn BtfType = found.as_btf_type()?;
-            found = self.0.resolve_chained_type(qualified).ok()?;
-        }
-        Some(found)
-    }
-
     /// Whether the kernel has this tracepoint in typed form.
     pub fn has_tracepoint(&self, name: &str) -> bool {
         self.tracepoint_arity(name).is_some()
@@ -136,14 +140,14 @@ impl Types {
 
     /// Number of arguments of a typed tracepoint.
     pub fn tracepoint_arity(&self, name: &str) -> Option<u32> {
-        let types = self.0.resolve_types_by_name(&format!("btf_trace_{name}")).ok()?;
-        let typedef = types.into_iter().find(|found| matches!(found, Type::Typedef(_)))?;
-        let pointer = self.0.resolve_chained_type(typedef.as_btf_type()?).ok()?;
-        let Type::FuncProto(function) = self.0.resolve_chained_type(pointer.as_btf_type()?).ok()? else {
+        let typedef = self.0.find(&format!("btf_trace_{name}"), &[kind::TYPEDEF])?;
+        // A pointer to a function.
+        let function = self.0.target(self.0.target(typedef));
+        if self.0.kind(function) != kind::FUNC_PROTO {
             return None;
-        };
+        }
         // The first parameter is the probe's own `void *data`.
-        u32::try_from(function.parameters.len()).ok()?.checked_sub(1)
+        self.0.count(function).checked_sub(1)
     }
 }
 

@@ -78,7 +78,8 @@ fn a_part_that_is_never_sent_on_stays_where_it_was() {
 #[test]
 fn several_reads_per_write_and_vectors() {
     let header = 1000..1020;
-    let two = Operation { buffers: vec![header, 0..100, 200..250], bytes: 165, ..write(SOCKET, 0..170) };
+    let two =
+        Operation { buffers: vec![header, 0..100, 200..250].into(), bytes: 165, ..write(SOCKET, 0..170) };
     let snapshot = after([read(FILE, 0..100), read(OTHER_FILE, 200..250), two]);
     // 20 bytes of its own, 100 and 45 that were read.
     assert_eq!(payloads(&snapshot), [("read", 5), ("read+write", 45), ("read+write", 100), ("write", 20)]);
@@ -98,7 +99,7 @@ fn several_reads_per_write_and_vectors() {
 
 #[test]
 fn a_read_vector_is_filled_in_order() {
-    let vector = Operation { buffers: vec![100..110, 0..10], bytes: 15, ..read(FILE, 0..20) };
+    let vector = Operation { buffers: vec![100..110, 0..10].into(), bytes: 15, ..read(FILE, 0..20) };
     let snapshot = after([vector, write(SOCKET, 0..10), write(SOCKET, 100..110)]);
     assert_eq!(payloads(&snapshot), [("read+write", 15), ("write", 5)]);
 }
@@ -119,7 +120,7 @@ fn fan_out_delivers_again() {
 
 #[test]
 fn the_same_buffer_twice_in_one_write() {
-    let twice = Operation { buffers: vec![0..10, 0..10], bytes: 20, ..write(SOCKET, 0..20) };
+    let twice = Operation { buffers: vec![0..10, 0..10].into(), bytes: 20, ..write(SOCKET, 0..20) };
     let snapshot = after([read(FILE, 0..100), twice]);
     assert_eq!(payloads(&snapshot), [("read", 90), ("read+write", 20)]);
     assert_eq!(flow(&snapshot, "read+write").cpu_copied_bytes, Some(10 + 20));

@@ -68,7 +68,8 @@ fn what_a_call_costs_counts_once() {
     assert_eq!(steps(second), [("read", 0, vec![[0], [70]]), ("write", 2, vec![[70]])]);
     assert_eq!(steps(again), [("read", 0, vec![]), ("write", 2, vec![[30]])]);
     assert_eq!([again.number, second.number, first.number], [2, 1, 0]);
-    let both = Operation { buffers: vec![0..100, 200..250], bytes: 150, ..write(SOCKET, 0..150) };
+    let both =
+        Operation { buffers: [0..100, 200..250].into_iter().collect(), bytes: 150, ..write(SOCKET, 0..150) };
     let found =
         after([read(FILE, 0..100), read(OTHER_FILE, 200..250), both].into_iter().map(Event::Operation));
     let [less, more] = &found[..] else { panic!("two transfers: {found:#?}") };
