@@ -30,9 +30,9 @@ const MAX_ERRNO: i64 = 4095;
 
 #[hook]
 pub fn sys_enter(ctx: Context) -> i32 {
-    let task = Task::current();
-    if let Some(slot) = threads::current_slot(task) {
-        let registers = Registers(ctx.arg(0));
+    let registers = Registers(ctx.arg(0));
+    if let Some(slot) = threads::current_slot(registers.0 as u64) {
+        let task = Task::current();
         if !runs::enter(task, slot, registers, ctx.arg(1)) {
             enter(task, slot, registers, ctx.arg(1));
         }
@@ -42,9 +42,9 @@ pub fn sys_enter(ctx: Context) -> i32 {
 
 #[hook]
 pub fn sys_exit(ctx: Context) -> i32 {
-    let task = Task::current();
-    if let Some(slot) = threads::current_slot(task) {
-        let registers = Registers(ctx.arg(0));
+    let registers = Registers(ctx.arg(0));
+    if let Some(slot) = threads::current_slot(registers.0 as u64) {
+        let task = Task::current();
         if slot.pace.run != 0 || is_entry_too() && runs::enter(task, slot, registers, registers.call_number())
         {
             runs::leave(task, slot, ctx.arg(1));

@@ -58,8 +58,8 @@ pub struct KnownSocket {
 /// Whether the task that was last looked at on a CPU is traced.
 #[repr(C)]
 pub struct OnCpu {
-    /// Address of its `struct task_struct`; 0 for none.
-    pub task: u64,
+    /// Where its user registers are while it is in a call; 0 if that is to be looked up.
+    pub registers: u64,
     /// Number of its slot plus one, 0 for an untraced task.
     pub slot: u32,
     /// Attachments up to then: valid as long as there is no further one.

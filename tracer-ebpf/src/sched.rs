@@ -27,11 +27,8 @@ pub fn sched_switch(ctx: Context) -> i32 {
             if config!(sched_switch_arity) >= 4 { previous_state(&ctx) } else { previous.state() as u64 };
         switched_out(previous, slot, state);
     }
-    let number = threads::number_of(next);
-    threads::put_on_cpu(next, number);
-    if let Some(slot) = number.and_then(threads::slot_numbered)
-        && !threads::has_ended()
-    {
+    threads::look_again();
+    if let Some(slot) = slot_of(next) {
         switched_in(next, slot);
     }
     0

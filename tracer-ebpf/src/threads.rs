@@ -20,18 +20,22 @@ pub fn slot_of(task: Task) -> Option<&'static mut ThreadSlot> {
     if has_ended() { None } else { Some(slot) }
 }
 
-/// Likewise of the task on this CPU, without a look-up if it was the last one looked at: one that is not traced pays a
-/// comparison. The task itself is compared too, because some kernels keep switches from certain tasks to themselves.
+/// Likewise of the task on this CPU, which entered the kernel with its user registers at that place. The last one looked
+/// at is known without calling any helper, so that one that is not traced pays a comparison.
+///
+/// The place is in the task's kernel stack, so it tells tasks apart that live; the scheduler's hook ends what is known,
+/// because a stack is used again after its task. (The place is compared all the same: some kernels keep the switches of
+/// certain tasks to themselves.)
 #[inline(always)]
-pub fn current_slot(task: Task) -> Option<&'static mut ThreadSlot> {
+pub fn current_slot(registers: u64) -> Option<&'static mut ThreadSlot> {
     let control = CONTROL.get(0)?;
     let on_cpu = ON_CPU.get_ptr_mut(0)?;
     // SAFETY: this CPU's own entry.
     let on_cpu = unsafe { &mut *on_cpu };
-    if on_cpu.task != task.0 as u64 || on_cpu.attachments != control.attachments {
-        on_cpu.task = task.0 as u64;
+    if on_cpu.registers != registers || on_cpu.attachments != control.attachments {
+        on_cpu.registers = registers;
         on_cpu.attachments = control.attachments;
-        on_cpu.slot = number_of(task).unwrap_or(0);
+        on_cpu.slot = number_of(Task::current()).unwrap_or(0);
     }
     if on_cpu.slot == 0 || control.stopped != 0 {
         return None;
@@ -39,25 +43,12 @@ pub fn current_slot(task: Task) -> Option<&'static mut ThreadSlot> {
     slot_numbered(on_cpu.slot)
 }
 
-/// The scheduler puts a task on this CPU. One that is not traced is looked up by its first call: on kernels before 6.2 the
-/// look-up may fail here because another one is under way.
+/// Another task is on this CPU, or it has been given a slot: the next call looks whether it is traced.
 #[inline(always)]
-pub fn put_on_cpu(task: Task, number: Option<u32>) {
-    let Some(control) = CONTROL.get(0) else { return };
-    let Some(on_cpu) = ON_CPU.get_ptr_mut(0) else { return };
-    // SAFETY: this CPU's own entry.
-    let on_cpu = unsafe { &mut *on_cpu };
-    on_cpu.task = if number.is_some() { task.0 as u64 } else { 0 };
-    on_cpu.slot = number.unwrap_or(0);
-    on_cpu.attachments = control.attachments;
-}
-
-/// Has the next call on this CPU look whether its task is traced: it may have been taken for untraced.
-#[inline(always)]
-fn look_again() {
+pub fn look_again() {
     if let Some(on_cpu) = ON_CPU.get_ptr_mut(0) {
         // SAFETY: this CPU's own entry.
-        unsafe { (*on_cpu).task = 0 };
+        unsafe { (*on_cpu).registers = 0 };
     }
 }
 
