@@ -138,8 +138,11 @@ impl Document {
                 &format!("{name}: errors and unfinished within count"),
                 failed <= call.number("count")?,
             );
-            let waiting = call.number("blocked_ns")? + call.number("preempted_ns")?;
-            comparison.holds(&format!("{name}: waiting within time"), waiting <= call.number("time_ns")?);
+            // Where nothing is timed, none of them is known.
+            if !call.get("time_ns")?.is_null() {
+                let waiting = call.number("blocked_ns")? + call.number("preempted_ns")?;
+                comparison.holds(&format!("{name}: waiting within time"), waiting <= call.number("time_ns")?);
+            }
         }
         for flow in self.flows()? {
             comparison.holds(

@@ -34,6 +34,7 @@ mod referees;
 mod scale;
 mod servers;
 mod shapes;
+mod storms;
 mod surroundings;
 mod uring;
 mod zerocopy;

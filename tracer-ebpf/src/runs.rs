@@ -9,14 +9,14 @@ use tracer_common::{
     limits::{CALL_OTHER, COMPAT_BASE},
     offsets::{detail, latency},
     run::{HOT_CALLS, HOT_SAMPLES, NO_ARGUMENT, PACE_CALLS, RUNS, Run, STORM_NS, TOLD_OF_PACE},
-    slot::{SpillCounters, SpillKey, ThreadSlot, state},
+    slot::{SpillKey, ThreadSlot, state},
 };
 
 use crate::{
     arch::Registers,
     calls,
     kernel::{Task, config},
-    maps::{CALL_COUNTERS, DESCRIPTOR_CHANGES, SPILL, lost},
+    maps::{CALL_COUNTERS, DESCRIPTOR_CHANGES, lost},
     zerocopy,
 };
 

@@ -1,0 +1,140 @@
+//! A thread that calls faster than can be told one by one: like calls are summed in the kernel, and every number is that of the
+//! kernel's accounts and of the workload all the same.
+
+use std::fs;
+
+use anyhow::{Context as _, Result, ensure};
+use zc_trace_tests::{
+    accounts::Accounts,
+    comparison::Comparison,
+    document::Document,
+    gate::Gate,
+    process::STEP,
+    scenario::{Outcome, Scenario, last_line, scenario},
+    tracer::Tracer,
+    workload::reported_calls,
+};
+
+/// The ways to follow calls, and whether a storm is summed by them.
+const WAYS: &[(&str, &[&str], bool)] = &[
+    ("default", &[], true),
+    ("each told", &["--detail", "all"], false),
+    ("each timed", &["--latency", "all"], true),
+    ("none timed", &["--latency", "none"], true),
+    ("summary", &["--summary"], true),
+];
+
+struct Traced {
+    document: Document,
+    done: Accounts,
+    report: serde_json::Value,
+}
+
+fn traced(
+    s: &Scenario,
+    workload: &str,
+    arguments: &[impl AsRef<std::ffi::OsStr>],
+    way: &[&str],
+) -> Result<Traced> {
+    let mut gate = Gate::inside(s, workload, arguments)?;
+    let trace = Tracer::new(s)?.args(way).pid(gate.pid()).start()?;
+    let opening = Accounts::of(gate.pid())?;
+    gate.open()?;
+    let (closing, status) = gate.process().closing_accounts(STEP)?;
+    ensure!(status.success(), "{workload}: {status}");
+    let document = trace.end()?.document()?;
+    Ok(Traced { document, done: closing - opening, report: last_line(&gate.output()?)? })
+}
+
+impl Traced {
+    /// Bytes and calls, every operation in a flow, two transitions for each call, and whether some were summed.
+    fn compare(&self, comparison: &mut Comparison, way: &str, summed: bool) -> Result<()> {
+        comparison.io(&self.document, &self.done)?;
+        comparison.some_calls(&self.document, &reported_calls(&self.report)?)?;
+        let flows: u64 = self.document.flows()?.iter().map(|flow| flow.operations).sum();
+        let in_none = self.document.number("totals.losses.unattributed_operations")?;
+        let operations = self.document.number("totals.operations")?;
+        comparison.equal(&format!("{way}: operations in flows and in none"), flows + in_none, operations);
+        let sums = self.document.number("totals.summed.operations")?;
+        comparison.holds(&format!("{way}: {sums} operations summed"), (sums > operations / 2) == summed);
+        // The last call does not return, and the one that waits at the gate had begun before.
+        let calls = self.document.number("totals.calls")?;
+        let transitions = self.document.number("totals.transitions.syscall")?;
+        comparison.between(&format!("{way}: transitions by calls"), 2 * calls - 2, transitions, 2 * calls);
+        Ok(())
+    }
+}
+
+#[test]
+fn reads() -> Outcome {
+    scenario("storms/reads", |s| {
+        let mut comparison = Comparison::default();
+        for (way, options, summed) in WAYS {
+            traced(s, workload!("storm"), &["300000"], options)?.compare(&mut comparison, way, *summed)?;
+        }
+        comparison.finish()
+    })
+}
+
+/// Failing calls are summed too, as errors.
+#[test]
+fn reads_that_fail() -> Outcome {
+    scenario("storms/EAGAIN", |s| {
+        let mut comparison = Comparison::default();
+        for (way, options, summed) in WAYS {
+            let traced = traced(s, workload!("storm"), &["300000", "again"], options)?;
+            traced.compare(&mut comparison, way, *summed)?;
+            let calls = traced.document.calls()?;
+            let errors = calls.get("read").map_or(0, |read| read.errors);
+            comparison.equal(&format!("{way}: errors"), errors, 300_000);
+        }
+        comparison.finish()
+    })
+}
+
+/// Times are known, estimated, or null, and say so.
+#[test]
+fn times() -> Outcome {
+    scenario("storms/times", |s| {
+        let mut comparison = Comparison::default();
+        for (way, options, _) in WAYS {
+            let document = traced(s, workload!("storm"), &["300000"], options)?.document;
+            let calls = document.list("calls")?;
+            let read = calls.iter().find(|call| call.text("name").is_ok_and(|name| name == "read"));
+            let read = read.context("no read in calls")?;
+            let untimed = read.number("untimed")?;
+            let known = !read.get("time_ns")?.is_null();
+            let as_it_should_be = match *way {
+                "default" => known && untimed > 150_000,
+                "each told" | "each timed" => known && untimed <= 1,
+                _ => !known && untimed == read.number("count")?,
+            };
+            comparison.holds(&format!("{way}: untimed {untimed}, time known: {known}"), as_it_should_be);
+        }
+        comparison.finish()
+    })
+}
+
+/// What a descriptor stands for changes amid a storm on it: each read is its file's.
+#[test]
+fn descriptor_that_changes() -> Outcome {
+    scenario("storms/descriptor that changes", |s| {
+        let (a, b) = (s.folder().join("a"), s.folder().join("b"));
+        fs::write(&a, "a")?;
+        fs::write(&b, "b")?;
+        let mut comparison = Comparison::default();
+        for (way, options, _) in WAYS {
+            let arguments = ["40".as_ref(), "5000".as_ref(), a.as_os_str(), b.as_os_str()];
+            let traced = traced(s, workload!("swap"), &arguments, options)?;
+            comparison.io(&traced.document, &traced.done)?;
+            for (name, path) in [("a", &a), ("b", &b)] {
+                let reads: u64 = traced.document.flows_from(path)?.iter().map(|flow| flow.operations).sum();
+                let more = traced.report.get("more").and_then(|more| more.get(name));
+                let expected =
+                    more.and_then(serde_json::Value::as_u64).context("the report names no reads")?;
+                comparison.equal(&format!("{way}: reads of {name}"), reads, expected);
+            }
+        }
+        comparison.finish()
+    })
+}
