@@ -1,7 +1,7 @@
 //! System calls: what is noted at their entry and told at their return.
 //!
-//! Both ends are hooked. The return alone would do for counts and bytes (all six arguments still stand in the saved
-//! registers), but not for durations, for what happened inside the call, for what is in flight when tracing ends, nor
+//! Both ends are hooked, unless nothing is to be timed. The return alone does for counts and bytes (all six arguments
+//! still stand in the saved registers), but not for durations, for what happened inside the call, for what is in flight when tracing ends, nor
 //! for a descriptor that another thread closes meanwhile. docs/architecture.md has the measurements.
 
 use aya_ebpf::helpers::bpf_ktime_get_ns;

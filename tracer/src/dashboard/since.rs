@@ -1,6 +1,6 @@
 //! Totals counted from a moment on: what came between two readings.
 
-use crate::model::snapshot::{ContextSwitches, Losses, PageFaults, Totals, Transitions};
+use crate::model::snapshot::{ContextSwitches, Losses, PageFaults, Summed, Totals, Transitions};
 
 /// What came since. What is known of neither a part nor the whole stays unknown; evidence is that of the whole.
 pub(super) fn totals(now: &Totals, before: &Totals) -> Totals {
@@ -27,6 +27,10 @@ pub(super) fn totals(now: &Totals, before: &Totals) -> Totals {
         context_switches: switches(now.context_switches, before.context_switches),
         page_faults: faults(now.page_faults, before.page_faults),
         losses: losses(now.losses, before.losses),
+        summed: Summed {
+            operations: less(now.summed.operations, before.summed.operations),
+            calls: less(now.summed.calls, before.summed.calls),
+        },
         ..now.clone()
     }
 }

@@ -7,7 +7,7 @@ use crate::{
     dashboard::{frame::ProgramCost, history::Sample, state::State, theme::Role},
     model::{
         evidence::Evidence,
-        snapshot::{Flow, Losses, Mover, Totals},
+        snapshot::{Flow, Losses, Mover, Summed, Totals},
     },
     view::{
         format::{self, bytes, count, marked_ratio, truncate_middle},
@@ -162,7 +162,7 @@ fn facts(state: &State, canvas: &Canvas<'_>) -> Vec<Line<'static>> {
         canvas.fact("transitions by cause", &by_cause),
         canvas.fact("context switches", &switched),
         canvas.fact("moved in all", &moved),
-        losses(canvas, totals.losses),
+        losses(canvas, totals.losses, totals.summed),
         canvas.fact("zc-trace itself", &own_cost(state)),
     ];
     let disagree =
@@ -185,14 +185,19 @@ fn known(all: Option<u64>, least: u64, evidence: Evidence) -> String {
     }
 }
 
-fn losses(canvas: &Canvas<'_>, losses: Losses) -> Line<'static> {
+fn losses(canvas: &Canvas<'_>, losses: Losses, summed: Summed) -> Line<'static> {
     let lost: Vec<String> = pieces::lost(losses)
         .iter()
         .filter(|(_, lost)| *lost > 0)
         .map(|(name, lost)| format!("{} {name}", count(*lost)))
         .collect();
     if lost.is_empty() {
-        return canvas.fact("detail lost", "none");
+        // Not lost, but not told one by one either: a storm is summed in the kernel.
+        return match summed.operations.saturating_add(summed.calls) {
+            0 => canvas.fact("detail lost", "none"),
+            sum => canvas
+                .fact("detail lost", &format!("none; {} calls summed in the kernel (storm)", count(sum))),
+        };
     }
     let text = format!(" ! detail lost (totals are exact): {}", lost.join(", "));
     Line::styled(format::truncate_end(&text, canvas.width).into_owned(), canvas.theme.style(Role::Warning))
