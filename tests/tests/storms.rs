@@ -87,6 +87,13 @@ fn reads_that_fail() -> Outcome {
             let calls = traced.document.calls()?;
             let errors = calls.get("read").map_or(0, |read| read.errors);
             comparison.equal(&format!("{way}: errors"), errors, 300_000);
+            let calls = traced.document.list("calls")?;
+            let read = calls.iter().find(|call| call.text("name").is_ok_and(|name| name == "read"));
+            let kinds = read.context("no read in calls")?.list("errors_by_name")?;
+            let again = kinds.iter().find(|kind| kind.text("name").is_ok_and(|name| name == "EAGAIN"));
+            let again = again.map_or(Ok(0), |kind| kind.number("count"))?;
+            // Of calls summed one by one (--summary, before they are a run) only the number is kept.
+            comparison.between(&format!("{way}: of these EAGAIN"), 299_000, again, 300_000);
         }
         comparison.finish()
     })

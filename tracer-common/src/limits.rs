@@ -63,6 +63,9 @@ pub const ENDPOINTS: u32 = 16_384;
 /// Most combinations of call and endpoints that operations are folded into while the ring buffer is full.
 pub const SPILLS: u32 = 16_384;
 
+/// Most kinds of errors, by call, of which calls are summed; the others stay without a name.
+pub const SUMMED_ERRORS: u32 = 4096;
+
 /// Most path components of a file that are carried; deeper paths are marked as cut.
 pub const PATH_COMPONENTS: u32 = 32;
 

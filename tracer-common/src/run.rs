@@ -46,8 +46,8 @@ pub struct Run {
     pub samples: u32,
     /// Calls in this window of [`PACE_CALLS`] plus one; 0 while there are too few to sum them.
     pub hot: u32,
-    /// Padding.
-    pub _pad: u32,
+    /// The first errno that one of them returned since the last flush; 0 if none did.
+    pub errno: u32,
     /// Wall time of the samples without that off the CPU, ns.
     pub sampled_ns: u64,
     /// How many times descriptors had changed, of any traced process, when this one was looked up.
@@ -64,6 +64,8 @@ pub struct Run {
     pub calls: u64,
     /// Those that failed.
     pub errors: u64,
+    /// Those that failed with `errno`.
+    pub named_errors: u64,
     /// Payload bytes.
     pub bytes: u64,
     /// Calls of these that were timed, and
@@ -102,5 +104,5 @@ pub struct Pace {
     pub descriptors: u64,
 }
 
-const _: () = assert!(size_of::<Run>() == 40 + 6 * 8 + 9 * 8 + 64);
+const _: () = assert!(size_of::<Run>() == 40 + 6 * 8 + 10 * 8 + 64);
 const _: () = assert!(size_of::<Pace>() == 40);

@@ -12,7 +12,7 @@ use tracer_common::{
     limits::{
         AIO_REQUESTS as MOST_AIO_REQUESTS, CACHED_FILES, CALLS, DEVICES, ENDPOINTS, FILES, IOVECS,
         MULTISHOTS, NOTIFICATIONS as MOST_NOTIFICATIONS, REQUESTS as MOST_REQUESTS, RUNNING as MOST_RUNNING,
-        SPILLS, THREADS,
+        SPILLS, SUMMED_ERRORS as MOST_SUMMED_ERRORS, THREADS,
     },
     offsets::Control,
     record::IoVec,
@@ -108,6 +108,9 @@ pub static LOSSES: PerCpuArray<LossCounters> = PerCpuArray::with_max_entries(1, 
 /// Operations folded while the ring buffer was full.
 #[map]
 pub static SPILL: PerCpuHashMap<SpillKey, SpillCounters> = PerCpuHashMap::with_max_entries(SPILLS, 0);
+/// Errors of calls that were summed: by table index of the call (upper half) and errno.
+#[map]
+pub static SUMMED_ERRORS: PerCpuHashMap<u64, u64> = PerCpuHashMap::with_max_entries(MOST_SUMMED_ERRORS, 0);
 /// Identity of open files by `struct file` pointer.
 #[map]
 pub static KNOWN_FILES: LruHashMap<u64, KnownFile> = LruHashMap::with_max_entries(FILES, 0);

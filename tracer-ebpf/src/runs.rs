@@ -16,7 +16,7 @@ use crate::{
     arch::Registers,
     calls,
     kernel::{Task, config},
-    maps::{CALL_COUNTERS, DESCRIPTOR_CHANGES, lost},
+    maps::{CALL_COUNTERS, DESCRIPTOR_CHANGES, SUMMED_ERRORS, lost},
     zerocopy,
 };
 
@@ -94,8 +94,13 @@ pub fn leave(task: Task, slot: &mut ThreadSlot, result: i64) {
     run.hot += 1;
     if result > 0 {
         run.bytes += result as u64 & run.bytes_mask;
-    } else {
-        run.errors += calls::failed(result) as u64;
+    } else if calls::failed(result) {
+        let errno = result.wrapping_neg() as u32;
+        if run.errno == 0 {
+            run.errno = errno;
+        }
+        run.errors += 1;
+        run.named_errors += (run.errno == errno) as u64;
     }
     if config!(latency) == latency::ALL {
         run.timed += 1;
@@ -259,6 +264,7 @@ fn flush_run(tgid: u32, run: &mut Run) {
         counters.folded += run.calls;
         counters.untimed += untimed;
     }
+    name_errors(call, run);
     let calls = run.calls;
     if run.bytes_mask == 0 {
         lost(|losses| losses.summed_calls += calls);
@@ -269,6 +275,8 @@ fn flush_run(tgid: u32, run: &mut Run) {
     run.sampled_ns = mean_ns;
     run.calls = 0;
     run.errors = 0;
+    run.named_errors = 0;
+    run.errno = 0;
     run.bytes = 0;
     run.timed = 0;
     run.duration_ns = 0;
@@ -277,6 +285,22 @@ fn flush_run(tgid: u32, run: &mut Run) {
     run.storage_read_bytes = 0;
     run.storage_written_bytes = 0;
     run.counted = Counted::NONE;
+}
+
+/// What the errors were.
+#[inline(always)]
+fn name_errors(call: u32, run: &Run) {
+    if run.named_errors == 0 {
+        return;
+    }
+    let key = (call as u64) << 32 | run.errno as u64;
+    if SUMMED_ERRORS.get_ptr_mut(key).is_none() {
+        let _ = SUMMED_ERRORS.insert(key, 0, 0);
+    }
+    if let Some(count) = SUMMED_ERRORS.get_ptr_mut(key) {
+        // SAFETY: this CPU's own entry; user space only reads it.
+        unsafe { *count += run.named_errors };
+    }
 }
 
 #[inline(always)]

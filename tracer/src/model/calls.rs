@@ -11,7 +11,7 @@ use super::{
     hash::HashMap,
     heat::{Heat, HeatMap},
     method::is_operation,
-    snapshot::{CallStatistics, Latency, RequestStatistics},
+    snapshot::{CallStatistics, ErrorCount, Latency, RequestStatistics},
 };
 
 /// Latencies are told apart to this many decimal digits.
@@ -36,6 +36,8 @@ pub(crate) struct Calls {
     heats: bool,
     seen: HashMap<CallName, Seen>,
     exact: Option<BTreeMap<CallName, CallTotals>>,
+    /// Errors that the stream did not tell.
+    summed_errors: BTreeMap<(CallName, u16), u64>,
 }
 
 /// The sums over all calls that totals need.
@@ -99,8 +101,22 @@ impl Calls {
     }
 
     /// The kernel's counters replace what was there.
-    pub(crate) fn replace(&mut self, exact: BTreeMap<CallName, CallTotals>) {
+    pub(crate) fn replace(
+        &mut self,
+        exact: BTreeMap<CallName, CallTotals>,
+        summed_errors: BTreeMap<(CallName, u16), u64>,
+    ) {
         self.exact = Some(exact);
+        self.summed_errors = summed_errors;
+    }
+
+    /// The errors of one call by name.
+    fn errors(&self, name: CallName, total: u64) -> Vec<ErrorCount> {
+        let mut errors = self.seen.get(&name).map(|seen| seen.errors.clone()).unwrap_or_default();
+        for ((_, errno), count) in self.summed_errors.range((name, 0)..=(name, u16::MAX)) {
+            errors.add(*errno, *count);
+        }
+        errors.shown(total)
     }
 
     /// The best that is known: the counters, and before they were read for the first time, the stream.
@@ -192,10 +208,7 @@ impl Calls {
             time_ns: Some(totals.duration_ns),
             blocked_ns: Some(totals.blocked_ns),
             preempted_ns: Some(totals.preempted_ns),
-            errors_by_name: match self.seen.get(&name) {
-                Some(seen) => seen.errors.shown(totals.errors),
-                None => Errors::default().shown(totals.errors),
-            },
+            errors_by_name: self.errors(name, totals.errors),
             latency_ns: self.seen.get(&name).and_then(latency),
         };
         self.sorted(false).into_iter().map(shown).collect()
@@ -247,7 +260,7 @@ mod tests {
             bytes: 1500,
             ..CallTotals::default()
         };
-        calls.replace(BTreeMap::from([(name, exact)]));
+        calls.replace(BTreeMap::from([(name, exact)]), BTreeMap::new());
         let read = &calls.snapshot()[0];
         assert_eq!((read.count, read.unfinished, read.bytes), (101, 1, 1500));
         assert_eq!(read.latency_ns, Some(latency));

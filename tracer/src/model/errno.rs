@@ -23,14 +23,19 @@ fn name(number: u16) -> String {
 }
 
 /// The errors of one call. There are at most 4095 kinds.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Errors(BTreeMap<u16, u64>);
 
 impl Errors {
     /// One more.
     pub(crate) fn count(&mut self, errno: u16) {
+        self.add(errno, 1);
+    }
+
+    /// So many more.
+    pub(crate) fn add(&mut self, errno: u16, more: u64) {
         let count = self.0.entry(errno).or_default();
-        *count = count.saturating_add(1);
+        *count = count.saturating_add(more);
     }
 
     /// By name, most first, so that they add up to `total`: what was not told one by one is `other`. Where more were told

@@ -484,6 +484,8 @@ pub struct Counters {
     pub losses: Losses,
     /// Summed in the kernel so far.
     pub summed: Summed,
+    /// Errors of calls that were summed, by call and errno, as far as they are known by name.
+    pub summed_errors: BTreeMap<(CallName, u16), u64>,
 }
 
 /// Exact totals of one call.

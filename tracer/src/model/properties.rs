@@ -309,6 +309,7 @@ fn counters() -> impl Strategy<Value = Counters> {
             .collect(),
         losses: Losses { lost_events: lost, ..Losses::default() },
         summed: Summed::default(),
+        summed_errors: BTreeMap::new(),
     })
 }
 

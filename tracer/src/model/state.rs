@@ -211,8 +211,8 @@ impl Model {
             }
             Event::DescriptorsSeen(seen) => self.descriptors.seen(&seen, &mut self.join.endpoints),
             Event::Counters(counters) => {
-                let Counters { calls, threads, losses, summed, time_ns: _ } = *counters;
-                self.calls.replace(calls);
+                let Counters { calls, threads, losses, summed, summed_errors, time_ns: _ } = *counters;
+                self.calls.replace(calls, summed_errors);
                 self.threads.replace(threads);
                 self.losses = losses;
                 self.summed = summed;

@@ -39,6 +39,27 @@ pub(super) fn calls(
     totals
 }
 
+/// Errors of summed calls.
+pub(super) fn errors(
+    summed: &PerCpuHashMap<MapData, u64, u64>,
+    unflushed: &[Unflushed],
+    table: &CallTable,
+) -> BTreeMap<(CallName, u16), u64> {
+    let mut errors = BTreeMap::new();
+    let mut add = |call: u32, errno: u32, count: u64| {
+        if let Some(errno) = u16::try_from(errno).ok().filter(|_| count > 0) {
+            *errors.entry((table.name(call), errno)).or_default() += count;
+        }
+    };
+    for (key, per_cpu) in summed.iter().flatten() {
+        add((key >> 32) as u32, key as u32, per_cpu.iter().sum());
+    }
+    for rest in unflushed {
+        add(rest.call, rest.errors.0, rest.errors.1);
+    }
+    errors
+}
+
 /// Several indices may share a name: numbers that the table does not know.
 fn add(into: &mut CallTotals, from: &CallTotals) {
     into.kind = from.kind;
@@ -216,6 +237,8 @@ pub(super) struct Unflushed {
     /// Table index of the call.
     call: u32,
     counters: CallCounters,
+    /// Errno, and how many calls returned it.
+    errors: (u32, u64),
     /// Of operations: by what they are folded.
     spilled: Option<(SpillKey, SpillCounters)>,
 }
@@ -269,7 +292,8 @@ pub(super) fn unflushed(slot: &ThreadSlot) -> impl Iterator<Item = Unflushed> + 
             counted: run.counted,
             transitions: 0,
         };
-        Unflushed { call, counters, spilled: (run.bytes_mask != 0).then_some((key, spilled)) }
+        let errors = (run.errno, run.named_errors);
+        Unflushed { call, counters, errors, spilled: (run.bytes_mask != 0).then_some((key, spilled)) }
     })
 }
 

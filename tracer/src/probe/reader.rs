@@ -43,6 +43,7 @@ pub struct Reader {
     calls: PerCpuArray<MapData, CallCounters>,
     losses: PerCpuArray<MapData, LossCounters>,
     spill: PerCpuHashMap<MapData, SpillKey, SpillCounters>,
+    summed_errors: PerCpuHashMap<MapData, u64, u64>,
     new_endpoints: HashMap<MapData, u64, WireEndpoint>,
     devices: DeviceCounters,
     table: CallTable,
@@ -69,6 +70,7 @@ impl Reader {
             calls: PerCpuArray::try_from(probe.take("CALL_COUNTERS")?).map_err(other)?,
             losses: PerCpuArray::try_from(probe.take("LOSSES")?).map_err(other)?,
             spill: PerCpuHashMap::try_from(probe.take("SPILL")?).map_err(other)?,
+            summed_errors: PerCpuHashMap::try_from(probe.take("SUMMED_ERRORS")?).map_err(other)?,
             new_endpoints: HashMap::try_from(probe.take("NEW_ENDPOINTS")?).map_err(other)?,
             devices: DeviceCounters::new(PerCpuHashMap::try_from(probe.take("DEVICE_IO")?).map_err(other)?),
             table: CallTable::native(),
@@ -178,6 +180,7 @@ impl Reader {
                 ..losses
             },
             summed,
+            summed_errors: counters::errors(&self.summed_errors, unflushed, &self.table),
         }
     }
 

@@ -43,6 +43,7 @@ fn counters(rchar: u64) -> Event {
         )]),
         losses: Losses { lost_events: 9, ..Losses::default() },
         summed: Summed::default(),
+        summed_errors: BTreeMap::new(),
     }))
 }
 
