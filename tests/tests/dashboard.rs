@@ -13,11 +13,12 @@ use zc_trace_tests::{
     tracer,
 };
 
-/// A dd that copies until it is ended.
+/// A dd that copies until it is ended: in pieces so large that its calls are no storm, which would be summed and not joined, so
+/// that there were two flows that change places.
 fn dd(scenario: &Scenario) -> Result<Process> {
     require_root()?;
     let mut command = Command::new(require_program("dd")?);
-    command.args(["if=/dev/zero", "of=/dev/null", "bs=64K", "status=none"]);
+    command.args(["if=/dev/zero", "of=/dev/null", "bs=1M", "status=none"]);
     scenario.spawn(&mut command)
 }
 
