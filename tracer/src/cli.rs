@@ -65,7 +65,7 @@ pub struct TraceArgs {
     /// End after this many seconds (a command then gets SIGTERM, and SIGKILL 3 s later)
     #[arg(short, long, value_name = "SECONDS")]
     pub duration: Option<f64>,
-    /// Seconds between pictures of the dashboard [default: 0.5] or live lines [default: 1; with a command no lines]
+    /// Seconds between pictures of the dashboard [default: 0.1] or live lines [default: 1; with a command no lines]
     #[arg(short, long, value_name = "SECONDS")]
     pub interval: Option<f64>,
     /// Live lines and a report instead of the dashboard

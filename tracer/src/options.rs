@@ -136,7 +136,7 @@ impl Plan {
 const DEFAULT_RING_BYTES: u32 = 4 << 20;
 
 /// Between pictures of the dashboard, where nothing else is asked for.
-const REFRESH: Duration = Duration::from_millis(500);
+const REFRESH: Duration = Duration::from_millis(100);
 
 fn is_stdout(path: &Option<PathBuf>) -> bool {
     path.as_deref() == Some(Path::new("-"))

@@ -1,12 +1,19 @@
-//! What happened in each interval, for the sparklines: differences of totals, the oldest forgotten.
+//! What happened of late, from differences of totals: bars for the graphs, the oldest forgotten, and rates of the last second,
+//! which can be read at ten pictures a second.
 
 use std::collections::VecDeque;
 
 use super::frame::{Cost, Frame};
 use crate::model::snapshot::{CallStatistics, Totals};
 
-/// Intervals that are remembered: more than a wide screen has columns.
+/// Bars that are remembered: more than a wide screen has columns.
 const MOST: usize = 512;
+
+/// What a bar of a graph stands for at least, ns: a little less than half a second, because frames come a little early at times.
+const BAR_NS: u64 = 450_000_000;
+
+/// What a rate is taken over at least, where frames come that often, ns.
+const RECENT_NS: u64 = 950_000_000;
 
 /// What happened in one interval.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -84,49 +91,61 @@ impl Sums {
     }
 }
 
-/// The last intervals.
+/// What happened of late.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct History {
-    samples: VecDeque<Sample>,
-    last: Option<Sums>,
+    /// The bars of the graphs, oldest first.
+    bars: VecDeque<Sample>,
+    /// Where the next bar begins.
+    bar: Option<Sums>,
+    /// The frames of the last second, oldest first, and at least two.
+    recent: VecDeque<Sums>,
 }
 
 impl History {
     /// A further frame. The first one says where things stood; it is no interval.
     pub(crate) fn take(&mut self, frame: &Frame) {
         let now = Sums::of(frame);
-        if let Some(before) = self.last.replace(now)
-            && now.elapsed_ns > before.elapsed_ns
-        {
-            if self.samples.len() == MOST {
-                self.samples.pop_front();
+        if self.recent.back().is_some_and(|last| last.elapsed_ns >= now.elapsed_ns) {
+            return;
+        }
+        let bar = *self.bar.get_or_insert(now);
+        if now.elapsed_ns - bar.elapsed_ns >= BAR_NS {
+            if self.bars.len() == MOST {
+                self.bars.pop_front();
             }
-            self.samples.push_back(now.since(&before));
+            self.bars.push_back(now.since(&bar));
+            self.bar = Some(now);
+        }
+        self.recent.push_back(now);
+        while let [_, second, .., last] = &*self.recent.make_contiguous()
+            && last.elapsed_ns - second.elapsed_ns >= RECENT_NS
+        {
+            self.recent.pop_front();
         }
     }
 
-    /// Forgets the intervals.
+    /// Forgets the bars.
     pub(crate) fn clear(&mut self) {
-        self.samples.clear();
+        self.bars.clear();
     }
 
-    /// The last interval.
-    pub(crate) fn latest(&self) -> Option<&Sample> {
-        self.samples.back()
+    /// The last second or, where frames are further apart, the last interval.
+    pub(crate) fn latest(&self) -> Option<Sample> {
+        let (first, last) = (self.recent.front()?, self.recent.back()?);
+        (last.elapsed_ns > first.elapsed_ns).then(|| last.since(first))
     }
 
-    /// Pictures per second, over the last ten.
+    /// Pictures per second, of late.
     pub(crate) fn pace(&self) -> Option<f64> {
-        let last = self.samples.iter().rev().take(10);
-        let (count, ns) = last
-            .fold((0u32, 0u64), |(count, sum), sample| (count + 1, sum.saturating_add(sample.interval_ns)));
-        (count > 0).then(|| f64::from(count) * 1e9 / ns.max(1) as f64)
+        let intervals = u32::try_from(self.recent.len().checked_sub(1)?).unwrap_or(u32::MAX);
+        self.latest().map(|sample| f64::from(intervals) * 1e9 / sample.interval_ns as f64)
     }
 
-    /// Rates of the last `most` intervals, oldest first.
+    /// Rates of the last `most` bars, oldest first.
     pub(crate) fn rates(&self, most: usize, of: impl Fn(&Sample) -> u64) -> Vec<u64> {
-        let skipped = self.samples.len().saturating_sub(most);
-        self.samples.iter().skip(skipped).map(|sample| sample.per_second(of(sample))).collect()
+        let skipped = self.bars.len().saturating_sub(most);
+        self.bars.iter().skip(skipped).map(|sample| sample.per_second(of(sample))).collect()
     }
 }
 
@@ -141,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn intervals_are_differences_and_the_oldest_is_forgotten() {
+    fn bars_are_differences_and_the_oldest_is_forgotten() {
         let mut history = History::default();
         history.take(&frame(1_000_000_000, 10));
         assert!(history.latest().is_none());
@@ -153,6 +172,18 @@ mod tests {
         }
         assert_eq!(history.rates(usize::MAX, |sample| sample.calls).len(), MOST);
         assert_eq!(history.rates(2, |sample| sample.calls), [1, 1]);
+    }
+
+    #[test]
+    fn frequent_frames_share_a_bar_and_rates_are_of_the_last_second() {
+        let mut history = History::default();
+        for at in 0..=20 {
+            // Nothing in the first second, 1,000 calls in the second one.
+            history.take(&frame(at * 100_000_000, 100 * at.saturating_sub(10)));
+        }
+        assert_eq!(history.rates(usize::MAX, |sample| sample.calls), [0, 0, 1000, 1000]);
+        assert_eq!(history.latest().map(|sample| sample.per_second(sample.calls)), Some(1000));
+        assert_eq!(history.pace(), Some(10.0));
     }
 
     #[test]

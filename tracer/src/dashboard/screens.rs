@@ -259,7 +259,7 @@ fn paused_the_picture_stands_still_and_rates_go_on() {
     state.handle(Action::Pause);
     let before = state.frame.elapsed_ns;
     let intervals = state.history.rates(usize::MAX, |sample| sample.calls).len();
-    state.apply(Frame { elapsed_ns: before + 1, ..state.frame.clone() });
+    state.apply(Frame { elapsed_ns: before + 1_000_000_000, ..state.frame.clone() });
     assert_eq!(state.frame.elapsed_ns, before);
     assert_eq!(state.history.rates(usize::MAX, |sample| sample.calls).len(), intervals + 1);
 }

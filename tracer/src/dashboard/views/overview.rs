@@ -124,7 +124,8 @@ fn graphs(state: &State, canvas: &Canvas<'_>) -> Vec<Line<'static>> {
             "DMA" => dma_bytes.is_none(),
             _ => false,
         };
-        let now = rates.last().map_or_else(|| "-".to_owned(), |rate| shown(*rate));
+        let rate = state.history.latest().map(|sample| sample.per_second(of(&sample)));
+        let now = rate.map_or_else(|| "-".to_owned(), shown);
         let now = if part { format!(">{now}") } else { now };
         let graph = canvas.spark(&rates);
         let gap = " ".repeat(columns.saturating_sub(rates.len()));
@@ -206,7 +207,7 @@ fn losses(canvas: &Canvas<'_>, losses: Losses, summed: Summed) -> Line<'static> 
 fn own_cost(state: &State) -> String {
     let cost = state.frame.cost;
     let own = |sample: &Sample| sample.own_cpu_ns.map(|own| percent(sample.per_second(own)));
-    let cpu = state.history.latest().and_then(own).unwrap_or_else(|| "-".to_owned());
+    let cpu = state.history.latest().as_ref().and_then(own).unwrap_or_else(|| "-".to_owned());
     let memory = cost.resident_bytes.map_or_else(|| format::UNKNOWN.to_owned(), bytes);
     let programs = match cost.programs {
         Some(ProgramCost { time_ns, runs }) if runs > 0 => format!("{} ns a run", time_ns / runs),
