@@ -286,8 +286,7 @@ fn bytes_moved(slot: &mut ThreadSlot, shape: CallShape, result: i64) -> u64 {
     if result <= 0 || !is_operation(shape.class) {
         0
     } else if shape.class == CallClass::MESSAGES {
-        payload::messages_bytes(slot, argument(slot, shape.buffer), result as u64, shape.compat != 0);
-        slot.message_bytes
+        payload::messages_bytes(argument(slot, shape.buffer), result as u64, shape.compat as u64)
     } else {
         result as u64
     }

@@ -95,7 +95,7 @@ fn look_up(file: u64, inode: u64, inode_number: u64, generation: u64, fd: u32) -
     {
         return entry.serial;
     }
-    walk(file, fd)
+    walk_file(file, fd as u64)
 }
 
 /// `f_inode` and `f_flags`: neighbours on newer kernels, where one read brings both.
@@ -129,9 +129,10 @@ pub fn file_of(task: Task, fd: u32) -> u64 {
 }
 
 /// Finds out all about an open file, leaves it where user space looks, and remembers it by a new serial. 0 if there was
-/// no room: the next call tries again.
+/// no room: the next call tries again. A global function likewise: it is most of what there is to verify.
+#[unsafe(no_mangle)]
 #[inline(never)]
-fn walk(file: u64, fd: u32) -> u64 {
+pub extern "C" fn walk_file(file: u64, fd: u64) -> u64 {
     let Some(scratch) = SCRATCH.get_ptr_mut(0) else { return 0 };
     // SAFETY: this CPU's own entry; system call hooks do not nest.
     let scratch = unsafe { &mut *scratch };

@@ -6,8 +6,9 @@ use aya_ebpf::helpers::generated::bpf_probe_read_user;
 use tracer_common::{
     limits::{IOVECS, MESSAGES},
     record::IoVec,
-    slot::ThreadSlot,
 };
+
+use crate::{kernel::Task, threads};
 
 /// Where the members of a `struct msghdr` are, and how wide its words.
 #[derive(Clone, Copy)]
@@ -127,13 +128,16 @@ pub fn messages_vector(base: u64, count: u64, into: &mut [IoVec; IOVECS]) {
     }
 }
 
-/// Bytes moved by `sendmmsg` or `recvmmsg`, which return a number of messages: the sum of their `msg_len`.
+/// Bytes moved by `sendmmsg` or `recvmmsg`, which return a number of messages: the sum of their `msg_len`. A global function
+/// with numbers as its arguments: the verifier walks its turns once for each program, not once for each way that leads to it.
 ///
 /// Count and sum go through memory: in registers their ranges would differ at each way out of the loop, and the verifier
-/// would walk the rest of the program once for every number of messages.
+/// would walk what follows once for every number of messages.
+#[unsafe(no_mangle)]
 #[inline(never)]
-pub fn messages_bytes(slot: &mut ThreadSlot, base: u64, count: u64, compat: bool) {
-    let MessageLayout { stride, length: length_at, .. } = MessageLayout::of(compat);
+pub extern "C" fn messages_bytes(base: u64, count: u64, compat: u64) -> u64 {
+    let Some(slot) = threads::slot_of(Task::current()) else { return 0 };
+    let MessageLayout { stride, length: length_at, .. } = MessageLayout::of(compat != 0);
     slot.messages = count;
     slot.message_bytes = 0;
     for index in 0..MESSAGES as u64 {
@@ -145,4 +149,6 @@ pub fn messages_bytes(slot: &mut ThreadSlot, base: u64, count: u64, compat: bool
         // SAFETY: likewise.
         unsafe { ptr::write_volatile(&mut slot.message_bytes, slot.message_bytes + length as u64) };
     }
+    // SAFETY: likewise.
+    unsafe { ptr::read_volatile(&slot.message_bytes) }
 }

@@ -100,6 +100,9 @@ fn rustc_flags(toolchain: &Toolchain, arch: &str) -> Vec<String> {
         "-Cdebuginfo=2".to_owned(),
         format!("-Clinker={}", toolchain.linker.path.display()),
         "-Clink-arg=--btf".to_owned(),
+        // With that switch, which the linker passes on by default, LLVM calls a loop over bytes for whatever is cleared, be it
+        // three words, and to copy more than 128 bytes: in the hooks on calls that was most of their time.
+        "-Clink-arg=--disable-expand-memcpy-in-order".to_owned(),
     ]
 }
 

@@ -2,12 +2,13 @@
 
 use std::{
     io::Read,
+    thread,
     time::{Duration, Instant},
 };
 
 use aya::{
     Btf, Ebpf, EbpfLoader,
-    maps::{Array, HashMap, RingBuf, Stack},
+    maps::{Array, HashMap, MapData, RingBuf, Stack},
     programs::Iter,
 };
 use tracer_common::{
@@ -20,7 +21,7 @@ use super::{
     call_table::CallTable,
     device_io,
     diagnostics::Diagnostics,
-    error::{LoadError, from_aya, other, refused},
+    error::{LoadError, from_aya, other},
     form::{Form, Source},
     hooks::{
         ATTACH_THREADS, CHECK_OFFSETS, HOOKS, Hook, Need, PAIRS, Place, REQUEST_COPIES, URING_COMPLETE,
@@ -28,7 +29,7 @@ use super::{
     },
     offsets::{Types, Uring},
     pace::{Detail, Latency},
-    programs::{self, Link},
+    programs::{self, Link, Target},
     reader::Reader,
 };
 use crate::model::sources::Sources;
@@ -62,6 +63,8 @@ pub struct Probe {
     links: Vec<(&'static str, Link)>,
     not_typed: Option<String>,
     unneeded: Vec<&'static str>,
+    /// For the reader, which frees slots.
+    free_slots: Option<Stack<MapData, u32>>,
     phases: Phases,
 }
 
@@ -188,11 +191,12 @@ impl Probe {
             links: Vec::new(),
             not_typed: None,
             unneeded: Vec::new(),
+            free_slots: None,
             phases,
         };
         probe.fill_maps()?;
         probe.phases.end("filling maps");
-        probe.load_programs(types, btf.as_ref())?;
+        probe.free_slots_and_load_programs(types, btf.as_ref())?;
         probe.phases.end("verifying programs");
         Ok(probe)
     }
@@ -207,15 +211,27 @@ impl Probe {
         for (number, call) in table.socket_calls() {
             socket_calls.set(number, call, 0).map_err(other)?;
         }
-        let mut free: Stack<_, u32> = self.map("FREE_SLOTS")?;
-        for slot in (0..THREADS).rev() {
-            free.push(slot, 0).map_err(other)?;
-        }
+        Ok(())
+    }
+
+    /// Makes all slots free. That takes long, so programs are loaded meanwhile.
+    fn free_slots_and_load_programs(&mut self, types: &Types, btf: Option<&Btf>) -> Result<(), LoadError> {
+        let mut free: Stack<_, u32> = Stack::try_from(self.take("FREE_SLOTS")?).map_err(other)?;
+        thread::scope(|scope| {
+            let filling =
+                scope.spawn(|| (0..THREADS).rev().try_for_each(|slot| free.push(slot, 0)).map_err(other));
+            let loaded = self.load_programs(types, btf);
+            let filled = filling.join().unwrap_or_else(|_| Err(LoadError::Other("a thread fell".to_owned())));
+            loaded.and(filled)
+        })?;
+        self.free_slots = Some(free);
         Ok(())
     }
 
     fn load_programs(&mut self, types: &Types, btf: Option<&Btf>) -> Result<(), LoadError> {
         let uring = Uring::of(types);
+        let mut wanted = Vec::new();
+        let mut targets = Vec::new();
         for hook in HOOKS {
             let stands_in = |(one, other): &(&str, &str)| {
                 *one == hook.name && types.has_tracepoint(other)
@@ -226,35 +242,39 @@ impl Probe {
                 self.unneeded.push(hook.name);
                 continue;
             }
-            let outcome = if hook.name.starts_with("io_uring_") && !uring.is_known() {
-                Err(LoadError::NoTracepoint(hook.name))
-            } else {
-                self.load_program(hook, types, btf)
-            };
+            let target = self.target(hook, types, &uring);
+            targets.extend(target.as_ref().ok().map(|target| (hook.name, *target)));
+            wanted.push((hook, target));
+        }
+        let own = match self.form {
+            Form::Typed => (ATTACH_THREADS, Target::Iterator("task")),
+            Form::Raw => (CHECK_OFFSETS, Target::Raw),
+        };
+        targets.insert(0, own);
+        let mut outcomes = programs::load_all(&mut self.ebpf, &targets, btf);
+        for (hook, target) in wanted {
+            let outcome = target.and_then(|_| outcomes.remove(hook.name).unwrap_or(Ok(())));
             self.settle(hook, outcome)?;
         }
-        match btf {
-            Some(btf) => {
-                let iterator: &mut Iter = programs::named(&mut self.ebpf, ATTACH_THREADS)?;
-                iterator.load("task", btf).map_err(|error| refused(ATTACH_THREADS, error))
-            }
-            None => programs::load(&mut self.ebpf, CHECK_OFFSETS, None),
-        }
+        outcomes.remove(own.0).unwrap_or(Ok(()))
     }
 
-    fn load_program(&mut self, hook: &Hook, types: &Types, btf: Option<&Btf>) -> Result<(), LoadError> {
-        match (hook.place, btf) {
-            (Place::Return(functions), Some(btf)) => {
+    /// What a hook's program is loaded for, where the kernel has it.
+    fn target(&self, hook: &Hook, types: &Types, uring: &Uring) -> Result<Target, LoadError> {
+        let absent = LoadError::NoTracepoint(hook.name);
+        if hook.name.starts_with("io_uring_") && !uring.is_known() {
+            return Err(absent);
+        }
+        match (hook.place, self.form) {
+            (Place::Return(functions), Form::Typed) => {
                 let function = functions.iter().find(|function| types.has_function(function));
-                let function = function.ok_or(LoadError::NoFunction(hook.name))?;
-                programs::load_return(&mut self.ebpf, hook.name, function, btf)
+                function.map(|function| Target::Return(function)).ok_or(LoadError::NoFunction(hook.name))
             }
-            (Place::Return(_), None) => Err(LoadError::NoFunction(hook.name)),
+            (Place::Return(_), Form::Raw) => Err(LoadError::NoFunction(hook.name)),
             // Whether a raw tracepoint exists, attaching to it tells.
-            (Place::Tracepoint, _) if self.form == Form::Raw || types.has_tracepoint(hook.name) => {
-                programs::load(&mut self.ebpf, hook.name, btf)
-            }
-            (Place::Tracepoint, _) => Err(LoadError::NoTracepoint(hook.name)),
+            (Place::Tracepoint, Form::Raw) => Ok(Target::Raw),
+            (Place::Tracepoint, Form::Typed) if types.has_tracepoint(hook.name) => Ok(Target::Typed),
+            (Place::Tracepoint, Form::Typed) => Err(absent),
         }
     }
 
@@ -426,7 +446,9 @@ impl Probe {
     /// If a map is missing from the object.
     pub fn reader(&mut self) -> Result<Reader, LoadError> {
         let ring = RingBuf::try_from(self.take("RING")?).map_err(other)?;
-        Reader::new(self, ring)
+        let taken = || LoadError::Other("there is one reader, and it is elsewhere".to_owned());
+        let free_slots = self.free_slots.take().ok_or_else(taken)?;
+        Reader::new(self, ring, free_slots)
     }
 
     /// Hooks that this kernel does not have or refused, with the reason.

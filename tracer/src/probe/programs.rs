@@ -1,9 +1,15 @@
-//! Loading, attaching and detaching one program, in either form.
+//! Loading programs, all at once; attaching and detaching one, in either form.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Mutex, PoisonError},
+    thread,
+};
 
 use aya::{
     Btf, Ebpf,
     programs::{
-        BtfTracePoint, FExit, ProgramError, RawTracePoint, fexit::FExitLinkId,
+        BtfTracePoint, FExit, Iter, Program, ProgramError, RawTracePoint, fexit::FExitLinkId,
         raw_trace_point::RawTracePointLinkId, tp_btf::BtfTracePointLinkId,
     },
 };
@@ -20,23 +26,72 @@ pub(super) enum Link {
     Return(FExitLinkId),
 }
 
-/// Loads it: typed if there are types to check it against.
-pub(super) fn load(ebpf: &mut Ebpf, name: &'static str, btf: Option<&Btf>) -> Result<(), LoadError> {
-    let outcome = match btf {
-        Some(btf) => named::<BtfTracePoint>(ebpf, name)?.load(name, btf),
-        None => named::<RawTracePoint>(ebpf, name)?.load(),
-    };
-    outcome.map_err(|error| refused(name, error))
+/// What a program is loaded for.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Target {
+    /// The tracepoint of its name, typed.
+    Typed,
+    /// A tracepoint, untyped: which one is told when it is attached.
+    Raw,
+    /// The return of this function.
+    Return(&'static str),
+    /// An iterator over objects of this kind.
+    Iterator(&'static str),
 }
 
-/// Loads it for the return of a function.
-pub(super) fn load_return(
+impl Target {
+    fn load(self, program: &mut Program, name: &str, btf: Option<&Btf>) -> Result<(), ProgramError> {
+        let btf = btf.ok_or(ProgramError::UnexpectedProgramType);
+        match self {
+            Self::Typed => <&mut BtfTracePoint>::try_from(program)?.load(name, btf?),
+            Self::Raw => <&mut RawTracePoint>::try_from(program)?.load(),
+            Self::Return(function) => <&mut FExit>::try_from(program)?.load(function, btf?),
+            Self::Iterator(kind) => <&mut Iter>::try_from(program)?.load(kind, btf?),
+        }
+    }
+}
+
+/// More threads gain nothing: one of the programs takes longer than all others together.
+const MOST_LOADERS: usize = 4;
+
+/// Loads the programs of these names. The last ones are begun with, so they should be those that take longest: the kernel
+/// verifies each on the CPU that asks (kernel/bpf/verifier.c, `bpf_check`, takes its lock only for those without rights), so
+/// several are loaded at a time.
+pub(super) fn load_all(
     ebpf: &mut Ebpf,
-    name: &'static str,
-    function: &'static str,
-    btf: &Btf,
-) -> Result<(), LoadError> {
-    named::<FExit>(ebpf, name)?.load(function, btf).map_err(|error| refused(name, error))
+    targets: &[(&'static str, Target)],
+    btf: Option<&Btf>,
+) -> BTreeMap<&'static str, Result<(), LoadError>> {
+    let absent = |(name, _): &(&'static str, Target)| {
+        (*name, Err(LoadError::Other(format!("the object has no program {name}"))))
+    };
+    let outcomes: BTreeMap<_, _> = targets.iter().map(absent).collect();
+    let mut jobs: Vec<_> = ebpf
+        .programs_mut()
+        .filter_map(|(name, program)| {
+            let place = targets.iter().position(|(wanted, _)| *wanted == name)?;
+            Some((place, program))
+        })
+        .collect();
+    jobs.sort_by_key(|(place, _)| *place);
+    let loaders = thread::available_parallelism().map_or(1, usize::from).min(MOST_LOADERS);
+    let (jobs, outcomes) = (Mutex::new(jobs), Mutex::new(outcomes));
+    let work = || {
+        loop {
+            let job = jobs.lock().unwrap_or_else(PoisonError::into_inner).pop();
+            let Some((place, program)) = job else { return };
+            let (name, target) = targets[place];
+            let outcome = target.load(program, name, btf).map_err(|error| refused(name, error));
+            outcomes.lock().unwrap_or_else(PoisonError::into_inner).insert(name, outcome);
+        }
+    };
+    thread::scope(|scope| {
+        for _ in 1..loaders {
+            scope.spawn(work);
+        }
+        work();
+    });
+    outcomes.into_inner().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Attaches it there. A function may be one that cannot be traced though its type is known: only this tells.
@@ -72,7 +127,7 @@ pub(super) fn detach(ebpf: &mut Ebpf, name: &'static str, link: Link) -> Result<
 /// A program of the object.
 pub(super) fn named<'a, P>(ebpf: &'a mut Ebpf, name: &'static str) -> Result<&'a mut P, LoadError>
 where
-    &'a mut P: TryFrom<&'a mut aya::programs::Program, Error = ProgramError>,
+    &'a mut P: TryFrom<&'a mut Program, Error = ProgramError>,
 {
     ebpf.program_mut(name)
         .ok_or_else(|| LoadError::Other(format!("the object has no program {name}")))?

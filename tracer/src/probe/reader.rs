@@ -62,11 +62,15 @@ pub struct Reader {
 }
 
 impl Reader {
-    pub(super) fn new(probe: &mut Probe, ring: RingBuf<MapData>) -> Result<Self, LoadError> {
+    pub(super) fn new(
+        probe: &mut Probe,
+        ring: RingBuf<MapData>,
+        free_slots: Stack<MapData, u32>,
+    ) -> Result<Self, LoadError> {
         Ok(Self {
             ring,
             slots: Array::try_from(probe.take("SLOTS")?).map_err(other)?,
-            free_slots: Stack::try_from(probe.take("FREE_SLOTS")?).map_err(other)?,
+            free_slots,
             calls: PerCpuArray::try_from(probe.take("CALL_COUNTERS")?).map_err(other)?,
             losses: PerCpuArray::try_from(probe.take("LOSSES")?).map_err(other)?,
             spill: PerCpuHashMap::try_from(probe.take("SPILL")?).map_err(other)?,
