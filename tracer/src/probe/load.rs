@@ -111,6 +111,8 @@ impl Probe {
                 Ok(mut probe) => {
                     probe.not_typed = first_error.map(|error: LoadError| error.to_string());
                     probe.phases.done.splice(0..0, phases.done);
+                    drop(types);
+                    give_memory_back();
                     return Ok(probe);
                 }
                 Err(
@@ -563,6 +565,16 @@ impl Probe {
             .map_mut(name)
             .ok_or_else(|| LoadError::Other(format!("the object has no map {name}")))?;
         T::try_from(map).map_err(other)
+    }
+}
+
+/// The kernel's types, taken apart, were most of what this process will ever have in memory, and the C library keeps what is
+/// freed until it is told not to.
+fn give_memory_back() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: it has no preconditions (malloc_trim(3)).
+    unsafe {
+        libc::malloc_trim(0);
     }
 }
 
