@@ -12,7 +12,7 @@ use zc_trace::model::{
     Model, ModelConfig,
     endpoint::EndpointKind,
     event::{CallKind, Counters, Event, ThreadTotals, Tid},
-    flow_list::FlowList,
+    {extent::Extent, flow_list::FlowList},
 };
 
 use material::{PID, detailed, endpoint, operation, relay, storm, two_ends};
@@ -86,7 +86,9 @@ fn tell(criterion: &mut Criterion) {
     group.sample_size(20);
     group.bench_function("snapshot", |bencher| bencher.iter(|| black_box(model.snapshot())));
     group.bench_function("view of 1,000 flows", |bencher| {
-        bencher.iter(|| black_box(model.view(&FlowList { most: Some(1000), ..FlowList::default() })))
+        bencher.iter(|| {
+            black_box(model.view(&Extent::with(FlowList { most: Some(1000), ..FlowList::default() })))
+        })
     });
     group.bench_function("totals", |bencher| bencher.iter(|| black_box(model.totals())));
     group.bench_function("flow count", |bencher| bencher.iter(|| black_box(model.flow_count())));

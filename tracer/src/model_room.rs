@@ -1,7 +1,7 @@
 //! The room in which the model lives: batches of events come in through a bounded channel; lines of text and of JSON go
 //! out. Nothing goes back to the probe.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc::Receiver, oneshot};
 
@@ -12,9 +12,11 @@ use crate::{
         text::TextOutput,
     },
     filter::Filter,
+    findings::{self, Finding},
     model::{
         Model,
-        event::Event,
+        event::{Event, Pid},
+        extent::Extent,
         flow_detail::{FlowDetail, Use},
         flow_list::{FlowList, FlowOrder},
         heat::Heat,
@@ -42,9 +44,40 @@ pub(crate) enum Message {
 /// Most flows of a thread.
 const THREAD_FLOWS: usize = 50;
 
+/// Flows that findings are made of while tracing goes on: those with most bytes copied by the CPU.
+const FINDING_FLOWS: usize = 2_000;
+
+/// Lists that take longer than to be made ten times a second when nobody sees them.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(crate) struct Parts {
+    /// Processes, threads, and the calls that they are inside of.
+    pub(crate) threads: bool,
+    /// Descriptors.
+    pub(crate) descriptors: bool,
+    /// The last transfers.
+    pub(crate) transfers: bool,
+    /// Findings.
+    pub(crate) findings: bool,
+}
+
+impl Parts {
+    /// None.
+    pub(crate) const NONE: Self =
+        Self { threads: false, descriptors: false, transfers: false, findings: false };
+    /// All.
+    pub(crate) const ALL: Self = Self { threads: true, descriptors: true, transfers: true, findings: true };
+    /// What the document holds.
+    pub(crate) const OF_DOCUMENT: Self =
+        Self { threads: true, descriptors: true, transfers: false, findings: false };
+}
+
 /// What the dashboard wants to know.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Wanted {
+    /// Which lists.
+    pub(crate) parts: Parts,
+    /// The process that is called the target.
+    pub(crate) target: Pid,
     /// Most flows; all if that is not said.
     pub(crate) most_flows: Option<usize>,
     /// What the flows are ranked by.
@@ -64,14 +97,24 @@ pub(crate) struct Wanted {
 /// Where things stand.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Look {
+    /// What was asked for of it.
+    pub(crate) parts: Parts,
+    /// What the target is called.
+    pub(crate) comm: Option<String>,
+    /// Threads that live.
+    pub(crate) living_threads: u64,
+    /// What could cost less, worst first.
+    pub(crate) findings: Vec<Finding>,
+    /// How many flows were looked at for it.
+    pub(crate) finding_flows: usize,
+    /// How long it took to find all of this out.
+    pub(crate) took: Duration,
     /// What is known.
     pub(crate) snapshot: Snapshot,
     /// The last transfers, newest first.
     pub(crate) transfers: Vec<RecentTransfer>,
     /// Flows in all.
     pub(crate) flow_count: usize,
-    /// Whether its flows are those with most CPU-copied bytes, or all: findings are made of these.
-    pub(crate) has_costliest: bool,
     /// More of the flow that was asked about, with its id.
     pub(crate) flow: Option<(u64, FlowDetail)>,
     /// The flows of the thread that was asked about, with its id.
@@ -83,7 +126,18 @@ pub(crate) struct Look {
 impl Look {
     /// At the model as it is now.
     pub(crate) fn at(model: &Model, wanted: Wanted) -> Self {
-        let Wanted { most_flows: most, flows_by: by, least_first, flow_filter, flow, thread, call } = wanted;
+        let began = Instant::now();
+        let Wanted {
+            parts,
+            target,
+            most_flows: most,
+            flows_by: by,
+            least_first,
+            flow_filter,
+            flow,
+            thread,
+            call,
+        } = wanted;
         let passes = |flow: &Flow| flow_filter.matches_flow(flow);
         let flow_count = model.flow_count();
         let has_all = most.is_none_or(|most| flow_count <= most);
@@ -93,14 +147,51 @@ impl Look {
             let passes = (!flow_filter.is_empty()).then_some(&passes as &dyn Fn(&Flow) -> bool);
             FlowList { most, by, least_first, passes }
         };
+        let extent = Extent {
+            flows: list,
+            threads: parts.threads,
+            descriptors: parts.descriptors,
+            mapped_files: parts == Parts::OF_DOCUMENT,
+        };
+        let findings = if parts.findings {
+            findings::findings(&model.view(&Extent::with(FlowList::first(FINDING_FLOWS))))
+        } else {
+            Vec::new()
+        };
         Self {
-            snapshot: model.view(&list),
-            transfers: model.recent_transfers(usize::MAX),
+            parts,
+            comm: model.comm(target).map(str::to_owned),
+            living_threads: model.living_threads(),
+            findings,
+            finding_flows: flow_count.min(FINDING_FLOWS),
+            snapshot: model.view(&extent),
+            transfers: if parts.transfers { model.recent_transfers(usize::MAX) } else { Vec::new() },
             flow_count,
-            has_costliest: list.is_costliest(),
             flow: flow.and_then(|id| Some((id, model.flow_detail(id)?))),
             thread: thread.map(|tid| (tid, model.flows_of_thread(tid, THREAD_FLOWS))),
             heat: call.and_then(|name| model.heat(&name).map(|heat| (name, heat))),
+            took: began.elapsed(),
+        }
+    }
+
+    /// Keeps what was known before and not asked for again.
+    pub(crate) fn keep(&mut self, before: &mut Self) {
+        let (now, then) = (&mut self.snapshot, &mut before.snapshot);
+        if !self.parts.threads {
+            now.processes = std::mem::take(&mut then.processes);
+            now.threads = std::mem::take(&mut then.threads);
+            now.in_flight.at_end = std::mem::take(&mut then.in_flight.at_end);
+        }
+        if !self.parts.descriptors {
+            now.descriptors = std::mem::take(&mut then.descriptors);
+            now.descriptor_summary = then.descriptor_summary;
+        }
+        if !self.parts.transfers {
+            self.transfers = std::mem::take(&mut before.transfers);
+        }
+        if !self.parts.findings {
+            self.findings = std::mem::take(&mut before.findings);
+            self.finding_flows = before.finding_flows;
         }
     }
 }

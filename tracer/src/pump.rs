@@ -29,6 +29,8 @@ const BATCH: usize = 1024;
 const POLL: Duration = Duration::from_millis(10);
 /// How often counters are read when no lines are shown.
 const COUNTERS: Duration = Duration::from_secs(1);
+/// For how many times as long as it took to read the counters they are not read for the next question.
+const RESTS: u32 = 4;
 /// How long reading what is open may take at the end.
 const LAST_LOOK: Duration = Duration::from_secs(2);
 /// After detaching, programs that are under way on other CPUs finish within this.
@@ -60,11 +62,17 @@ pub(crate) async fn run(
     let period = interval.unwrap_or(COUNTERS);
     let mut ticks = interval_at(tokio::time::Instant::now() + period, period);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    let mut rested_at = Instant::now();
     loop {
         let drained = drain(reader.get_mut(), &sender).await;
         while let Ok(question) = questions.try_recv() {
-            // So that what is answered is one moment: the counters, and what the records told.
-            send_counters(reader.get_mut(), &sender).await;
+            // So that what is answered is one moment: the counters, and what the records told. But not at the price of
+            // records, where there is so much to read that it takes its time.
+            let began = Instant::now();
+            if began >= rested_at {
+                send_counters(reader.get_mut(), &sender).await;
+                rested_at = Instant::now() + began.elapsed() * RESTS;
+            }
             let _ = sender.send(question).await;
         }
         if *stopped.borrow() || (reader.get_ref().all_ended() && !probe.awaits_threads()) {

@@ -53,6 +53,8 @@ impl Watching {
             stream_filter,
             began,
             lasted: None,
+            rested_at: began,
+            found_at: None,
         };
         let screen = spawn_blocking(move || {
             let left = dashboard.run();

@@ -82,8 +82,8 @@ fn head_line(state: &State, columns: u16) -> Paragraph<'static> {
     let theme = &state.theme;
     let target = &state.target;
     let snapshot = &state.frame.look.snapshot;
+    let living = state.frame.look.living_threads;
     let dot = theme.pick(" · ", " | ");
-    let living = snapshot.threads.iter().filter(|thread| !thread.ended).count() as u64;
     let mut parts = vec![format!("{} ({})", format::escape(&target.comm), target.pid)];
     if target.pids.len() > 1 {
         parts.push(format!("and {} more", target.pids.len() - 1));
@@ -238,7 +238,10 @@ fn hints(state: &State) -> String {
     } else {
         format!(" filter: {}  Esc drops it · ", format::escape(&state.filter.to_string()))
     };
-    let (listed, all) = (state.frame.look.snapshot.flows.len(), state.frame.look.flow_count);
+    let look = &state.frame.look;
+    let of_list = VIEWS.get(state.view).is_some_and(|view| view.flows_by.is_some());
+    let listed = if of_list { look.snapshot.flows.len() } else { look.finding_flows };
+    let all = look.flow_count;
     let partly = VIEWS.get(state.view).and_then(|view| view.partly).filter(|_| listed < all);
     let filter = match partly {
         Some(what) => {

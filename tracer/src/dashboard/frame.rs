@@ -1,6 +1,6 @@
 //! What the room of the model hands over: what is known at one moment, and nothing of how it looks.
 
-use crate::{findings::Finding, model_room::Look};
+use crate::model_room::Look;
 
 /// The model at one moment.
 #[derive(Clone, Debug, Default)]
@@ -9,8 +9,6 @@ pub(crate) struct Frame {
     pub(crate) elapsed_ns: u64,
     /// What is known.
     pub(crate) look: Look,
-    /// What could cost less, worst first, among the flows that it has.
-    pub(crate) findings: Vec<Finding>,
     /// What zc-trace itself costs.
     pub(crate) cost: Cost,
 }

@@ -13,7 +13,7 @@ use super::{
     theme::{Environment, Theme},
     views::VIEWS,
 };
-use crate::{export::document::Target, findings, model::Model, model_room::Look};
+use crate::{export::document::Target, model::Model, model_room::Look};
 
 /// A dashboard that draws into memory.
 #[derive(Debug)]
@@ -57,19 +57,19 @@ impl Rehearsal {
 
     /// Asks the model, as for each frame, and takes in what it says.
     pub fn refresh(&mut self, model: &Model) {
-        let look = Look::at(model, self.state.wanted());
-        let findings = findings::findings(&look.snapshot);
+        let mut wanted = self.state.wanted();
+        wanted.parts.findings = true;
+        let look = Look::at(model, wanted);
         self.frames += 1;
         let elapsed_ns = self.frames.saturating_mul(500_000_000);
-        self.state.apply(Frame { elapsed_ns, look, findings, cost: Cost::default() });
+        self.state.apply(Frame { elapsed_ns, look, cost: Cost::default() });
     }
 
     /// Takes in once more what was taken in last: what a frame costs the thread of the dashboard, but for drawing.
     pub fn take_again(&mut self) {
-        let findings = findings::findings(&self.state.frame.look.snapshot);
         let elapsed_ns = self.state.frame.elapsed_ns + 500_000_000;
         let look = std::mem::take(&mut self.state.frame.look);
-        self.state.apply(Frame { elapsed_ns, look, findings, cost: Cost::default() });
+        self.state.apply(Frame { elapsed_ns, look, cost: Cost::default() });
     }
 
     /// Takes the real terminal over, shows the dashboard on it, and panics: to see that the terminal is given back.

@@ -26,8 +26,15 @@ use crate::{
     },
     filter::Filter,
     findings,
-    model_room::{Look, Message, Wanted},
+    model_room::{Look, Message, Parts, Wanted},
 };
+
+/// Between two looks at what could be done better.
+const FINDINGS: Duration = Duration::from_secs(1);
+
+/// For how many times as long as the last look took the model has rest from the next: with very many flows the pictures
+/// come less often rather than that the model falls behind.
+const RESTS: u32 = 4;
 
 /// What the session tells the dashboard.
 #[derive(Clone, Debug)]
@@ -54,6 +61,10 @@ pub(crate) struct Dashboard {
     pub(crate) began: Instant,
     /// How long it lasted, once it has ended.
     pub(crate) lasted: Option<Duration>,
+    /// When the model may be asked again.
+    pub(crate) rested_at: Instant,
+    /// When findings were last made.
+    pub(crate) found_at: Option<Instant>,
 }
 
 /// A question that is on its way to the room, or its answer on the way back. Nothing else waits for it: keys are answered
@@ -104,7 +115,7 @@ impl Dashboard {
                     None
                 }
                 _ = ticks.tick() => {
-                    if looking.is_none() && self.lasted.is_none() {
+                    if looking.is_none() && self.lasted.is_none() && Instant::now() >= self.rested_at {
                         looking = Some(self.look());
                     }
                     None
@@ -140,9 +151,12 @@ impl Dashboard {
         Ok(())
     }
 
-    /// Asks where things stand.
+    /// Asks where things stand; what could be done better, not each time.
     fn look(&self) -> Looking {
-        self.ask(self.state.wanted())
+        let mut wanted = self.state.wanted();
+        wanted.parts.findings |=
+            self.lasted.is_some() || self.found_at.is_none_or(|found| found.elapsed() >= FINDINGS);
+        self.ask(wanted)
     }
 
     fn ask(&self, wanted: Wanted) -> Looking {
@@ -155,22 +169,21 @@ impl Dashboard {
     }
 
     fn apply(&mut self, look: Look) {
-        if let Some(process) =
-            look.snapshot.processes.iter().find(|process| process.pid == self.state.target.pid)
-        {
-            self.state.target.comm.clone_from(&process.comm);
+        if let Some(comm) = &look.comm {
+            self.state.target.comm.clone_from(comm);
         }
-        let findings = if look.has_costliest {
-            findings::findings(&look.snapshot)
-        } else {
-            self.state.frame.findings.clone()
-        };
-        self.state.apply(Frame { elapsed_ns: self.elapsed_ns(), look, findings, cost: own_cost::now() });
+        let now = Instant::now();
+        self.rested_at = now + look.took * RESTS;
+        if look.parts.findings {
+            self.found_at = Some(now);
+        }
+        self.state.apply(Frame { elapsed_ns: self.elapsed_ns(), look, cost: own_cost::now() });
     }
 
     /// The document as it would be if tracing ended now.
     async fn document(&self) -> Option<Document> {
-        let Look { mut snapshot, .. } = *self.ask(Wanted::default()).await?;
+        let Look { mut snapshot, .. } =
+            *self.ask(Wanted { parts: Parts::OF_DOCUMENT, ..Wanted::default() }).await?;
         let unfinished = self.lasted.is_none();
         if let (true, Some(accounts)) = (unfinished, &mut snapshot.totals.kernel_accounts) {
             // The target ran on while its counters were read.

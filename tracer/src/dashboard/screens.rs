@@ -25,7 +25,7 @@ use crate::{
         recent::{RecentTransfer, Step},
         snapshot::{Thread, Transfer, Transitions},
     },
-    model_room::Look,
+    model_room::{Look, Parts},
 };
 
 const SIZES: [(u16, u16); 2] = [(80, 24), (120, 40)];
@@ -102,11 +102,13 @@ fn state(document: &Document) -> State {
         }
         state.apply(Frame {
             elapsed_ns: second * 1_000_000_000,
-            findings: findings(&snapshot),
             look: Look {
+                parts: Parts::ALL,
+                living_threads: snapshot.threads.iter().filter(|thread| !thread.ended).count() as u64,
+                findings: findings(&snapshot),
+                finding_flows: snapshot.flows.len(),
                 transfers: if busy { vec![recent(transfer)] } else { Vec::new() },
                 flow_count: snapshot.flows.len(),
-                has_costliest: true,
                 flow: busy.then(|| (0, flow_detail())),
                 thread: busy.then(|| {
                     let flows = snapshot.flows.iter();
@@ -116,6 +118,7 @@ fn state(document: &Document) -> State {
                 }),
                 heat: Some(("write".to_owned(), heat())),
                 snapshot,
+                ..Look::default()
             },
             cost: Cost {
                 cpu_ns: Some(second * 12_000_000),
@@ -256,8 +259,13 @@ fn clicks_find_what_is_there() {
 #[test]
 fn paused_the_picture_stands_still_and_rates_go_on() {
     let mut state = state(&samples::busy());
-    state.handle(Action::Pause);
+    state.handle(Action::View(3));
+    assert_eq!(state.handle(Action::Pause), Some(Effect::Look));
+    assert_eq!(state.wanted().parts, Parts::ALL, "any view may be looked at while it stands");
+    let whole = Look { parts: Parts::ALL, ..state.frame.look.clone() };
+    state.apply(Frame { elapsed_ns: state.frame.elapsed_ns + 1, look: whole, ..state.frame.clone() });
     let before = state.frame.elapsed_ns;
+    assert!(!state.wanted().parts.threads);
     let intervals = state.history.rates(usize::MAX, |sample| sample.calls).len();
     state.apply(Frame { elapsed_ns: before + 1_000_000_000, ..state.frame.clone() });
     assert_eq!(state.frame.elapsed_ns, before);
@@ -267,12 +275,13 @@ fn paused_the_picture_stands_still_and_rates_go_on() {
 #[test]
 fn where_there_are_more_flows_than_are_listed_the_model_is_asked_for_others() {
     let mut state = state(&samples::busy());
-    assert_eq!(state.handle(Action::View(1)), None, "all are here");
+    assert_eq!(state.handle(Action::View(1)), Some(Effect::Look), "each view has its own");
+    assert_eq!(state.handle(Action::Reverse), None, "all are here");
     state.frame.look.flow_count = 100_000;
-    assert_eq!(state.handle(Action::View(1)), Some(Effect::Look));
     assert_eq!(state.wanted().flows_by, FlowOrder::Payload);
-    assert_eq!(state.handle(Action::Reverse), Some(Effect::Look));
     assert!(state.wanted().least_first);
+    assert_eq!(state.handle(Action::Reverse), Some(Effect::Look));
+    assert!(!state.wanted().least_first);
     for character in "tcp".chars() {
         state.handle(Action::Filter);
         state.handle(Action::Edit(Edit::Insert(character)));

@@ -14,13 +14,21 @@ use super::{
     theme::Theme,
     views::VIEWS,
 };
-use crate::{export::document::Target, filter::Filter, model::snapshot::Totals, model_room::Wanted};
+use crate::{
+    export::document::Target,
+    filter::Filter,
+    model::snapshot::Totals,
+    model_room::{Parts, Wanted},
+};
 
 /// Intervals between frames that can be chosen, ms.
 const INTERVALS_MS: [u64; 8] = [50, 100, 250, 500, 1_000, 2_000, 5_000, 10_000];
 
-/// Flows that are listed: those with most bytes copied by the CPU.
-const MOST_FLOWS: usize = 2_000;
+/// Flows that a list of flows has: more than anybody scrolls through.
+const MOST_FLOWS: usize = 1_000;
+
+/// Flows that any other view has: more than it has room for.
+const SOME_FLOWS: usize = 100;
 
 /// What is written beside the dashboard.
 #[derive(Clone, Debug, Default)]
@@ -64,6 +72,8 @@ pub(crate) struct State {
     pub(crate) history: History,
     /// Whether the picture stands still.
     pub(crate) paused: bool,
+    /// Whether a whole frame is awaited, so that every view can be looked at while the picture stands.
+    pausing: bool,
     /// Whether lists keep to their first row.
     pub(crate) follow: bool,
     /// Between frames.
@@ -105,6 +115,7 @@ impl State {
             frame: Frame::default(),
             history: History::default(),
             paused: false,
+            pausing: false,
             follow: true,
             interval,
             filter: Filter::default(),
@@ -125,11 +136,14 @@ impl State {
     /// A frame came.
     pub(crate) fn apply(&mut self, mut frame: Frame) {
         self.history.take(&frame);
-        if !self.paused {
+        let last = self.pausing && frame.look.parts == Parts::ALL;
+        if !self.paused || last {
+            self.pausing &= !last;
             if let (Some(opened), Some(keep)) = (self.opened, VIEWS.get(self.view).and_then(|view| view.keep))
             {
                 keep(&self.frame, &mut frame, opened.key);
             }
+            frame.look.keep(&mut self.frame.look);
             self.frame = frame;
             self.refresh();
         }
@@ -188,7 +202,11 @@ impl State {
             }
             Action::Accept => return self.accept(),
             Action::Cancel => self.typing = None,
-            Action::Pause => self.paused = !self.paused,
+            Action::Pause => {
+                self.paused = !self.paused;
+                self.pausing = self.paused;
+                return self.paused.then_some(Effect::Look);
+            }
             Action::Clear => {
                 self.history.clear();
                 let totals = self.frame.look.snapshot.totals.clone();
@@ -214,7 +232,8 @@ impl State {
         self.view = view;
         self.opened = None;
         self.help = None;
-        self.choose_again()
+        self.refresh();
+        Some(Effect::Look)
     }
 
     /// What the list should hold is another now: it shows what the last frame has of it, until the next one comes.
@@ -285,8 +304,13 @@ impl State {
 
     /// What the next frame should tell.
     pub(crate) fn wanted(&self) -> Wanted {
-        let mut wanted = Wanted { most_flows: Some(MOST_FLOWS), ..Wanted::default() };
+        let target = self.target.pid;
+        let mut wanted = Wanted { target, most_flows: Some(SOME_FLOWS), ..Wanted::default() };
         let Some(view) = VIEWS.get(self.view) else { return wanted };
+        wanted.parts = if self.pausing { Parts::ALL } else { view.parts };
+        if view.flows_by.is_some() {
+            wanted.most_flows = Some(MOST_FLOWS);
+        }
         if let (Some(flows_by), Some((column, descending))) = (view.flows_by, self.list().sorted) {
             wanted.flows_by = flows_by(column);
             wanted.least_first = !descending;

@@ -478,7 +478,8 @@ pub struct Counters {
     pub time_ns: u64,
     /// By call.
     pub calls: BTreeMap<CallName, CallTotals>,
-    /// By thread, also those that have ended (by tid and start time, so a reused tid is another key).
+    /// By thread: those that live, and those that have ended since the last reading (by tid and start time, so a reused tid is
+    /// another key).
     pub threads: BTreeMap<(Tid, u64), ThreadTotals>,
     /// Losses so far.
     pub losses: Losses,

@@ -6,6 +6,7 @@
 pub mod endpoint;
 pub mod event;
 pub mod evidence;
+pub mod extent;
 pub mod fallback;
 pub mod flow_detail;
 pub mod flow_list;

@@ -16,6 +16,7 @@ use super::{
         DescriptorSeen, DescriptorsSeen, DeviceIo, DeviceIoOf, Event, Fault, Folded, Losses, Mapping,
         Operation, Ran, Request, Serial, Side, Summed, ThreadStarted, ThreadTotals, Zerocopy,
     },
+    extent::Extent,
     flow_list::{FlowList, FlowOrder},
     log2::Bucket,
     method::is_operation,
@@ -514,17 +515,17 @@ fn check_view(model: &Model, limit: usize) {
     assert_eq!(snapshot.flows.len(), model.flow_count());
     let all = snapshot.flows.clone();
     snapshot.flows.truncate(limit);
-    assert_eq!(model.view(&FlowList::first(limit)), snapshot);
+    assert_eq!(model.view(&Extent::with(FlowList::first(limit))), snapshot);
     for (by, measure) in MEASURES {
         let most = FlowList { most: Some(limit), by: *by, ..FlowList::default() };
-        let listed = model.view(&most).flows;
+        let listed = model.view(&Extent::only(most)).flows;
         let mut sorted: Vec<u64> = all.iter().map(measure).collect();
         sorted.sort_unstable_by_key(|measure| Reverse(*measure));
         sorted.truncate(limit);
         assert_eq!(listed.iter().map(measure).collect::<Vec<u64>>(), sorted, "{by:?}");
         let passes = |flow: &Flow| flow.payload_bytes > 0;
-        let some = model.view(&FlowList { passes: Some(&passes), ..most }).flows;
-        let mut with_payload = model.view(&FlowList { most: None, ..most }).flows;
+        let some = model.view(&Extent::only(FlowList { passes: Some(&passes), ..most })).flows;
+        let mut with_payload = model.view(&Extent::only(FlowList { most: None, ..most })).flows;
         with_payload.retain(passes);
         with_payload.truncate(limit);
         assert_eq!(some, with_payload);

@@ -3,8 +3,9 @@
 use super::{
     calls::{self, Calls},
     descriptors::{self, Descriptors},
-    event::{Call, CallKind, Counters, Event, Losses, Operation, Serial, Summed, Tid},
+    event::{Call, CallKind, Counters, Event, Losses, Operation, Pid, Serial, Summed, Tid},
     evidence::Evidence,
+    extent::Extent,
     faults::Faults,
     finished::Finished,
     flow::{Sum, transitions},
@@ -213,7 +214,7 @@ impl Model {
             Event::Counters(counters) => {
                 let Counters { calls, threads, losses, summed, summed_errors, time_ns: _ } = *counters;
                 self.calls.replace(calls, summed_errors);
-                self.threads.replace(threads);
+                self.threads.update(threads);
                 self.losses = losses;
                 self.summed = summed;
             }
@@ -255,7 +256,7 @@ impl Model {
 
     /// Everything that is known now.
     pub fn snapshot(&self) -> Snapshot {
-        self.view(&FlowList::default())
+        self.view(&Extent::with(FlowList::default()))
     }
 
     fn calls(&self) -> Vec<CallStatistics> {
@@ -284,9 +285,23 @@ impl Model {
         self.join.flows.count()
     }
 
-    /// The same with the flows that are wanted: what it costs hardly grows with the rest.
-    pub fn view(&self, flows: &FlowList<'_>) -> Snapshot {
-        let (descriptors, descriptor_summary) = self.descriptors.snapshot(&self.join.endpoints);
+    /// How many threads live.
+    pub fn living_threads(&self) -> u64 {
+        self.threads.living()
+    }
+
+    /// What a process is called.
+    pub fn comm(&self, pid: Pid) -> Option<&str> {
+        self.threads.comm(pid)
+    }
+
+    /// The same with what is wanted: what it costs hardly grows with the rest.
+    pub fn view(&self, extent: &Extent<'_>) -> Snapshot {
+        let (descriptors, descriptor_summary) = if extent.descriptors {
+            self.descriptors.snapshot(&self.join.endpoints)
+        } else {
+            Default::default()
+        };
         let totals = self.totals();
         let faults_told = totals.page_fault_places.not_told == 0;
         Snapshot {
@@ -295,13 +310,17 @@ impl Model {
             descriptor_summary,
             calls: self.calls(),
             requests: self.calls.requests(),
-            flows: self.flows(flows, faults_told),
-            mapped_files: self.faults.files(&self.join.endpoints, &self.join.memories, faults_told),
-            processes: self.threads.processes(),
-            threads: self.threads.threads(),
+            flows: self.flows(&extent.flows, faults_told),
+            mapped_files: if extent.mapped_files {
+                self.faults.files(&self.join.endpoints, &self.join.memories, faults_told)
+            } else {
+                Vec::new()
+            },
+            processes: if extent.threads { self.threads.processes() } else { Vec::new() },
+            threads: if extent.threads { self.threads.threads() } else { Vec::new() },
             in_flight: InFlight {
                 at_start: self.in_flight_at_start.clone(),
-                at_end: self.threads.in_flight(),
+                at_end: if extent.threads { self.threads.in_flight() } else { Vec::new() },
             },
         }
     }

@@ -1,6 +1,6 @@
 //! Processes and threads: how they came and went by the stream, what they did by the kernel's counters.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::{
     calls::shown_name,
@@ -8,8 +8,13 @@ use super::{
     snapshot::{ContextSwitches, InFlightCall, KernelAccounts, PageFaults, Process, Thread, Transitions},
 };
 
-/// Most processes whose end is remembered.
-const MOST_ENDED: usize = 65_536;
+/// Most ended threads that are told apart, and most ended processes. Beyond them the oldest are added up: a program that
+/// makes a thread or a process for each request must fill neither memory nor the time of whoever looks at it.
+const MOST_ENDED: usize = 4096;
+/// So many are added up at a time.
+const AT_ONCE: usize = 1024;
+/// The process that stands for those whose ends are not told apart.
+const EARLIER: Pid = 0;
 
 /// What the stream told of a process.
 #[derive(Debug, Default)]
@@ -19,14 +24,21 @@ struct Life {
     alive: BTreeSet<Tid>,
     started: u64,
     exit_code: Option<u32>,
+    /// Whether its last thread has ended; with what code may not have been seen.
+    ended: bool,
 }
 
 /// All threads and their processes.
 #[derive(Debug, Default)]
 pub(crate) struct Threads {
     lives: BTreeMap<Pid, Life>,
-    ended: usize,
+    /// Processes in the order of their ends. A number that was used anew may be among them.
+    ended_processes: VecDeque<Pid>,
     exact: Option<BTreeMap<(Tid, u64), ThreadTotals>>,
+    /// Threads in the order of their ends. Some may have been added up with their process.
+    ended_threads: VecDeque<(Tid, u64)>,
+    /// How many threads of each process were added up in one.
+    added_up: BTreeMap<Pid, u64>,
 }
 
 /// Sums over all threads.
@@ -44,9 +56,8 @@ impl Threads {
     pub(crate) fn started(&mut self, thread: ThreadStarted) {
         let ThreadStarted { pid, tid, parent, comm, .. } = thread;
         let life = self.lives.entry(pid).or_default();
-        if life.exit_code.take().is_some() {
+        if life.ended {
             // The number is used anew.
-            self.ended -= 1;
             *life = Life::default();
         }
         if parent != pid {
@@ -63,18 +74,54 @@ impl Threads {
     /// A thread has ended; returns whether it was the last one of its process.
     pub(crate) fn ended(&mut self, pid: Pid, tid: Tid, exit_code: u32) -> bool {
         let Some(life) = self.lives.get_mut(&pid) else { return false };
-        let last = life.alive.remove(&tid) && life.alive.is_empty();
+        let last = life.alive.remove(&tid) && life.alive.is_empty() || life.ended && life.exit_code.is_none();
         if last {
             // When a process exits as a whole, each of its threads ends with the code of the process
             // (kernel/exit.c, do_group_exit).
             life.exit_code = Some(shell_code(exit_code));
-            self.ended += 1;
-            if self.ended > MOST_ENDED {
-                self.lives.retain(|_, life| life.exit_code.is_none());
-                self.ended = 0;
-            }
+            self.process_ended(pid);
         }
         last
+    }
+
+    fn process_ended(&mut self, pid: Pid) {
+        let Some(life) = self.lives.get_mut(&pid).filter(|life| !life.ended) else { return };
+        life.ended = true;
+        self.ended_processes.push_back(pid);
+        if self.ended_processes.len() >= MOST_ENDED + AT_ONCE {
+            self.add_processes_up();
+        }
+    }
+
+    /// Adds the processes that ended first up in one.
+    fn add_processes_up(&mut self) {
+        let oldest = self.ended_processes.drain(..AT_ONCE);
+        let pids: BTreeSet<Pid> =
+            oldest.filter(|pid| self.lives.get(pid).is_none_or(|life| life.ended)).collect();
+        self.lives.retain(|pid, _| !pids.contains(pid));
+        let Some(exact) = &mut self.exact else { return };
+        let mut sum = ThreadTotals { ended: true, ..ThreadTotals::default() };
+        let mut threads = 0;
+        exact.retain(|(tid, _), totals| {
+            let goes = totals.ended && pids.contains(&totals.pid);
+            if goes {
+                add(&mut sum, totals);
+                let added_up = if *tid == 0 { self.added_up.remove(&totals.pid) } else { None };
+                threads += added_up.unwrap_or(1);
+            }
+            !goes
+        });
+        put(exact, &mut self.added_up, EARLIER, &sum, threads);
+    }
+
+    /// Adds the threads that ended first up, in one of their process.
+    fn add_threads_up(&mut self) {
+        let Some(exact) = &mut self.exact else { return };
+        for key in self.ended_threads.drain(..AT_ONCE) {
+            let Some(totals) = exact.remove(&key) else { continue };
+            let pid = if self.lives.contains_key(&totals.pid) { totals.pid } else { EARLIER };
+            put(exact, &mut self.added_up, pid, &totals, 1);
+        }
     }
 
     /// Whether a process has no more than one thread, as far as is known.
@@ -87,9 +134,48 @@ impl Threads {
         self.lives.entry(pid).or_default().comm = comm;
     }
 
-    /// The kernel's counters replace what was there.
-    pub(crate) fn replace(&mut self, exact: BTreeMap<(Tid, u64), ThreadTotals>) {
-        self.exact = Some(exact);
+    /// The kernel's counters of these threads replace what was there of them.
+    pub(crate) fn update(&mut self, latest: BTreeMap<(Tid, u64), ThreadTotals>) {
+        let exact = self.exact.get_or_insert_default();
+        let mut ended = Vec::new();
+        for (key, totals) in latest {
+            let (pid, has_ended) = (totals.pid, totals.ended);
+            let before = exact.insert(key, totals);
+            if has_ended && !before.is_some_and(|before| before.ended) {
+                self.ended_threads.push_back(key);
+                ended.push((pid, key.0));
+            }
+        }
+        for (pid, tid) in ended {
+            // Nearly always the stream has told so before; but it may lose records.
+            if let Some(life) = self.lives.get_mut(&pid)
+                && life.alive.remove(&tid)
+                && life.alive.is_empty()
+            {
+                self.process_ended(pid);
+            }
+        }
+        while self.ended_threads.len() >= MOST_ENDED + AT_ONCE {
+            self.add_threads_up();
+        }
+    }
+
+    /// How many threads live, as far as is known.
+    pub(crate) fn living(&self) -> u64 {
+        match &self.exact {
+            Some(exact) => exact.values().filter(|totals| !totals.ended).count() as u64,
+            None => self.lives.values().map(|life| life.alive.len() as u64).sum(),
+        }
+    }
+
+    /// The `comm` of a process, if it has one.
+    pub(crate) fn comm(&self, pid: Pid) -> Option<&str> {
+        let of_leader = || {
+            let of_tid = self.exact.as_ref()?.range((pid, 0)..=(pid, u64::MAX)).next_back();
+            of_tid.map(|(_, totals)| totals.comm.as_str())
+        };
+        let of_life = || self.lives.get(&pid).map(|life| life.comm.as_str());
+        of_leader().or_else(of_life).filter(|comm| !comm.is_empty())
     }
 
     /// Sums over all threads; `None` before the counters were read for the first time.
@@ -154,7 +240,8 @@ impl Threads {
             if process.comm.is_empty() || tid == totals.pid {
                 process.comm.clone_from(&totals.comm);
             }
-            process.threads = process.threads.saturating_add(1);
+            let added_up = if tid == 0 { self.added_up.get(&totals.pid) } else { None };
+            process.threads = process.threads.saturating_add(added_up.copied().unwrap_or(1));
             process.calls = process.calls.saturating_add(totals.calls);
             add_transitions(&mut process.transitions, &transitions(totals));
             add_switches(&mut process.context_switches, &switches(totals));
@@ -178,6 +265,50 @@ impl Threads {
         calls.sort_by_key(|call| (call.pid, call.tid));
         calls
     }
+}
+
+/// Adds ended threads to those that are added up of this process.
+fn put(
+    exact: &mut BTreeMap<(Tid, u64), ThreadTotals>,
+    added_up: &mut BTreeMap<Pid, u64>,
+    pid: Pid,
+    totals: &ThreadTotals,
+    threads: u64,
+) {
+    if threads == 0 {
+        return;
+    }
+    let sum = exact.entry((0, u64::from(pid))).or_insert_with(|| {
+        let comm = if pid == EARLIER { String::new() } else { totals.comm.clone() };
+        ThreadTotals { pid, comm, ended: true, ..ThreadTotals::default() }
+    });
+    add(sum, totals);
+    *added_up.entry(pid).or_default() += threads;
+}
+
+/// Adds what one ended thread did to what others did.
+fn add(sum: &mut ThreadTotals, more: &ThreadTotals) {
+    let plus = |sum: &mut u64, more: u64| *sum = sum.saturating_add(more);
+    plus(&mut sum.calls, more.calls);
+    plus(&mut sum.syscall_transitions, more.syscall_transitions);
+    plus(&mut sum.user_faults, more.user_faults);
+    plus(&mut sum.user_interrupts, more.user_interrupts);
+    plus(&mut sum.kernel_interrupts, more.kernel_interrupts);
+    plus(&mut sum.blocked_ns, more.blocked_ns);
+    plus(&mut sum.preempted_ns, more.preempted_ns);
+    plus(&mut sum.exec_read_chars, more.exec_read_chars);
+    plus(&mut sum.exec_read_calls, more.exec_read_calls);
+    let (sum, more) = (&mut sum.accounts, &more.accounts);
+    plus(&mut sum.voluntary, more.voluntary);
+    plus(&mut sum.involuntary, more.involuntary);
+    plus(&mut sum.minor_faults, more.minor_faults);
+    plus(&mut sum.major_faults, more.major_faults);
+    plus(&mut sum.read_chars, more.read_chars);
+    plus(&mut sum.written_chars, more.written_chars);
+    plus(&mut sum.read_calls, more.read_calls);
+    plus(&mut sum.write_calls, more.write_calls);
+    plus(&mut sum.storage_read_bytes, more.storage_read_bytes);
+    plus(&mut sum.storage_written_bytes, more.storage_written_bytes);
 }
 
 /// What a shell shows of what `wait(2)` reports: the code, or 128 + the signal.
@@ -289,7 +420,7 @@ mod tests {
             accounts: Accounts { read_chars: calls * 10, ..Accounts::default() },
             ..ThreadTotals::default()
         };
-        threads.replace(BTreeMap::from([
+        threads.update(BTreeMap::from([
             ((7, 1), totals(7, 3, 1)),
             ((8, 1), totals(7, 4, 0)),
             ((9, 1), totals(9, 5, u64::MAX)),
@@ -301,5 +432,96 @@ mod tests {
         assert_eq!(sums.transitions, Transitions { syscall: 24, exception: u64::MAX, interrupt: 0 });
         assert_eq!(sums.accounts.rchar, 120);
         assert_eq!(threads.threads().iter().map(|thread| thread.tid).collect::<Vec<_>>(), [7, 8, 9]);
+    }
+
+    #[test]
+    fn adding_a_thread_to_its_like_doubles_every_number() {
+        let numbers = |by: u64| ThreadTotals {
+            pid: 7,
+            comm: "name".to_owned(),
+            ended: true,
+            calls: by,
+            syscall_transitions: 2 * by,
+            user_faults: 3 * by,
+            user_interrupts: 4 * by,
+            kernel_interrupts: 5 * by,
+            blocked_ns: 6 * by,
+            preempted_ns: 7 * by,
+            accounts: Accounts {
+                voluntary: by,
+                involuntary: 2 * by,
+                minor_faults: 3 * by,
+                major_faults: 4 * by,
+                read_chars: 5 * by,
+                written_chars: 6 * by,
+                read_calls: 7 * by,
+                write_calls: 8 * by,
+                storage_read_bytes: 9 * by,
+                storage_written_bytes: 10 * by,
+            },
+            exec_read_chars: 8 * by,
+            exec_read_calls: 9 * by,
+            in_call: None,
+        };
+        let mut sum = numbers(1);
+        add(&mut sum, &numbers(1));
+        assert_eq!(sum, numbers(2));
+    }
+
+    /// What `count` threads did, each told as it ends: of one process, or each of its own.
+    fn many(count: u32, of_one: bool) -> Threads {
+        let mut threads = Threads::default();
+        let leader = |at: u32| if of_one { 10 } else { 10 + at };
+        threads.started(start(10, 10, 1));
+        for at in 1..=count {
+            threads.started(start(leader(at), 10 + at, 10));
+            threads.ended(leader(at), 10 + at, 0);
+            let totals = ThreadTotals {
+                pid: leader(at),
+                comm: "x".to_owned(),
+                ended: true,
+                calls: u64::from(at),
+                accounts: Accounts { read_chars: 3, ..Accounts::default() },
+                ..ThreadTotals::default()
+            };
+            threads.update(BTreeMap::from([((10 + at, 1), totals)]));
+        }
+        threads
+    }
+
+    #[test]
+    fn of_many_that_have_ended_the_oldest_are_added_up_and_no_sum_changes() {
+        const COUNT: u32 = 20_000;
+        for of_one in [true, false] {
+            let threads = many(COUNT, of_one);
+            let (listed, processes) = (threads.threads(), threads.processes());
+            assert!((MOST_ENDED..MOST_ENDED + AT_ONCE + 2).contains(&listed.len()), "{}", listed.len());
+            let calls: u64 = processes.iter().map(|process| process.calls).sum();
+            assert_eq!(calls, u64::from(COUNT) * u64::from(COUNT + 1) / 2);
+            assert_eq!(calls, listed.iter().map(|thread| thread.calls).sum::<u64>());
+            assert_eq!(processes.iter().map(|process| process.threads).sum::<u64>(), u64::from(COUNT));
+            assert_eq!(threads.sums().unwrap().accounts.rchar, 3 * u64::from(COUNT));
+            let newest = 10 + COUNT;
+            assert!(listed.iter().any(|thread| thread.tid == newest), "the newest is told apart");
+            assert!(listed.iter().all(|thread| thread.tid != 11), "the oldest is not");
+            if of_one {
+                assert_eq!(processes.len(), 1);
+            } else {
+                assert!(processes.len() < MOST_ENDED + AT_ONCE + 2, "{}", processes.len());
+                assert!(processes.iter().any(|process| process.pid == EARLIER && process.threads > 10_000));
+            }
+        }
+    }
+
+    #[test]
+    fn a_process_of_which_the_end_was_lost_has_ended_with_its_threads() {
+        let mut threads = Threads::default();
+        threads.started(start(5, 5, 1));
+        let totals = ThreadTotals { pid: 5, ended: true, ..ThreadTotals::default() };
+        threads.update(BTreeMap::from([((5, 1), totals)]));
+        assert_eq!((threads.living(), threads.processes()[0].exit_code), (0, None));
+        assert!(threads.ended(5, 5, 3 << 8), "told after all");
+        assert_eq!(threads.processes()[0].exit_code, Some(3));
+        assert!(!threads.ended(5, 5, 3 << 8));
     }
 }

@@ -112,30 +112,6 @@ pub(super) fn thread(slot: &ThreadSlot, now_ns: u64, table: &CallTable) -> Threa
     }
 }
 
-/// Adds what one ended thread did to another's.
-pub(super) fn add_thread(sum: &mut ThreadTotals, more: &ThreadTotals) {
-    sum.calls += more.calls;
-    sum.syscall_transitions += more.syscall_transitions;
-    sum.user_faults += more.user_faults;
-    sum.user_interrupts += more.user_interrupts;
-    sum.kernel_interrupts += more.kernel_interrupts;
-    sum.blocked_ns += more.blocked_ns;
-    sum.preempted_ns += more.preempted_ns;
-    sum.exec_read_chars += more.exec_read_chars;
-    sum.exec_read_calls += more.exec_read_calls;
-    let (sum, more) = (&mut sum.accounts, &more.accounts);
-    sum.voluntary += more.voluntary;
-    sum.involuntary += more.involuntary;
-    sum.minor_faults += more.minor_faults;
-    sum.major_faults += more.major_faults;
-    sum.read_chars += more.read_chars;
-    sum.written_chars += more.written_chars;
-    sum.read_calls += more.read_calls;
-    sum.write_calls += more.write_calls;
-    sum.storage_read_bytes += more.storage_read_bytes;
-    sum.storage_written_bytes += more.storage_written_bytes;
-}
-
 fn in_call(slot: &ThreadSlot, now_ns: u64, table: &CallTable) -> Option<(CallName, Option<u64>)> {
     (slot.state & (state::IN_CALL | state::DEAD) == state::IN_CALL).then(|| {
         let since = (slot.call_start_ns != 0).then(|| now_ns.saturating_sub(slot.call_start_ns));
@@ -295,52 +271,4 @@ pub(super) fn unflushed(slot: &ThreadSlot) -> impl Iterator<Item = Unflushed> + 
         let errors = (run.errno, run.named_errors);
         Unflushed { call, counters, errors, spilled: (run.bytes_mask != 0).then_some((key, spilled)) }
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn adding_a_thread_to_its_like_doubles_every_number() {
-        let accounts = Accounts {
-            voluntary: 1,
-            involuntary: 2,
-            minor_faults: 3,
-            major_faults: 4,
-            read_chars: 5,
-            written_chars: 6,
-            read_calls: 7,
-            write_calls: 8,
-            storage_read_bytes: 9,
-            storage_written_bytes: 10,
-        };
-        let once = ThreadTotals {
-            pid: 7,
-            comm: "name".into(),
-            ended: true,
-            calls: 1,
-            syscall_transitions: 2,
-            user_faults: 3,
-            user_interrupts: 4,
-            kernel_interrupts: 5,
-            blocked_ns: 6,
-            preempted_ns: 7,
-            accounts,
-            exec_read_chars: 8,
-            exec_read_calls: 9,
-            in_call: None,
-        };
-        let mut sum = once.clone();
-        add_thread(&mut sum, &once);
-        let slot = |totals: &ThreadTotals| {
-            let numbers =
-                [totals.calls, totals.syscall_transitions, totals.user_faults, totals.user_interrupts];
-            let more = [totals.kernel_interrupts, totals.blocked_ns, totals.preempted_ns];
-            (numbers, more, [totals.exec_read_chars, totals.exec_read_calls])
-        };
-        assert_eq!(slot(&sum), ([2, 4, 6, 8], [10, 12, 14], [16, 18]));
-        assert_eq!(difference(&sum.accounts, &accounts), accounts);
-        assert_eq!((sum.pid, sum.ended), (7, true));
-    }
 }

@@ -32,9 +32,6 @@ use crate::model::event::{
     Counters, DeviceIo, DeviceIoOf, Event, Operation, Serial, Side, ThreadTotals, Tid,
 };
 
-/// Most ended threads that are told apart.
-const ENDED: usize = 4096;
-
 /// The reading half of the probe.
 pub struct Reader {
     ring: RingBuf<MapData>,
@@ -51,13 +48,19 @@ pub struct Reader {
     storage_known: bool,
     /// Slots of threads that live.
     live: BTreeSet<u32>,
+    /// Threads that have ended since the counters were last read.
     ended: BTreeMap<(Tid, u64), ThreadTotals>,
+    /// Whether one has ended at all.
+    any_ended: bool,
     spill_seen: std::collections::HashMap<SpillKey, SpillCounters>,
     /// Serials whose identity has been handed on, so that each is looked up once.
     told: SerialSet,
     undecodable: u64,
     missed_runs: MissedRuns,
     ended_tracing: bool,
+    /// How much had been folded when that was last looked at, and whether it was more than the time before.
+    folded_before: u64,
+    spill_grew: bool,
     own_serials: u64,
 }
 
@@ -82,11 +85,14 @@ impl Reader {
             storage_known: probe.storage_accounts(),
             live: BTreeSet::new(),
             ended: BTreeMap::new(),
+            any_ended: false,
             spill_seen: std::collections::HashMap::new(),
             told: SerialSet::default(),
             undecodable: 0,
             missed_runs: MissedRuns::default(),
             ended_tracing: false,
+            folded_before: 0,
+            spill_grew: false,
             own_serials: 0,
         })
     }
@@ -139,14 +145,17 @@ impl Reader {
 
     /// Whether there were traced threads and all of them have ended, as far as is known.
     pub fn all_ended(&self) -> bool {
-        self.live.is_empty() && !self.ended.is_empty()
+        self.live.is_empty() && self.any_ended
     }
 
     /// The exact counters as they stand, what was folded, and what devices moved, since the last time.
     pub fn counters(&mut self, events: &mut Vec<Event>) {
         let unflushed = self.unflushed();
-        let folded =
-            counters::folded(&self.spill, &mut self.spill_seen, &unflushed, &self.table, self.storage_known);
+        let folded = if self.spill_may_have_grown() {
+            counters::folded(&self.spill, &mut self.spill_seen, &unflushed, &self.table, self.storage_known)
+        } else {
+            Vec::new()
+        };
         for event in &folded {
             self.tell_endpoints(event, events);
         }
@@ -158,6 +167,16 @@ impl Reader {
         events.push(Event::Counters(Box::new(self.read_counters(&unflushed))));
     }
 
+    /// Whether anything was folded since the last time. There may be many thousand entries, and each takes two calls to read.
+    fn spill_may_have_grown(&mut self) -> bool {
+        let (losses, summed) = counters::losses(&self.losses);
+        let folded = losses.folded_operations.wrapping_add(summed.operations);
+        let grew = std::mem::replace(&mut self.folded_before, folded) != folded;
+        // An operation may have been counted the last time and be in its entry only now.
+        let grew_before = std::mem::replace(&mut self.spill_grew, grew);
+        grew || grew_before || self.ended_tracing
+    }
+
     fn read_counters(&mut self, unflushed: &[Unflushed]) -> Counters {
         let time_ns = now_ns();
         let (losses, mut summed) = counters::losses(&self.losses);
@@ -167,7 +186,7 @@ impl Reader {
         if losses.lost_events > 0 {
             self.find_slots();
         }
-        let mut threads = self.ended.clone();
+        let mut threads = std::mem::take(&mut self.ended);
         for number in &self.live {
             if let Ok(slot) = self.slots.get(number, 0) {
                 let totals = counters::thread(&slot, time_ns, &self.table);
@@ -256,26 +275,10 @@ impl Reader {
     fn retire(&mut self, number: u32, slot: &ThreadSlot) {
         let totals = counters::thread(slot, 0, &self.table);
         self.ended.insert((slot.tid, slot.start_ns), totals);
-        if self.ended.len() > ENDED {
-            self.fold_ended();
-        }
+        self.any_ended = true;
         self.live.remove(&number);
         let _ = self.slots.set(number, ThreadSlot::default(), 0);
         let _ = self.free_slots.push(number, 0);
-    }
-
-    /// Adds the ended threads of each process up in one entry with thread id 0: a program that makes a thread for each
-    /// request must not fill memory. The sums stay exact.
-    fn fold_ended(&mut self) {
-        let mut folded: BTreeMap<(Tid, u64), ThreadTotals> = BTreeMap::new();
-        for totals in std::mem::take(&mut self.ended).into_values() {
-            let key = (0, u64::from(totals.pid));
-            match folded.get_mut(&key) {
-                Some(sum) => counters::add_thread(sum, &totals),
-                None => drop(folded.insert(key, totals)),
-            }
-        }
-        self.ended = folded;
     }
 
     /// Hands on the identity of serials that are met for the first time.

@@ -9,6 +9,7 @@ use crate::{
         table::{Cell, Row, key, names, numbers},
     },
     findings::{Figure, Finding},
+    model_room::Parts,
     view::{
         format::{self, bytes, count, evidence_word},
         report,
@@ -27,12 +28,13 @@ pub(crate) const VIEW: View = View {
     ],
     sorted: 2,
     rows: |frame, filter| {
-        frame.findings.iter().filter(|finding| filter.matches_finding(finding)).map(row).collect()
+        frame.look.findings.iter().filter(|finding| filter.matches_finding(finding)).map(row).collect()
     },
     empty: "Nothing that would be worth a change.",
     open: Some(open),
     more: None,
     flows_by: None,
+    parts: Parts::NONE,
     partly: Some("looked at: those with most bytes copied"),
     keep: None,
     picture: None,
@@ -65,7 +67,7 @@ fn row(finding: &Finding) -> Row {
 }
 
 fn open(frame: &Frame, wanted: u64, canvas: &Canvas<'_>) -> Option<Vec<Line<'static>>> {
-    let finding = frame.findings.iter().find(|finding| finding_key(finding) == wanted)?;
+    let finding = frame.look.findings.iter().find(|finding| finding_key(finding) == wanted)?;
     let about = &finding.applies_to;
     let mut lines = vec![canvas.heading(&format::escape(&finding.title))];
     lines.extend(about.method.iter().map(|method| canvas.fact("method", &format::escape(method))));

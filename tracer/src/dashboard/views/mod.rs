@@ -18,7 +18,11 @@ use super::{
     state::State,
     table::{Column, Row},
 };
-use crate::{filter::Filter, model::flow_list::FlowOrder, model_room::Wanted};
+use crate::{
+    filter::Filter,
+    model::flow_list::FlowOrder,
+    model_room::{Parts, Wanted},
+};
 
 /// A view.
 pub(crate) struct View {
@@ -39,6 +43,8 @@ pub(crate) struct View {
     /// What flows are to be ranked by when the list is sorted by that column, where the list is one of flows: there may be
     /// more than a frame has.
     pub(crate) flows_by: Option<fn(usize) -> FlowOrder>,
+    /// What a frame has to have for it.
+    pub(crate) parts: Parts,
     /// What is done with the flows that a frame has, to be told where it does not have all of them.
     pub(crate) partly: Option<&'static str>,
     /// Carries what is open over from one frame to the next, where it may have left the list meanwhile.

@@ -9,6 +9,7 @@ use crate::{
         evidence::Evidence,
         snapshot::{Flow, Losses, Mover, Summed, Totals},
     },
+    model_room::Parts,
     view::{
         format::{self, bytes, count, marked_ratio, truncate_middle},
         report,
@@ -25,6 +26,7 @@ pub(crate) const VIEW: View = View {
     open: None,
     more: None,
     flows_by: None,
+    parts: Parts::NONE,
     partly: None,
     keep: None,
     picture: Some(picture),
@@ -41,7 +43,7 @@ fn picture(state: &State, canvas: &Canvas<'_>) -> Vec<Line<'static>> {
     let mut lines = vec![headline(state, canvas)];
     lines.extend(graphs(state, canvas));
     lines.extend(facts(state, canvas));
-    let found = &state.frame.findings;
+    let found = &state.frame.look.findings;
     let heads = 1 + usize::from(!found.is_empty());
     let left = canvas.height.saturating_sub(lines.len() + heads);
     let told = found.len().min(FINDINGS).min(left / 2);

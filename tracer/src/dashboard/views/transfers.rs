@@ -13,6 +13,7 @@ use crate::{
         recent::{RecentTransfer, Step},
         snapshot::{Mover, Transfer},
     },
+    model_room::Parts,
     view::{
         format::{self, bytes, count, maybe_bytes, short_duration},
         report,
@@ -43,6 +44,7 @@ pub(crate) const VIEW: View = View {
     open: Some(open),
     more: None,
     flows_by: None,
+    parts: Parts { transfers: true, ..Parts::NONE },
     partly: None,
     keep: Some(|before, now, wanted| {
         let is_it = |recent: &&RecentTransfer| key(recent.number) == wanted;
