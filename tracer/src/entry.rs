@@ -16,6 +16,13 @@ use std::{
 /// handlers here, of which `execve` makes the default.
 const CHANGED: [c_int; 3] = [libc::SIGINT, libc::SIGTERM, libc::SIGPIPE];
 
+/// With this signal glibc has all threads change their user at once (nptl, `SIGSETXID`). It takes it over with the first thread
+/// that is made, and hides it from `sigaction`.
+const OF_THREADS: c_int = 33;
+
+/// What the kernel takes a signal's action as (include/linux/signal_types.h, `struct sigaction`): the handler first.
+type KernelAction = [usize; 4];
+
 /// One bit for each signal, from the number 1 on.
 static IGNORED: AtomicU64 = AtomicU64::new(0);
 static BLOCKED: AtomicU64 = AtomicU64::new(0);
@@ -42,6 +49,11 @@ extern "C" fn note() {
             if libc::sigismember(&raw const mask, signal) == 1 {
                 BLOCKED.fetch_or(bit(signal), Ordering::Relaxed);
             }
+        }
+        let mut action: KernelAction = [0; 4];
+        libc::syscall(libc::SYS_rt_sigaction, OF_THREADS, 0usize, &raw mut action, 8usize);
+        if action[0] == libc::SIG_IGN {
+            IGNORED.fetch_or(bit(OF_THREADS), Ordering::Relaxed);
         }
         for stream in 0..3 {
             if libc::fcntl(stream, libc::F_GETFD) < 0 {
@@ -70,6 +82,11 @@ pub(crate) fn give_on(command: &mut Command) {
     let ignored: Vec<c_int> = CHANGED.into_iter().filter(|signal| ignored(*signal)).collect();
     let closed: Vec<c_int> = (0..3).filter(|stream| closed(*stream)).collect();
     let blocked = BLOCKED.load(Ordering::Relaxed);
+    if self::ignored(OF_THREADS) {
+        let ignore: KernelAction = [libc::SIG_IGN, 0, 0, 0];
+        // SAFETY: the kernel only reads it. Nothing here changes its user, so this process has no use for the signal.
+        unsafe { libc::syscall(libc::SYS_rt_sigaction, OF_THREADS, &raw const ignore, 0usize, 8usize) };
+    }
     if ignored.is_empty() && closed.is_empty() && blocked == 0 {
         // As nearly always: without a closure `Command` need not fork, which costs page faults.
         return;

@@ -2,7 +2,6 @@
 
 use std::{
     io::Read,
-    thread,
     time::{Duration, Instant},
 };
 
@@ -21,7 +20,7 @@ use super::{
     call_table::CallTable,
     device_io,
     diagnostics::Diagnostics,
-    error::{LoadError, from_aya, other},
+    error::{LoadError, from_aya, other, refused},
     form::{Form, Source},
     hooks::{
         ATTACH_THREADS, CHECK_OFFSETS, HOOKS, Hook, Need, PAIRS, Place, REQUEST_COPIES, URING_COMPLETE,
@@ -198,7 +197,7 @@ impl Probe {
         };
         probe.fill_maps()?;
         probe.phases.end("filling maps");
-        probe.free_slots_and_load_programs(types, btf.as_ref())?;
+        probe.load_programs(types, btf.as_ref())?;
         probe.phases.end("verifying programs");
         Ok(probe)
     }
@@ -213,20 +212,6 @@ impl Probe {
         for (number, call) in table.socket_calls() {
             socket_calls.set(number, call, 0).map_err(other)?;
         }
-        Ok(())
-    }
-
-    /// Makes all slots free. That takes long, so programs are loaded meanwhile.
-    fn free_slots_and_load_programs(&mut self, types: &Types, btf: Option<&Btf>) -> Result<(), LoadError> {
-        let mut free: Stack<_, u32> = Stack::try_from(self.take("FREE_SLOTS")?).map_err(other)?;
-        thread::scope(|scope| {
-            let filling =
-                scope.spawn(|| (0..THREADS).rev().try_for_each(|slot| free.push(slot, 0)).map_err(other));
-            let loaded = self.load_programs(types, btf);
-            let filled = filling.join().unwrap_or_else(|_| Err(LoadError::Other("a thread fell".to_owned())));
-            loaded.and(filled)
-        })?;
-        self.free_slots = Some(free);
         Ok(())
     }
 
@@ -253,12 +238,22 @@ impl Probe {
             Form::Raw => (CHECK_OFFSETS, Target::Raw),
         };
         targets.insert(0, own);
-        let mut outcomes = programs::load_all(&mut self.ebpf, &targets, btf);
+        let mut free: Stack<_, u32> = Stack::try_from(self.take("FREE_SLOTS")?).map_err(other)?;
+        let mut filled = Ok(());
+        let fill = || filled = (0..THREADS).rev().try_for_each(|slot| free.push(slot, 0));
+        let mut outcomes = programs::load_all(&mut self.ebpf, &targets, btf, fill);
+        filled.map_err(other)?;
+        self.free_slots = Some(free);
+        // One by one: the first that is refused and needed ends it, and a log is written of that one alone.
+        let mut outcome_of = |name: &'static str| match outcomes.remove(name) {
+            Some(outcome) => outcome.map_err(|error| refused(name, error)),
+            None => Err(LoadError::Other(format!("the object has no program {name}"))),
+        };
         for (hook, target) in wanted {
-            let outcome = target.and_then(|_| outcomes.remove(hook.name).unwrap_or(Ok(())));
+            let outcome = target.and_then(|_| outcome_of(hook.name));
             self.settle(hook, outcome)?;
         }
-        outcomes.remove(own.0).unwrap_or(Ok(()))
+        outcome_of(own.0)
     }
 
     /// What a hook's program is loaded for, where the kernel has it.

@@ -15,7 +15,7 @@ use aya::{
 };
 
 use super::{
-    error::{LoadError, not_attached, other, refused},
+    error::{LoadError, not_attached, other},
     form::Form,
 };
 
@@ -56,16 +56,13 @@ const MOST_LOADERS: usize = 4;
 
 /// Loads the programs of these names. The last ones are begun with, so they should be those that take longest: the kernel
 /// verifies each on the CPU that asks (kernel/bpf/verifier.c, `bpf_check`, takes its lock only for those without rights), so
-/// several are loaded at a time.
+/// several are loaded at a time, and `beside` is done meanwhile. What the object does not have is not in the answer.
 pub(super) fn load_all(
     ebpf: &mut Ebpf,
     targets: &[(&'static str, Target)],
     btf: Option<&Btf>,
-) -> BTreeMap<&'static str, Result<(), LoadError>> {
-    let absent = |(name, _): &(&'static str, Target)| {
-        (*name, Err(LoadError::Other(format!("the object has no program {name}"))))
-    };
-    let outcomes: BTreeMap<_, _> = targets.iter().map(absent).collect();
+    beside: impl FnOnce() + Send,
+) -> BTreeMap<&'static str, Result<(), ProgramError>> {
     let mut jobs: Vec<_> = ebpf
         .programs_mut()
         .filter_map(|(name, program)| {
@@ -75,19 +72,22 @@ pub(super) fn load_all(
         .collect();
     jobs.sort_by_key(|(place, _)| *place);
     let loaders = thread::available_parallelism().map_or(1, usize::from).min(MOST_LOADERS);
-    let (jobs, outcomes) = (Mutex::new(jobs), Mutex::new(outcomes));
+    let (jobs, outcomes, beside) = (Mutex::new(jobs), Mutex::new(BTreeMap::new()), Mutex::new(Some(beside)));
     let work = || {
         loop {
             let job = jobs.lock().unwrap_or_else(PoisonError::into_inner).pop();
-            let Some((place, program)) = job else { return };
+            let Some((place, program)) = job else { break };
             let (name, target) = targets[place];
-            let outcome = target.load(program, name, btf).map_err(|error| refused(name, error));
+            let outcome = target.load(program, name, btf);
             outcomes.lock().unwrap_or_else(PoisonError::into_inner).insert(name, outcome);
         }
+        let beside = beside.lock().unwrap_or_else(PoisonError::into_inner).take();
+        beside.into_iter().for_each(|beside| beside());
     };
     thread::scope(|scope| {
         for _ in 1..loaders {
-            scope.spawn(work);
+            // There may be none: in a PID namespace that is to have its first process yet, and at a limit of threads.
+            let _ = thread::Builder::new().spawn_scoped(scope, work);
         }
         work();
     });
