@@ -116,7 +116,24 @@ impl Canvas<'_> {
                 Span::raw(format!(" {:>13}", format::count(bucket.count))),
             ])
         };
-        buckets.iter().map(bar).collect()
+        // Empty ones between others are one line: what matters would leave the screen.
+        let mut lines = Vec::new();
+        let mut buckets = buckets.iter().peekable();
+        while let Some(bucket) = buckets.next() {
+            let mut empty = vec![bucket];
+            while bucket.count == 0
+                && let Some(next) = buckets.next_if(|next| next.count == 0)
+            {
+                empty.push(next);
+            }
+            if empty.len() > 2 {
+                let gap = format!(" {:>NAME$} ", self.theme.pick("⋮", ":"));
+                lines.push(Line::from(Span::styled(gap, self.theme.style(Role::Faint))));
+            } else {
+                lines.extend(empty.into_iter().map(bar));
+            }
+        }
+        lines
     }
 
     /// A copy or move: from, to, by whom, a bar for its share of the payload, and why.
