@@ -67,6 +67,7 @@ fn views_and_keys() -> Outcome {
         screen.wait_for(s, "COPIES/B")?;
         screen.press(s, &["3"])?;
         screen.wait_for(s, "NUMBER")?;
+        screen.wait_for(s, "read+write")?;
         screen.press(s, &["Down", "Enter"])?;
         screen.wait_for(s, "As it was")?;
         screen.press(s, &["4"])?;

@@ -66,6 +66,10 @@ fn step(scratch: &mut Scratch) -> bool {
     if parent == dentry || dentry == probe::<u64>(mount, offset!(vfsmount_root)) {
         return leave_mount(scratch, mount);
     }
+    if memory(&mut scratch.used) >= PATH_BYTES as u32 {
+        // There is more of it, and no room.
+        return false;
+    }
     append(scratch, probe(dentry, offset!(dentry_name)));
     remember(&mut scratch.dentry, parent);
     true

@@ -215,6 +215,8 @@ pub(crate) struct LiveLines {
     pub(crate) before: Totals,
     /// When that was.
     pub(crate) at: Duration,
+    /// The longest interval that there was.
+    pub(crate) longest: Duration,
 }
 
 /// What is left when tracing has ended.
@@ -292,8 +294,13 @@ impl Room {
             self.stream = None;
         }
         let Some(lines) = &mut self.live else { return };
-        let now = self.model.totals();
         let interval = elapsed.saturating_sub(lines.at);
+        if interval * 4 < lines.longest {
+            // The rest at the end: too short for a rate.
+            return;
+        }
+        lines.longest = lines.longest.max(interval);
+        let now = self.model.totals();
         let text = lines.live.line(nanoseconds(elapsed), nanoseconds(interval), &lines.before, &now);
         lines.before = now;
         lines.at = elapsed;

@@ -346,6 +346,7 @@ fn live_lines(plan: &Plan, stream: StandardStream) -> Result<Option<LiveLines>, 
         return Ok(None);
     }
     Ok(Some(LiveLines {
+        longest: Duration::ZERO,
         live: Live::new(style(stream)),
         out: TextOutput::prepare(stream).map_err(|error| cannot_write(&error))?,
         before: Model::new(ModelConfig::default()).totals(),

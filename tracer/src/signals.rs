@@ -45,6 +45,9 @@ impl Signals {
     pub(crate) fn catch() -> io::Result<Self> {
         handle(libc::SIGINT, note)?;
         handle(libc::SIGTERM, note)?;
+        if !entry::ignored(libc::SIGQUIT) {
+            handle(libc::SIGQUIT, note)?;
+        }
         if !entry::ignored(libc::SIGHUP) {
             // Else somebody wants it to go on when the terminal goes (nohup). SIGINT is taken in any case: shells
             // ignore it for commands in the background, and `kill -INT` is how scripts end a trace.
@@ -86,6 +89,7 @@ fn last() -> Caught {
     let signal = match LAST.load(Ordering::Acquire) {
         libc::SIGTERM => Signal::TERM,
         libc::SIGHUP => Signal::HUP,
+        libc::SIGQUIT => Signal::QUIT,
         _ => Signal::INT,
     };
     Caught { signal, by_terminal: BY_KERNEL.load(Ordering::Acquire) }
@@ -100,6 +104,25 @@ type Handler = extern "C" fn(c_int, *mut libc::siginfo_t, *mut c_void);
 /// If the kernel refuses the handler.
 pub fn survive_file_limits() -> io::Result<()> {
     if entry::ignored(libc::SIGXFSZ) { Ok(()) } else { handle(libc::SIGXFSZ, pass) }
+}
+
+static CONTINUED: AtomicBool = AtomicBool::new(false);
+
+/// From now on it is noted when this process is continued after a stop.
+///
+/// # Errors
+/// If the kernel refuses the handler.
+pub(crate) fn heed_continuations() -> io::Result<()> {
+    handle(libc::SIGCONT, continued)
+}
+
+/// Whether it was continued since that was last asked.
+pub(crate) fn was_continued() -> bool {
+    CONTINUED.swap(false, Ordering::AcqRel)
+}
+
+extern "C" fn continued(_number: c_int, _info: *mut libc::siginfo_t, _context: *mut c_void) {
+    CONTINUED.store(true, Ordering::Release);
 }
 
 extern "C" fn pass(_number: c_int, _info: *mut libc::siginfo_t, _context: *mut c_void) {}
@@ -176,6 +199,7 @@ impl fmt::Display for Interrupted {
         let name = match self.signal {
             Signal::TERM => "SIGTERM",
             Signal::HUP => "SIGHUP",
+            Signal::QUIT => "SIGQUIT",
             _ => "SIGINT",
         };
         write!(f, "ended by {name} before {}", self.before)

@@ -250,12 +250,15 @@ fn hints(state: &State) -> String {
         }
         None => filter,
     };
-    let list = if state.opened.is_some() {
-        "Esc close · ↑↓ scroll"
-    } else {
-        "Enter open · s r sort · / filter"
+    let has_list = VIEWS.get(state.view).is_some_and(|view| view.picture.is_none());
+    let list = match (state.opened.is_some(), has_list) {
+        (true, _) => "Esc close · ↑↓ scroll",
+        (false, true) => "Enter open · s r sort · / filter",
+        (false, false) => "1-7 views · c count from now",
     };
-    format!("{filter} ? help · {list} · p pause · w trace · J JSON · y copy · q quit")
+    let filter = if has_list { filter } else { String::new() };
+    let copy = if has_list { " · y copy" } else { "" };
+    format!("{filter} ? help · {list} · p pause · w trace · J JSON · q quit{copy}")
 }
 
 fn draw_list(state: &State, view: &views::View, screen: &mut Screen<'_>, area: Rect, drawn: &mut Drawn) {

@@ -1,5 +1,7 @@
 //! What the room of the model hands over: what is known at one moment, and nothing of how it looks.
 
+use std::collections::HashMap;
+
 use crate::model_room::Look;
 
 /// The model at one moment.
@@ -9,6 +11,8 @@ pub(crate) struct Frame {
     pub(crate) elapsed_ns: u64,
     /// What is known.
     pub(crate) look: Look,
+    /// Payload of each flow that was listed a second ago already, bytes per second, by its number.
+    pub(crate) flow_rates: HashMap<u64, u64>,
     /// What zc-trace itself costs.
     pub(crate) cost: Cost,
 }

@@ -7,7 +7,8 @@
 
 pub(crate) mod action;
 pub(crate) mod draw;
-pub(crate) mod frame;
+pub(crate) mod flow_rates;
+mod frame;
 pub(crate) mod history;
 pub(crate) mod keys;
 pub(crate) mod line_edit;

@@ -62,14 +62,14 @@ impl Rehearsal {
         let look = Look::at(model, wanted);
         self.frames += 1;
         let elapsed_ns = self.frames.saturating_mul(500_000_000);
-        self.state.apply(Frame { elapsed_ns, look, cost: Cost::default() });
+        self.state.apply(Frame { elapsed_ns, look, cost: Cost::default(), ..Frame::default() });
     }
 
     /// Takes in once more what was taken in last: what a frame costs the thread of the dashboard, but for drawing.
     pub fn take_again(&mut self) {
         let elapsed_ns = self.state.frame.elapsed_ns + 500_000_000;
         let look = std::mem::take(&mut self.state.frame.look);
-        self.state.apply(Frame { elapsed_ns, look, cost: Cost::default() });
+        self.state.apply(Frame { elapsed_ns, look, cost: Cost::default(), ..Frame::default() });
     }
 
     /// Takes the real terminal over, shows the dashboard on it, and panics: to see that the terminal is given back.

@@ -27,6 +27,7 @@ use crate::{
     filter::Filter,
     findings,
     model_room::{Look, Message, Parts, Wanted},
+    signals,
 };
 
 /// Between two looks at what could be done better.
@@ -79,6 +80,7 @@ impl Dashboard {
     pub(crate) fn run(mut self) -> io::Result<()> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         terminal::heed_stops(true);
+        signals::heed_continuations()?;
         let mut taken = Taken::take()?;
         runtime.block_on(self.turn(&mut taken))
     }
@@ -88,6 +90,9 @@ impl Dashboard {
         let mut looking: Option<Looking> = Some(self.look());
         let mut ticks = ticks(self.state.interval);
         loop {
+            if signals::was_continued() {
+                taken.again()?;
+            }
             self.draw(taken)?;
             let effect = tokio::select! {
                 event = events.next() => match event {
@@ -177,7 +182,12 @@ impl Dashboard {
         if look.parts.findings {
             self.found_at = Some(now);
         }
-        self.state.apply(Frame { elapsed_ns: self.elapsed_ns(), look, cost: own_cost::now() });
+        self.state.apply(Frame {
+            elapsed_ns: self.elapsed_ns(),
+            look,
+            cost: own_cost::now(),
+            ..Frame::default()
+        });
     }
 
     /// The document as it would be if tracing ended now.

@@ -125,6 +125,7 @@ fn state(document: &Document) -> State {
                 resident_bytes: Some(21 << 20),
                 programs: busy.then_some(ProgramCost { time_ns: 9_000, runs: 100 }),
             },
+            ..Frame::default()
         });
     }
     state

@@ -5,6 +5,7 @@ use std::{borrow::Cow, time::Duration};
 use super::{
     action::{Action, Effect},
     draw::Drawn,
+    flow_rates::FlowRates,
     frame::Frame,
     history::History,
     line_edit::LineEdit,
@@ -70,6 +71,8 @@ pub(crate) struct State {
     pub(crate) frame: Frame,
     /// Rates.
     pub(crate) history: History,
+    /// Those of flows.
+    flow_rates: FlowRates,
     /// Whether the picture stands still.
     pub(crate) paused: bool,
     /// Whether a whole frame is awaited, so that every view can be looked at while the picture stands.
@@ -114,6 +117,7 @@ impl State {
             view: 0,
             frame: Frame::default(),
             history: History::default(),
+            flow_rates: FlowRates::default(),
             paused: false,
             pausing: false,
             follow: true,
@@ -144,6 +148,7 @@ impl State {
                 keep(&self.frame, &mut frame, opened.key);
             }
             frame.look.keep(&mut self.frame.look);
+            frame.flow_rates = self.flow_rates.take(frame.elapsed_ns, &frame.look.snapshot.flows);
             self.frame = frame;
             self.refresh();
         }

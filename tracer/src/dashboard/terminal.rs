@@ -63,6 +63,17 @@ impl Taken {
         self.repaint()
     }
 
+    /// Takes it over once more, after somebody stopped this process and its shell used the terminal meanwhile.
+    ///
+    /// # Errors
+    /// If it does not obey any more.
+    pub(super) fn again(&mut self) -> io::Result<()> {
+        // Else it is believed to be as it was left.
+        disable_raw_mode()?;
+        take_over()?;
+        self.repaint()
+    }
+
     /// Forgets what is on the screen, so that all of it is painted anew. Not by `Terminal::clear`, which asks the terminal
     /// where its cursor is: the answer would lie among the keys.
     ///

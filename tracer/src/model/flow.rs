@@ -11,7 +11,7 @@ use super::{
     fallback::{self, Fallback},
     flow_list::{FlowList, Rank},
     hash::HashMap,
-    method::Method,
+    method::{Delivery, Method, Origin},
     part::{Note, Part, Step},
     reach::Reach,
     snapshot::{self, Mover},
@@ -387,6 +387,21 @@ impl Flows {
         self.by_key.insert(key, id);
         self.by_source.insert(key.source, id);
         id
+    }
+
+    /// Whether it matters that bytes which were read into memory and bytes which were written from it are not joined: they may be
+    /// the same, changed or copied on the way, and would then be one payload and not two. Less than a hundredth of all does not.
+    pub(crate) fn may_be_the_same(&self, payload: u128) -> bool {
+        let (mut into, mut out) = (0u128, 0u128);
+        for (key, tally) in &self.flows {
+            match key.method {
+                Method::Relay(Origin::Memory, Delivery::Stays) => {}
+                Method::Relay(_, Delivery::Stays) => into = into.saturating_add(tally.payload),
+                Method::Relay(Origin::Memory, _) => out = out.saturating_add(tally.payload),
+                _ => {}
+            }
+        }
+        into.min(out).saturating_mul(100) > payload
     }
 
     /// The newest flow from a source.

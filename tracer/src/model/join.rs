@@ -22,7 +22,7 @@ use super::{
     path::{End, Path, Way},
     pipes::{Pipes, Resting},
     proof::{Claim, Sample},
-    provenance::{Memories, Provenance},
+    provenance::{Memories, Piece, Provenance},
     recent::{Legs, Recent},
     sent::Sender,
     served::Served,
@@ -356,6 +356,7 @@ impl Join {
         }
         let pid = operation.call.pid;
         for (number, buffer) in first_bytes(&operation.buffers, moved.payload).enumerate() {
+            self.forget_unproven_inside(pid, &buffer, &written);
             let Some(piece) = self.memories.brought_at(pid, buffer.start) else { continue };
             let before = buffer.start.checked_sub(1).and_then(|at| self.memories.brought_at(pid, at));
             let continues = before.is_some_and(|before| before.deposit == piece.deposit && before.sent);
@@ -364,6 +365,34 @@ impl Join {
             if !claim.holds(&brought, &written) {
                 self.memories.overwrite(pid, std::iter::once(buffer));
             }
+        }
+    }
+
+    /// What was brought to addresses further in: nothing was sampled where it begins. Only where one piece after the other, each
+    /// from its beginning, ends where the write does and as it does, are they what was read: a payload behind a header, or
+    /// several that were read into one buffer.
+    fn forget_unproven_inside(&mut self, pid: Pid, buffer: &Range<u64>, written: &Sample) {
+        let begin = self.memories.brought_at(pid, buffer.start).map(|piece| piece.deposit);
+        let mut inside: Vec<(Range<u64>, Piece)> = Vec::new();
+        self.memories.walk(pid, buffer, |range, from| {
+            // What is left of the piece at the beginning stands or falls with it.
+            if let Provenance::Brought(piece) = from
+                && range.start > buffer.start
+                && begin != Some(piece.deposit)
+            {
+                inside.push((range, piece));
+            }
+        });
+        let Some((_, last)) = inside.last() else { return };
+        let brought = self.deposits.get(last.deposit).map(|deposit| deposit.sample).unwrap_or_default();
+        let ends = |(range, _): &(Range<u64>, Piece)| range.end;
+        let in_a_row =
+            inside.windows(2).all(|two| two.first().map(ends) == two.get(1).map(|(range, _)| range.start));
+        let whole = inside.iter().all(|(range, piece)| (range.start, range.end) == (piece.from, piece.until));
+        let proven =
+            in_a_row && whole && inside.last().map(ends) == Some(buffer.end) && brought.tails_agree(written);
+        if !proven {
+            self.memories.overwrite(pid, inside.into_iter().map(|(range, _)| range));
         }
     }
 

@@ -41,7 +41,8 @@ impl Sample {
         self.tail.is_some() && other.tail.is_some() && self.tail != other.tail
     }
 
-    fn tails_agree(&self, other: &Self) -> bool {
+    /// Whether both ends were sampled, and are the same.
+    pub(crate) fn tails_agree(&self, other: &Self) -> bool {
         self.tail.is_some() && self.tail == other.tail
     }
 }
@@ -123,6 +124,30 @@ mod tests {
         assert_eq!(methods(&[incoming(), rest]), body);
         let another = sampled(write(SOCKET, 30..100), b"ijklmnop", b"tuvwxyz_");
         assert_eq!(methods(&[incoming(), another])[1], ("write".to_owned(), 70));
+    }
+
+    #[test]
+    fn what_was_read_further_in_is_sent_only_where_the_end_proves_it() {
+        let later = |from: u64| sampled(read(FILE, from..from + 100), b"abcdefgh", b"stuvwxyz");
+        let apart = [("read".to_owned(), 100), ("write".to_owned(), 120)];
+        // Behind a header of the program's own.
+        let whole = sampled(write(SOCKET, 0..120), b"a header", b"stuvwxyz");
+        let behind = [("read+write".to_owned(), 100), ("write".to_owned(), 20)];
+        assert_eq!(methods(&[later(20), whole]), behind);
+        // It ends otherwise: the buffer was used anew.
+        let other = sampled(write(SOCKET, 0..120), b"a header", b"stuvwxy_");
+        assert_eq!(methods(&[later(20), other]), apart);
+        // It ends elsewhere: nothing that was sampled is among it.
+        let beyond = sampled(write(SOCKET, 0..120), b"a header", b"stuvwxyz");
+        assert_eq!(methods(&[later(64), beyond.clone()]), apart);
+        assert_eq!(methods(&[later(4), beyond]), apart);
+        // Several in a row, of which the first begins and the last ends as the write does.
+        let row = [sampled(read(FILE, 0..50), b"12345678", b"abcdefgh"), later(50)];
+        let both = sampled(write(SOCKET, 0..150), b"12345678", b"stuvwxyz");
+        assert_eq!(methods(&[row[0].clone(), row[1].clone(), both]), [("read+write".to_owned(), 150)]);
+        let changed = sampled(write(SOCKET, 0..150), b"12345678", b"stuvwxy_");
+        let part = [("read".to_owned(), 100), ("read+write".to_owned(), 50), ("write".to_owned(), 100)];
+        assert_eq!(methods(&[row[0].clone(), row[1].clone(), changed]), part);
     }
 
     #[test]

@@ -421,11 +421,13 @@ impl Model {
         let unjoined = [folded_operations, unattributed_operations, self.summed.operations] != [0; 3];
         let apart = self.apart(accounts);
         let (cpu, dma) = whole(cpu, dma, &apart, calls.untraced_submissions);
-        let payload_evidence = match (unjoined, self.join.joined) {
+        let payload_evidence = if unjoined {
             // What was folded is not joined, so that bytes that were read and then written count twice.
-            (true, _) => Evidence::Unknown,
-            (false, true) => Evidence::Modelled,
-            (false, false) => Evidence::Derived,
+            Evidence::Unknown
+        } else if self.join.joined || self.join.flows.may_be_the_same(overall.payload) {
+            Evidence::Modelled
+        } else {
+            Evidence::Derived
         };
         let page_faults = threads.map(|threads| threads.faults).unwrap_or_default();
         let stream = snapshot::Transitions { syscall: self.seen_transitions, ..Default::default() };

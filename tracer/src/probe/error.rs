@@ -91,7 +91,8 @@ pub(super) fn from_aya(error: aya::EbpfError) -> LoadError {
     }
 }
 
-fn too_few_descriptors(error: &(dyn std::error::Error + 'static)) -> Option<LoadError> {
+/// The same error, if it is that this process or the machine has no more descriptors.
+pub(super) fn too_few_descriptors(error: &(dyn std::error::Error + 'static)) -> Option<LoadError> {
     let io = io_error(error).filter(|io| error::is_too_few_descriptors(io))?;
     Some(LoadError::TooFewDescriptors(again(io, libc::EMFILE)))
 }

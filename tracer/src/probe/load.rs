@@ -244,16 +244,22 @@ impl Probe {
         let mut outcomes = programs::load_all(&mut self.ebpf, &targets, btf, fill);
         filled.map_err(other)?;
         self.free_slots = Some(free);
+        let lacks = |outcome: &Result<(), _>| outcome.as_ref().is_err_and(programs::lacks_descriptors);
+        let lacking = outcomes.iter().find_map(|(name, outcome)| lacks(outcome).then_some(*name));
         // One by one: the first that is refused and needed ends it, and a log is written of that one alone.
         let mut outcome_of = |name: &'static str| match outcomes.remove(name) {
             Some(outcome) => outcome.map_err(|error| refused(name, error)),
             None => Err(LoadError::Other(format!("the object has no program {name}"))),
         };
+        if let Some(name) = lacking {
+            return outcome_of(name);
+        }
+        outcome_of(own.0)?;
         for (hook, target) in wanted {
             let outcome = target.and_then(|_| outcome_of(hook.name));
             self.settle(hook, outcome)?;
         }
-        outcome_of(own.0)
+        Ok(())
     }
 
     /// What a hook's program is loaded for, where the kernel has it.

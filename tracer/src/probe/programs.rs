@@ -15,7 +15,7 @@ use aya::{
 };
 
 use super::{
-    error::{LoadError, not_attached, other},
+    error::{LoadError, not_attached, other, too_few_descriptors},
     form::Form,
 };
 
@@ -54,9 +54,10 @@ impl Target {
 /// More threads gain nothing: one of the programs takes longer than all others together.
 const MOST_LOADERS: usize = 4;
 
-/// Loads the programs of these names. The last ones are begun with, so they should be those that take longest: the kernel
-/// verifies each on the CPU that asks (kernel/bpf/verifier.c, `bpf_check`, takes its lock only for those without rights), so
-/// several are loaded at a time, and `beside` is done meanwhile. What the object does not have is not in the answer.
+/// Loads the programs of these names: the first one alone, and only if that succeeds the others. Of those the last ones are
+/// begun with, so they should be those that take longest: the kernel verifies each on the CPU that asks (kernel/bpf/verifier.c,
+/// `bpf_check`, takes its lock only for those without rights), so several are loaded at a time, and `beside` is done meanwhile.
+/// What the object does not have is not in the answer, nor what is left when there are no more descriptors.
 pub(super) fn load_all(
     ebpf: &mut Ebpf,
     targets: &[(&'static str, Target)],
@@ -71,14 +72,29 @@ pub(super) fn load_all(
         })
         .collect();
     jobs.sort_by_key(|(place, _)| *place);
+    let mut outcomes = BTreeMap::new();
+    if let Some((first, program)) = jobs.first_mut()
+        && let Some((name, target)) = targets.get(*first)
+    {
+        let outcome = target.load(program, name, btf);
+        let failed = outcome.is_err();
+        outcomes.insert(*name, outcome);
+        if failed {
+            return outcomes;
+        }
+        jobs.remove(0);
+    }
     let loaders = thread::available_parallelism().map_or(1, usize::from).min(MOST_LOADERS);
-    let (jobs, outcomes, beside) = (Mutex::new(jobs), Mutex::new(BTreeMap::new()), Mutex::new(Some(beside)));
+    let (jobs, outcomes, beside) = (Mutex::new(jobs), Mutex::new(outcomes), Mutex::new(Some(beside)));
     let work = || {
         loop {
             let job = jobs.lock().unwrap_or_else(PoisonError::into_inner).pop();
             let Some((place, program)) = job else { break };
             let (name, target) = targets[place];
             let outcome = target.load(program, name, btf);
+            if outcome.as_ref().is_err_and(lacks_descriptors) {
+                jobs.lock().unwrap_or_else(PoisonError::into_inner).clear();
+            }
             outcomes.lock().unwrap_or_else(PoisonError::into_inner).insert(name, outcome);
         }
         let beside = beside.lock().unwrap_or_else(PoisonError::into_inner).take();
@@ -92,6 +108,11 @@ pub(super) fn load_all(
         work();
     });
     outcomes.into_inner().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Whether a program was not loaded because this process, or the machine, has no more descriptors.
+pub(super) fn lacks_descriptors(error: &ProgramError) -> bool {
+    too_few_descriptors(error).is_some()
 }
 
 /// Attaches it there. A function may be one that cannot be traced though its type is known: only this tells.

@@ -34,12 +34,20 @@ pub(crate) const VIEW: View = View {
         numbers("/MiB", 8, 6),
         numbers("ON CPU", 8, 4),
         numbers("BLOCKED", 8, 7),
+        numbers("RATE", 11, 2),
         numbers("TRANSFERS", 10, 8),
         numbers("PID", 7, 9),
     ],
     sorted: 3,
     rows: |frame, filter| {
-        frame.look.snapshot.flows.iter().filter(|flow| filter.matches_flow(flow)).map(row).collect()
+        frame
+            .look
+            .snapshot
+            .flows
+            .iter()
+            .filter(|flow| filter.matches_flow(flow))
+            .map(|flow| row(flow, frame))
+            .collect()
     },
     empty: "Nothing has been transferred yet.",
     open: Some(open),
@@ -65,7 +73,7 @@ const RANKED: [(usize, FlowOrder); 8] = [
     (7, FlowOrder::TransitionsPerByte),
     (8, FlowOrder::OnCpu),
     (9, FlowOrder::Blocked),
-    (10, FlowOrder::Transfers),
+    (11, FlowOrder::Transfers),
 ];
 
 /// What a flow is known by.
@@ -73,7 +81,9 @@ fn flow_key(flow: &Flow) -> u64 {
     flow.id
 }
 
-fn row(flow: &Flow) -> Row {
+fn row(flow: &Flow, frame: &Frame) -> Row {
+    let rate = frame.flow_rates.get(&flow.id);
+    let shown = rate.map_or_else(|| "-".to_owned(), |rate| bytes(*rate) + "/s");
     let moved = flow.dma_bytes.filter(|_| flow.payload_bytes > 0);
     let dma = moved.map(|moved| moved as f64 / flow.payload_bytes as f64);
     Row {
@@ -90,6 +100,7 @@ fn row(flow: &Flow) -> Row {
             Cell::Decimal(flow.transitions_per_mib),
             Cell::Duration(flow.on_cpu_ns),
             Cell::Duration(flow.blocked_ns),
+            Cell::By(shown, rate.map(|rate| *rate as f64)),
             Cell::Count(flow.transfers),
             Cell::Id(flow.pid),
         ],

@@ -59,9 +59,21 @@ fn picture(state: &State, canvas: &Canvas<'_>) -> Vec<Line<'static>> {
         lines.push(canvas.heading("Top findings, worst first"));
     }
     for finding in found.iter().take(told) {
-        let saving = format!("would save {} of copies", bytes(finding.saving.cpu_copied_bytes));
+        let saving = match finding.saving.cpu_copied_bytes {
+            0 => format!("would save {} transitions", count(finding.saving.transitions)),
+            copied => format!("would save {} of copies", bytes(copied)),
+        };
         let room = canvas.width.saturating_sub(format::width(&saving) + 5);
         let title = canvas.theme.spell(&finding.title);
+        let about = &finding.applies_to;
+        let ends: Vec<String> =
+            [&about.source, &about.sink].into_iter().flatten().map(report::name).collect();
+        let arrow = canvas.theme.pick(" → ", " > ");
+        let ends = ends.join(arrow);
+        let left = room.saturating_sub(format::width(&title) + 2);
+        let place = truncate_middle(&ends, left);
+        // Less than that says nothing.
+        let title = if ends.is_empty() || left < 24 { title } else { format!("{title}: {place}") };
         lines.push(Line::from(vec![
             Span::raw(format!("  {:<room$}  ", format::truncate_end(&title, room))),
             Span::styled(saving, canvas.theme.style(Role::Cpu)),
@@ -127,7 +139,11 @@ fn graphs(state: &State, canvas: &Canvas<'_>) -> Vec<Line<'static>> {
             _ => false,
         };
         let rate = state.history.latest().map(|sample| sample.per_second(of(&sample)));
-        let now = rate.map_or_else(|| "-".to_owned(), shown);
+        // Times are lost with the detail; sums of what is left would say too much or too little.
+        let timed = *name != "CPU in calls" || pieces::losses(&state.frame.look.snapshot) == 0;
+        let now = rate
+            .filter(|_| timed)
+            .map_or_else(|| if timed { "-" } else { format::UNKNOWN }.to_owned(), shown);
         let now = if part { format!(">{now}") } else { now };
         let graph = canvas.spark(&rates);
         let gap = " ".repeat(columns.saturating_sub(rates.len()));

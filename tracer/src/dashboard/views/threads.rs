@@ -21,8 +21,8 @@ pub(crate) const VIEW: View = View {
         names("COMMAND", 12, 0),
         numbers("CALLS", 11, 0),
         numbers("TRANS", 11, 4),
-        numbers("READ", 10, 0),
-        numbers("WRITTEN", 10, 0),
+        numbers("RCHAR", 10, 0),
+        numbers("WCHAR", 10, 0),
         numbers("BLOCKED", 8, 3),
         numbers("PREEMPT", 8, 6),
         numbers("SWITCHES", 9, 5),
@@ -68,7 +68,7 @@ fn row(thread: &Thread) -> Row {
 }
 
 fn thread_key(thread: &Thread) -> u64 {
-    key((thread.pid, thread.tid, thread.ended))
+    key((thread.pid, thread.tid))
 }
 
 fn find(frame: &Frame, wanted: u64) -> Option<&Thread> {
