@@ -44,6 +44,9 @@ pub(crate) enum Message {
 /// Most flows of a thread.
 const THREAD_FLOWS: usize = 50;
 
+/// A list of so many is short.
+const SHORT: usize = 100;
+
 /// Flows that findings are made of while tracing goes on: those with most bytes copied by the CPU.
 const FINDING_FLOWS: usize = 2_000;
 
@@ -128,7 +131,7 @@ impl Look {
     pub(crate) fn at(model: &Model, wanted: Wanted) -> Self {
         let began = Instant::now();
         let Wanted {
-            parts,
+            parts: asked,
             target,
             most_flows: most,
             flows_by: by,
@@ -147,11 +150,19 @@ impl Look {
             let passes = (!flow_filter.is_empty()).then_some(&passes as &dyn Fn(&Flow) -> bool);
             FlowList { most, by, least_first, passes }
         };
+        // Short lists are there in any case: whoever turns to another view finds it filled.
+        let parts = Parts {
+            threads: asked.threads || model.thread_count() <= SHORT,
+            descriptors: asked.descriptors || model.descriptor_count() <= SHORT,
+            transfers: true,
+            findings: asked.findings,
+        };
+        let most_transfers = if asked.transfers { usize::MAX } else { SHORT };
         let extent = Extent {
             flows: list,
             threads: parts.threads,
             descriptors: parts.descriptors,
-            mapped_files: parts == Parts::OF_DOCUMENT,
+            mapped_files: asked == Parts::OF_DOCUMENT,
         };
         let findings = if parts.findings {
             findings::findings(&model.view(&Extent::with(FlowList::first(FINDING_FLOWS))))
@@ -165,7 +176,7 @@ impl Look {
             findings,
             finding_flows: flow_count.min(FINDING_FLOWS),
             snapshot: model.view(&extent),
-            transfers: if parts.transfers { model.recent_transfers(usize::MAX) } else { Vec::new() },
+            transfers: model.recent_transfers(most_transfers),
             flow_count,
             flow: flow.and_then(|id| Some((id, model.flow_detail(id)?))),
             thread: thread.map(|tid| (tid, model.flows_of_thread(tid, THREAD_FLOWS))),

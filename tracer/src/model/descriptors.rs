@@ -159,6 +159,11 @@ pub(crate) struct Descriptors {
 }
 
 impl Descriptors {
+    /// How many are told apart.
+    pub(crate) fn count(&self) -> usize {
+        self.open.saturating_add(self.closed.len())
+    }
+
     /// Knows of none.
     pub(crate) fn new(limits: Limits) -> Self {
         Self {

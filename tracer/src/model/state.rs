@@ -285,6 +285,16 @@ impl Model {
         self.join.flows.count()
     }
 
+    /// How many threads and processes [`Model::snapshot`] has, roughly.
+    pub fn thread_count(&self) -> usize {
+        self.threads.count()
+    }
+
+    /// How many descriptors are told apart.
+    pub fn descriptor_count(&self) -> usize {
+        self.descriptors.count()
+    }
+
     /// How many threads live.
     pub fn living_threads(&self) -> u64 {
         self.threads.living()

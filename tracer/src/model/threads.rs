@@ -160,6 +160,11 @@ impl Threads {
         }
     }
 
+    /// How many threads and processes are told apart.
+    pub(crate) fn count(&self) -> usize {
+        self.lives.len().max(self.exact.as_ref().map_or(0, BTreeMap::len))
+    }
+
     /// How many threads live, as far as is known.
     pub(crate) fn living(&self) -> u64 {
         match &self.exact {
