@@ -10,7 +10,7 @@ pub fn line(document: &Document) -> String {
     let lost = if totals.losses != Losses::default() { "; detail was lost, totals are exact" } else { "" };
     format!(
         "zc-trace: {} ({}) for {}: {} operations, {} payload, {} copies per byte{lost}\n\
-         zc-trace: --summary ends with a report, --json FILE keeps the whole trace\n",
+         zc-trace: --lines ends with a report, --json FILE keeps the whole trace\n",
         format::escape(&target.comm),
         target.pid,
         format::minutes_and_seconds(document.duration_ns),
