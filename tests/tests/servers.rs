@@ -179,9 +179,9 @@ fn curl_to_a_file() -> Outcome {
         comparison.equal("payload into the file", payload, SIZE);
         let relayed = flows.iter().filter(|flow| flow.method == "recv+write" && flow.source.kind == "socket");
         // It writes through a stream, which copies 4 KiB of every 16 KiB to a buffer of its own. Only where a write begins or
-        // ends as what was received does is it known that the bytes are the same.
+        // ends as what was received is it known that the bytes are the same: of how many depends on how they arrive. None may be.
         let relayed: u64 = relayed.map(|flow| flow.payload_bytes).sum();
-        comparison.between("of it relayed", SIZE / 20, relayed, SIZE);
+        comparison.between("of it relayed", 0, relayed, SIZE);
         comparison.equal("the file's size", fs::metadata(&out)?.len(), SIZE);
         comparison.finish()
     })

@@ -112,7 +112,15 @@ fn reads_that_fail() -> Outcome {
             let again = kinds.iter().find(|kind| kind.text("name").is_ok_and(|name| name == "EAGAIN"));
             let again = again.map_or(Ok(0), |kind| kind.number("count"))?;
             // Of calls summed one by one (--summary, before they are a run) only the number is kept.
-            comparison.between(&format!("{way}: of these EAGAIN"), 297_000, again, 300_000);
+            // So it is with what a slow reader left no room for in the ring buffer.
+            let folded = traced.document.number("totals.losses.folded_operations")?
+                + traced.document.number("totals.losses.folded_calls")?;
+            comparison.between(
+                &format!("{way}: of these EAGAIN"),
+                297_000u64.saturating_sub(folded),
+                again,
+                300_000,
+            );
         }
         comparison.finish()
     })
