@@ -41,6 +41,13 @@ pub(crate) enum Message {
     Stream(Option<LineStream>, oneshot::Sender<Option<LineStream>>),
 }
 
+impl Message {
+    /// Whether it is a question that may be answered with counters of a moment ago: no document is made of the answer.
+    pub(crate) fn is_glance(&self) -> bool {
+        matches!(self, Self::Look(wanted, _) if wanted.parts != Parts::OF_DOCUMENT)
+    }
+}
+
 /// Most flows of a thread.
 const THREAD_FLOWS: usize = 50;
 

@@ -69,7 +69,7 @@ pub(crate) async fn run(
             // So that what is answered is one moment: the counters, and what the records told. But not at the price of
             // records, where there is so much to read that it takes its time.
             let began = Instant::now();
-            if began >= rested_at {
+            if began >= rested_at || !question.is_glance() {
                 send_counters(reader.get_mut(), &sender).await;
                 rested_at = Instant::now() + began.elapsed() * RESTS;
             }
