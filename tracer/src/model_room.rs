@@ -42,11 +42,15 @@ pub(crate) enum Message {
 }
 
 impl Message {
-    /// Whether it is a question that may be answered with counters of a moment ago: no document is made of the answer.
+    /// Whether it is a question that may be answered with counters of a moment ago.
     pub(crate) fn is_glance(&self) -> bool {
-        matches!(self, Self::Look(wanted, _) if wanted.parts != Parts::OF_DOCUMENT)
+        matches!(self, Self::Look(wanted, _) if !wanted.whole)
     }
 }
+
+/// For how many times as long as the last answer took there is a rest from questions like it: with very many flows pictures
+/// come less often rather than that records wait.
+pub(crate) const RESTS: u32 = 4;
 
 /// Most flows of a thread.
 const THREAD_FLOWS: usize = 50;
@@ -59,7 +63,7 @@ const FINDING_FLOWS: usize = 2_000;
 
 /// Lists that take longer than to be made ten times a second when nobody sees them.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub(crate) struct Parts {
+pub(crate) struct Lists {
     /// Processes, threads, and the calls that they are inside of.
     pub(crate) threads: bool,
     /// Descriptors.
@@ -70,22 +74,21 @@ pub(crate) struct Parts {
     pub(crate) findings: bool,
 }
 
-impl Parts {
+impl Lists {
     /// None.
     pub(crate) const NONE: Self =
         Self { threads: false, descriptors: false, transfers: false, findings: false };
     /// All.
     pub(crate) const ALL: Self = Self { threads: true, descriptors: true, transfers: true, findings: true };
-    /// What the document holds.
-    pub(crate) const OF_DOCUMENT: Self =
-        Self { threads: true, descriptors: true, transfers: false, findings: false };
 }
 
 /// What the dashboard wants to know.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Wanted {
     /// Which lists.
-    pub(crate) parts: Parts,
+    pub(crate) lists: Lists,
+    /// All of them, and with the counters of this moment: for a document, or for a picture that is to stand.
+    pub(crate) whole: bool,
     /// The process that is called the target.
     pub(crate) target: Pid,
     /// Most flows; all if that is not said.
@@ -107,8 +110,10 @@ pub(crate) struct Wanted {
 /// Where things stand.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Look {
-    /// What was asked for of it.
-    pub(crate) parts: Parts,
+    /// Which lists are new in it.
+    pub(crate) lists: Lists,
+    /// Whether all is in it, as it was at one moment.
+    pub(crate) whole: bool,
     /// What the target is called.
     pub(crate) comm: Option<String>,
     /// Threads that live.
@@ -138,7 +143,8 @@ impl Look {
     pub(crate) fn at(model: &Model, wanted: Wanted) -> Self {
         let began = Instant::now();
         let Wanted {
-            parts: asked,
+            lists: asked,
+            whole,
             target,
             most_flows: most,
             flows_by: by,
@@ -158,26 +164,27 @@ impl Look {
             FlowList { most, by, least_first, passes }
         };
         // Short lists are there in any case: whoever turns to another view finds it filled.
-        let parts = Parts {
+        let asked = if whole { Lists::ALL } else { asked };
+        let lists = Lists {
             threads: asked.threads || model.thread_count() <= SHORT,
             descriptors: asked.descriptors || model.descriptor_count() <= SHORT,
-            transfers: true,
-            findings: asked.findings,
+            ..asked
         };
         let most_transfers = if asked.transfers { usize::MAX } else { SHORT };
         let extent = Extent {
             flows: list,
-            threads: parts.threads,
-            descriptors: parts.descriptors,
-            mapped_files: asked == Parts::OF_DOCUMENT,
+            threads: lists.threads,
+            descriptors: lists.descriptors,
+            mapped_files: whole,
         };
-        let findings = if parts.findings {
+        let findings = if lists.findings {
             findings::findings(&model.view(&Extent::with(FlowList::first(FINDING_FLOWS))))
         } else {
             Vec::new()
         };
         Self {
-            parts,
+            lists,
+            whole,
             comm: model.comm(target).map(str::to_owned),
             living_threads: model.living_threads(),
             findings,
@@ -195,19 +202,16 @@ impl Look {
     /// Keeps what was known before and not asked for again.
     pub(crate) fn keep(&mut self, before: &mut Self) {
         let (now, then) = (&mut self.snapshot, &mut before.snapshot);
-        if !self.parts.threads {
+        if !self.lists.threads {
             now.processes = std::mem::take(&mut then.processes);
             now.threads = std::mem::take(&mut then.threads);
             now.in_flight.at_end = std::mem::take(&mut then.in_flight.at_end);
         }
-        if !self.parts.descriptors {
+        if !self.lists.descriptors {
             now.descriptors = std::mem::take(&mut then.descriptors);
             now.descriptor_summary = then.descriptor_summary;
         }
-        if !self.parts.transfers {
-            self.transfers = std::mem::take(&mut before.transfers);
-        }
-        if !self.parts.findings {
+        if !self.lists.findings {
             self.findings = std::mem::take(&mut before.findings);
             self.finding_flows = before.finding_flows;
         }

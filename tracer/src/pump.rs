@@ -18,7 +18,7 @@ use tokio::{
 use crate::{
     machine,
     model::event::Event,
-    model_room::Message,
+    model_room::{Message, RESTS},
     probe::{Diagnostics, Probe, Reader},
 };
 
@@ -29,8 +29,6 @@ const BATCH: usize = 1024;
 const POLL: Duration = Duration::from_millis(10);
 /// How often counters are read when no lines are shown.
 const COUNTERS: Duration = Duration::from_secs(1);
-/// For how many times as long as it took to read the counters they are not read for the next question.
-const RESTS: u32 = 4;
 /// How long reading what is open may take at the end.
 const LAST_LOOK: Duration = Duration::from_secs(2);
 /// After detaching, programs that are under way on other CPUs finish within this.

@@ -84,19 +84,19 @@ fn head_line(state: &State, columns: u16) -> Paragraph<'static> {
     let snapshot = &state.frame.look.snapshot;
     let living = state.frame.look.living_threads;
     let dot = theme.pick(" · ", " | ");
-    let mut parts = vec![format!("{} ({})", format::escape(&target.comm), target.pid)];
+    let mut lists = vec![format!("{} ({})", format::escape(&target.comm), target.pid)];
     if target.pids.len() > 1 {
-        parts.push(format!("and {} more", target.pids.len() - 1));
+        lists.push(format!("and {} more", target.pids.len() - 1));
     }
     if let Some(user) = &target.user {
-        parts.push(format::escape(user).into_owned());
+        lists.push(format::escape(user).into_owned());
     }
-    parts.push(format::counted(living, "thread"));
+    lists.push(format::counted(living, "thread"));
     if let Some(age) = state.age_ns {
         let up = age.saturating_add(state.frame.elapsed_ns);
-        parts.push(format!("up {}", format::minutes_and_seconds(up)));
+        lists.push(format!("up {}", format::minutes_and_seconds(up)));
     }
-    parts.push(format!("traced for {}", format::minutes_and_seconds(state.frame.elapsed_ns)));
+    lists.push(format!("traced for {}", format::minutes_and_seconds(state.frame.elapsed_ns)));
     let mut marks = Vec::new();
     if let Some(why) = &state.ended {
         marks.push(why.clone());
@@ -117,7 +117,7 @@ fn head_line(state: &State, columns: u16) -> Paragraph<'static> {
     }
     let marks = theme.spell(&marks.join(dot));
     let room = usize::from(columns).saturating_sub(width(&marks) + 11);
-    let text = theme.spell(&truncate_end(&parts.join(dot), room));
+    let text = theme.spell(&truncate_end(&lists.join(dot), room));
     let gap = usize::from(columns).saturating_sub(10 + width(&text) + width(&marks));
     Paragraph::new(Line::from(vec![
         Span::styled(" zc-trace ", theme.style(Role::Heading)),

@@ -58,7 +58,7 @@ impl Rehearsal {
     /// Asks the model, as for each frame, and takes in what it says.
     pub fn refresh(&mut self, model: &Model) {
         let mut wanted = self.state.wanted();
-        wanted.parts.findings = true;
+        wanted.lists.findings = true;
         let look = Look::at(model, wanted);
         self.frames += 1;
         let elapsed_ns = self.frames.saturating_mul(500_000_000);

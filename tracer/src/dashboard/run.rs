@@ -26,16 +26,12 @@ use crate::{
     },
     filter::Filter,
     findings,
-    model_room::{Look, Message, Parts, Wanted},
+    model_room::{Look, Message, RESTS, Wanted},
     signals,
 };
 
 /// Between two looks at what could be done better.
 const FINDINGS: Duration = Duration::from_secs(1);
-
-/// For how many times as long as the last look took the model has rest from the next: with very many flows the pictures
-/// come less often rather than that the model falls behind.
-const RESTS: u32 = 4;
 
 /// What the session tells the dashboard.
 #[derive(Clone, Debug)]
@@ -159,7 +155,7 @@ impl Dashboard {
     /// Asks where things stand; what could be done better, not each time.
     fn look(&self) -> Looking {
         let mut wanted = self.state.wanted();
-        wanted.parts.findings |=
+        wanted.lists.findings |=
             self.lasted.is_some() || self.found_at.is_none_or(|found| found.elapsed() >= FINDINGS);
         self.ask(wanted)
     }
@@ -179,7 +175,7 @@ impl Dashboard {
         }
         let now = Instant::now();
         self.rested_at = now + look.took * RESTS;
-        if look.parts.findings {
+        if look.lists.findings {
             self.found_at = Some(now);
         }
         self.state.apply(Frame {
@@ -192,8 +188,7 @@ impl Dashboard {
 
     /// The document as it would be if tracing ended now.
     async fn document(&self) -> Option<Document> {
-        let Look { mut snapshot, .. } =
-            *self.ask(Wanted { parts: Parts::OF_DOCUMENT, ..Wanted::default() }).await?;
+        let Look { mut snapshot, .. } = *self.ask(Wanted { whole: true, ..Wanted::default() }).await?;
         let unfinished = self.lasted.is_none();
         if let (true, Some(accounts)) = (unfinished, &mut snapshot.totals.kernel_accounts) {
             // The target ran on while its counters were read.

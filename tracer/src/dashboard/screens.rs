@@ -25,7 +25,7 @@ use crate::{
         recent::{RecentTransfer, Step},
         snapshot::{Thread, Transfer, Transitions},
     },
-    model_room::{Look, Parts},
+    model_room::{Lists, Look},
 };
 
 const SIZES: [(u16, u16); 2] = [(80, 24), (120, 40)];
@@ -103,7 +103,7 @@ fn state(document: &Document) -> State {
         state.apply(Frame {
             elapsed_ns: second * 1_000_000_000,
             look: Look {
-                parts: Parts::ALL,
+                lists: Lists::ALL,
                 living_threads: snapshot.threads.iter().filter(|thread| !thread.ended).count() as u64,
                 findings: findings(&snapshot),
                 finding_flows: snapshot.flows.len(),
@@ -262,11 +262,11 @@ fn paused_the_picture_stands_still_and_rates_go_on() {
     let mut state = state(&samples::busy());
     state.handle(Action::View(3));
     assert_eq!(state.handle(Action::Pause), Some(Effect::Look));
-    assert_eq!(state.wanted().parts, Parts::ALL, "any view may be looked at while it stands");
-    let whole = Look { parts: Parts::ALL, ..state.frame.look.clone() };
+    assert!(state.wanted().whole, "any view may be looked at while it stands");
+    let whole = Look { whole: true, ..state.frame.look.clone() };
     state.apply(Frame { elapsed_ns: state.frame.elapsed_ns + 1, look: whole, ..state.frame.clone() });
     let before = state.frame.elapsed_ns;
-    assert!(!state.wanted().parts.threads);
+    assert!(!state.wanted().whole);
     let intervals = state.history.rates(usize::MAX, |sample| sample.calls).len();
     state.apply(Frame { elapsed_ns: before + 1_000_000_000, ..state.frame.clone() });
     assert_eq!(state.frame.elapsed_ns, before);

@@ -15,12 +15,7 @@ use super::{
     theme::Theme,
     views::VIEWS,
 };
-use crate::{
-    export::document::Target,
-    filter::Filter,
-    model::snapshot::Totals,
-    model_room::{Parts, Wanted},
-};
+use crate::{export::document::Target, filter::Filter, model::snapshot::Totals, model_room::Wanted};
 
 /// Intervals between frames that can be chosen, ms.
 const INTERVALS_MS: [u64; 8] = [50, 100, 250, 500, 1_000, 2_000, 5_000, 10_000];
@@ -140,7 +135,7 @@ impl State {
     /// A frame came.
     pub(crate) fn apply(&mut self, mut frame: Frame) {
         self.history.take(&frame);
-        let last = self.pausing && frame.look.parts == Parts::ALL;
+        let last = self.pausing && frame.look.whole;
         if !self.paused || last {
             self.pausing &= !last;
             if let (Some(opened), Some(keep)) = (self.opened, VIEWS.get(self.view).and_then(|view| view.keep))
@@ -312,7 +307,8 @@ impl State {
         let target = self.target.pid;
         let mut wanted = Wanted { target, most_flows: Some(SOME_FLOWS), ..Wanted::default() };
         let Some(view) = VIEWS.get(self.view) else { return wanted };
-        wanted.parts = if self.pausing { Parts::ALL } else { view.parts };
+        wanted.lists = view.lists;
+        wanted.whole = self.pausing;
         if view.flows_by.is_some() {
             wanted.most_flows = Some(MOST_FLOWS);
         }

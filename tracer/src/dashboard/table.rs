@@ -110,10 +110,10 @@ pub(crate) struct Row {
 }
 
 /// A key out of whatever tells rows apart.
-pub(crate) fn key(parts: impl std::hash::Hash) -> u64 {
+pub(crate) fn key(lists: impl std::hash::Hash) -> u64 {
     use std::hash::{DefaultHasher, Hasher};
     let mut hasher = DefaultHasher::new();
-    parts.hash(&mut hasher);
+    lists.hash(&mut hasher);
     hasher.finish()
 }
 

@@ -389,19 +389,14 @@ impl Flows {
         id
     }
 
-    /// Whether it matters that bytes which were read into memory and bytes which were written from it are not joined: they may be
-    /// the same, changed or copied on the way, and would then be one payload and not two. Less than a hundredth of all does not.
-    pub(crate) fn may_be_the_same(&self, payload: u128) -> bool {
-        let (mut into, mut out) = (0u128, 0u128);
-        for (key, tally) in &self.flows {
-            match key.method {
-                Method::Relay(Origin::Memory, Delivery::Stays) => {}
-                Method::Relay(_, Delivery::Stays) => into = into.saturating_add(tally.payload),
-                Method::Relay(Origin::Memory, _) => out = out.saturating_add(tally.payload),
-                _ => {}
-            }
-        }
-        into.min(out).saturating_mul(100) > payload
+    /// Whether there are bytes that were read into memory and stayed there, and bytes that were written from it without having
+    /// come there by a read: they may be the same, changed or copied on the way, and would then be one payload and not two.
+    pub(crate) fn may_be_the_same(&self) -> bool {
+        let moved = |of: fn(Method) -> bool| {
+            self.flows.iter().any(|(key, tally)| tally.payload > 0 && of(key.method))
+        };
+        moved(|method| matches!(method, Method::Relay(from, Delivery::Stays) if from != Origin::Memory))
+            && moved(|method| matches!(method, Method::Relay(Origin::Memory, to) if to != Delivery::Stays))
     }
 
     /// The newest flow from a source.

@@ -356,8 +356,9 @@ impl Join {
         }
         let pid = operation.call.pid;
         for (number, buffer) in first_bytes(&operation.buffers, moved.payload).enumerate() {
-            self.forget_unproven_inside(pid, &buffer, &written);
-            let Some(piece) = self.memories.brought_at(pid, buffer.start) else { continue };
+            let begin = self.memories.brought_at(pid, buffer.start);
+            self.forget_unproven_inside(pid, &buffer, begin.as_ref(), &written);
+            let Some(piece) = begin else { continue };
             let before = buffer.start.checked_sub(1).and_then(|at| self.memories.brought_at(pid, at));
             let continues = before.is_some_and(|before| before.deposit == piece.deposit && before.sent);
             let claim = Claim { buffer: &buffer, first: number == 0, piece: &piece, continues };
@@ -371,14 +372,19 @@ impl Join {
     /// What was brought to addresses further in: nothing was sampled where it begins. Only where one piece after the other, each
     /// from its beginning, ends where the write does and as it does, are they what was read: a payload behind a header, or
     /// several that were read into one buffer.
-    fn forget_unproven_inside(&mut self, pid: Pid, buffer: &Range<u64>, written: &Sample) {
-        let begin = self.memories.brought_at(pid, buffer.start).map(|piece| piece.deposit);
+    fn forget_unproven_inside(
+        &mut self,
+        pid: Pid,
+        buffer: &Range<u64>,
+        begin: Option<&Piece>,
+        written: &Sample,
+    ) {
         let mut inside: Vec<(Range<u64>, Piece)> = Vec::new();
         self.memories.walk(pid, buffer, |range, from| {
             // What is left of the piece at the beginning stands or falls with it.
             if let Provenance::Brought(piece) = from
                 && range.start > buffer.start
-                && begin != Some(piece.deposit)
+                && begin.is_none_or(|begin| begin.deposit != piece.deposit)
             {
                 inside.push((range, piece));
             }

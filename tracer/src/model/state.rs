@@ -434,7 +434,7 @@ impl Model {
         let payload_evidence = if unjoined {
             // What was folded is not joined, so that bytes that were read and then written count twice.
             Evidence::Unknown
-        } else if self.join.joined || self.join.flows.may_be_the_same(overall.payload) {
+        } else if self.join.joined || self.join.flows.may_be_the_same() {
             Evidence::Modelled
         } else {
             Evidence::Derived

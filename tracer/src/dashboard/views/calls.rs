@@ -14,7 +14,7 @@ use crate::{
         heat::Heat,
         snapshot::{CallStatistics, Latency, RequestStatistics},
     },
-    model_room::Parts,
+    model_room::Lists,
     view::format::{self, count, known_duration, short_duration},
 };
 
@@ -42,7 +42,7 @@ pub(crate) const VIEW: View = View {
         more.call = calls.find(|call| key(call.name.as_str()) == wanted).map(|call| call.name.clone());
     }),
     flows_by: None,
-    parts: Parts::NONE,
+    lists: Lists::NONE,
     partly: None,
     keep: None,
     picture: None,

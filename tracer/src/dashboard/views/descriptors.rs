@@ -9,7 +9,7 @@ use crate::{
         table::{Cell, Row, key, names, numbers},
     },
     model::snapshot::{Descriptor, DescriptorOrigin, Flow},
-    model_room::Parts,
+    model_room::Lists,
     view::{
         format::{self, bytes, count, known_duration},
         report,
@@ -40,7 +40,7 @@ pub(crate) const VIEW: View = View {
     open: Some(open),
     more: None,
     flows_by: None,
-    parts: Parts { descriptors: true, ..Parts::NONE },
+    lists: Lists { descriptors: true, ..Lists::NONE },
     partly: None,
     keep: None,
     picture: None,

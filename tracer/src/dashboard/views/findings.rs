@@ -9,7 +9,7 @@ use crate::{
         table::{Cell, Row, key, names, numbers},
     },
     findings::{Figure, Finding},
-    model_room::Parts,
+    model_room::Lists,
     view::{
         format::{self, bytes, count, evidence_word},
         report,
@@ -34,7 +34,7 @@ pub(crate) const VIEW: View = View {
     open: Some(open),
     more: None,
     flows_by: None,
-    parts: Parts::NONE,
+    lists: Lists::NONE,
     partly: Some("looked at: those with most bytes copied"),
     keep: None,
     picture: None,

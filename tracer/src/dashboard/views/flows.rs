@@ -13,7 +13,7 @@ use crate::{
         flow_list::FlowOrder,
         snapshot::{Flow, FlowEnd},
     },
-    model_room::Parts,
+    model_room::Lists,
     view::{
         format::{self, bytes, count, decimal, known_duration, marked_bytes, marked_ratio, short_duration},
         report,
@@ -58,7 +58,7 @@ pub(crate) const VIEW: View = View {
     flows_by: Some(|column| {
         RANKED.iter().find(|(at, _)| *at == column).map_or(FlowOrder::Payload, |(_, by)| *by)
     }),
-    parts: Parts::NONE,
+    lists: Lists::NONE,
     partly: Some("listed"),
     keep: None,
     picture: None,

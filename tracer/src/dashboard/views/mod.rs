@@ -21,7 +21,7 @@ use super::{
 use crate::{
     filter::Filter,
     model::flow_list::FlowOrder,
-    model_room::{Parts, Wanted},
+    model_room::{Lists, Wanted},
 };
 
 /// A view.
@@ -44,7 +44,7 @@ pub(crate) struct View {
     /// more than a frame has.
     pub(crate) flows_by: Option<fn(usize) -> FlowOrder>,
     /// What a frame has to have for it.
-    pub(crate) parts: Parts,
+    pub(crate) lists: Lists,
     /// What is done with the flows that a frame has, to be told where it does not have all of them.
     pub(crate) partly: Option<&'static str>,
     /// Carries what is open over from one frame to the next, where it may have left the list meanwhile.

@@ -9,7 +9,7 @@ use crate::{
         evidence::Evidence,
         snapshot::{Flow, Losses, Mover, Summed, Totals},
     },
-    model_room::Parts,
+    model_room::Lists,
     view::{
         format::{self, bytes, count, marked_ratio, truncate_middle},
         report,
@@ -26,7 +26,7 @@ pub(crate) const VIEW: View = View {
     open: None,
     more: None,
     flows_by: None,
-    parts: Parts::NONE,
+    lists: Lists::NONE,
     partly: None,
     keep: None,
     picture: Some(picture),

@@ -9,7 +9,7 @@ use crate::{
         table::{Cell, Row, key, names, numbers},
     },
     model::snapshot::Thread,
-    model_room::Parts,
+    model_room::Lists,
     view::format::{self, bytes, count, short_duration},
 };
 
@@ -37,7 +37,7 @@ pub(crate) const VIEW: View = View {
     open: Some(open),
     more: Some(|frame, wanted, more| more.thread = find(frame, wanted).map(|thread| thread.tid)),
     flows_by: None,
-    parts: Parts { threads: true, ..Parts::NONE },
+    lists: Lists { threads: true, ..Lists::NONE },
     partly: None,
     keep: None,
     picture: None,

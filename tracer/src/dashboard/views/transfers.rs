@@ -13,7 +13,7 @@ use crate::{
         recent::{RecentTransfer, Step},
         snapshot::{Mover, Transfer},
     },
-    model_room::Parts,
+    model_room::Lists,
     view::{
         format::{self, bytes, count, maybe_bytes, short_duration},
         report,
@@ -44,7 +44,7 @@ pub(crate) const VIEW: View = View {
     open: Some(open),
     more: None,
     flows_by: None,
-    parts: Parts { transfers: true, ..Parts::NONE },
+    lists: Lists { transfers: true, ..Lists::NONE },
     partly: None,
     keep: Some(|before, now, wanted| {
         let is_it = |recent: &&RecentTransfer| key(recent.number) == wanted;
