@@ -2,44 +2,19 @@
 //!
 //! `cargo bench -p zc-trace --bench model`
 
+mod crowd;
 #[expect(dead_code, reason = "the decoder's part of it")]
 mod material;
 
-use std::{collections::BTreeMap, hint::black_box, time::Duration};
+use std::{hint::black_box, time::Duration};
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
-use zc_trace::model::{
-    Model, ModelConfig,
-    endpoint::EndpointKind,
-    event::{CallKind, Counters, Event, ThreadTotals, Tid},
-    {extent::Extent, flow_list::FlowList},
-};
+use zc_trace::model::{Model, ModelConfig, event::Event, extent::Extent, flow_list::FlowList};
 
-use material::{PID, detailed, endpoint, operation, relay, storm, two_ends};
+use crowd::{FLOWS, crowded};
+use material::{detailed, relay, storm, two_ends};
 
-const FLOWS: u64 = 100_000;
-const THREADS: u32 = 1000;
 const OPERATIONS: u64 = 100_000;
-
-/// A model of many flows and threads.
-fn crowded(config: ModelConfig) -> Model {
-    let mut model = Model::new(config);
-    for number in 1..=FLOWS {
-        model.apply([
-            endpoint(EndpointKind::File, number),
-            operation(2 * number, CallKind::Read, "read", number, 4096 + number % 777),
-            operation(2 * number + 1, CallKind::Read, "pread64", number, 65_536),
-        ]);
-    }
-    let threads: BTreeMap<(Tid, u64), ThreadTotals> = (0..THREADS)
-        .map(|number| {
-            let comm = format!("worker/{number}");
-            ((PID + number, 1), ThreadTotals { pid: PID, comm, calls: 10, ..ThreadTotals::default() })
-        })
-        .collect();
-    model.apply([Event::Counters(Box::new(Counters { threads, ..Counters::default() }))]);
-    model
-}
 
 fn apply(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("apply");

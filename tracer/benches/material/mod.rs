@@ -88,10 +88,16 @@ pub(crate) fn endpoint(kind: EndpointKind, number: u64) -> Event {
     Event::Endpoint(Serial(number), endpoint)
 }
 
-pub(crate) fn operation(number: u64, kind: CallKind, name: &'static str, serial: u64, bytes: u64) -> Event {
+pub(crate) fn operation(
+    number: u64,
+    kind: CallKind,
+    name: &'static str,
+    serial: u64,
+    bytes: u64,
+) -> Operation {
     let side = Some(Side { fd: 3, serial: Serial(serial), flags: 0 });
     let reads = kind == CallKind::Read;
-    Event::Operation(Operation {
+    Operation {
         call: Call {
             pid: PID,
             tid: PID + u32::try_from(number / 2 % SERVED_THREADS).unwrap_or(0),
@@ -123,12 +129,12 @@ pub(crate) fn operation(number: u64, kind: CallKind, name: &'static str, serial:
         zerocopy: None,
         counted: None,
         request: None,
-    })
+    }
 }
 
 /// So many reads of the same file into the same buffer.
 pub(crate) fn storm(operations: u64) -> Vec<Event> {
-    (0..operations).map(|number| operation(number, CallKind::Read, "read", 1, 1)).collect()
+    (0..operations).map(|number| Event::Operation(operation(number, CallKind::Read, "read", 1, 1))).collect()
 }
 
 /// A relay of so many operations: each two are one transfer.
@@ -138,6 +144,7 @@ pub(crate) fn relay(operations: u64) -> Vec<Event> {
             0 => operation(number, CallKind::Read, "read", 1, 65_536),
             _ => operation(number, CallKind::Write, "write", 2, 65_536),
         })
+        .map(Event::Operation)
         .collect()
 }
 

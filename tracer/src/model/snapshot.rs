@@ -554,7 +554,7 @@ pub struct Copy {
 /// One process.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Process {
-    /// Its id.
+    /// Its id; 0: all ended ones that are not listed one by one, added up.
     pub pid: u32,
     /// The process that made it, if that was seen.
     pub parent: Option<u32>,

@@ -169,6 +169,7 @@ impl Reader {
 
     /// Whether anything was folded since the last time. There may be many thousand entries, and each takes two calls to read.
     fn spill_may_have_grown(&mut self) -> bool {
+        // Not what is read for the totals afterwards: an operation that is folded between the two would be taken for seen.
         let (losses, summed) = counters::losses(&self.losses);
         let folded = losses.folded_operations.wrapping_add(summed.operations);
         let grew = std::mem::replace(&mut self.folded_before, folded) != folded;
