@@ -11,7 +11,7 @@ use rustix::process::Signal;
 
 use super::Found;
 use super::process::{Owned, cpu_time, peak_memory, wait_until_it_holds};
-use super::ratios::{Spread, ratio};
+use super::ratios::{Spread, is_noise, ratio};
 use super::tools::Ready;
 use super::workloads::{Lap, Standing};
 
@@ -143,6 +143,11 @@ impl Series {
     /// Wall time per operation, untraced = 1.
     pub(crate) fn wall(&self) -> Option<Spread> {
         Spread::of(self.runs.iter().map(|run| run.wall_ratio))
+    }
+
+    /// Whether the CPU time cannot be told from that of untraced runs; nothing with few pairs.
+    pub(crate) fn is_noise(&self) -> Option<bool> {
+        is_noise(self.runs.iter().map(|run| run.cpu_ratio))
     }
 
     /// CPU time of each operation in the untraced runs, ns.

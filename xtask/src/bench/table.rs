@@ -84,13 +84,19 @@ fn row(series: &Series) -> [String; 7] {
     let or_none = |text: Option<String>| text.unwrap_or_else(|| "–".to_owned());
     [
         series.name().to_owned(),
-        or_none(series.cpu().map(spread)),
+        or_none(cpu(series)),
         or_none(series.wall().map(spread)),
         or_none(series.cpu_share().map(|share| format!("{:.1} %", share.median * 100.0))),
         or_none(series.memory_bytes().map(|bytes| format!("{:.0} MiB", bytes as f64 / f64::from(1 << 20)))),
         or_none(series.start().map(|seconds| format!("{:.0} ms", seconds.median * 1e3))),
         or_none(series.losses()),
     ]
+}
+
+/// The CPU time, and whether that is no difference that can be told.
+fn cpu(series: &Series) -> Option<String> {
+    let noise = if series.is_noise() == Some(true) { "≈ " } else { "" };
+    series.cpu().map(|cpu| format!("{noise}{}", spread(cpu)))
 }
 
 /// The median, and the quartiles.
@@ -118,7 +124,7 @@ pub(crate) fn overview(all: &[Measured]) -> String {
     for tool in tools {
         let cell = |measured: &Measured| {
             let series = measured.series.iter().find(|series| series.name() == tool);
-            series.and_then(Series::cpu).map_or_else(|| "–".to_owned(), spread)
+            series.and_then(cpu).unwrap_or_else(|| "–".to_owned())
         };
         table.add_row(std::iter::once(tool.to_owned()).chain(all.iter().map(cell)));
     }
@@ -137,7 +143,8 @@ pub(crate) fn caption(pairs: u32) -> anyhow::Result<String> {
     let model = cpuinfo.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or_default();
     let model = model.trim_start_matches([':', '\t', ' ']);
     Ok(format!(
-        "Measured on {} with Linux {} on {cpus} CPUs ({}), load average {load} at the end: medians of {pairs} pairs, with quartiles.",
+        "Measured on {} with Linux {} on {cpus} CPUs ({}), load average {load} at the end: medians of {pairs} pairs, with quartiles. \
+         ≈: by a sign test (5 %, six pairs or more) it cannot be told from no difference.",
         date.trim(),
         kernel.trim(),
         if model.is_empty() { std::env::consts::ARCH } else { model }
