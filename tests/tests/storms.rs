@@ -69,6 +69,14 @@ impl Traced {
         let in_none = self.document.number("totals.losses.unattributed_operations")?;
         let operations = self.document.number("totals.operations")?;
         comparison.equal(&format!("{way}: operations in flows and in none"), flows + in_none, operations);
+        let through = self.document.list("descriptors")?;
+        let through = through.iter().map(|descriptor| descriptor.number("operations"));
+        let through = through.sum::<Result<u64>>()?;
+        comparison.equal(
+            &format!("{way}: operations through descriptors and in no flow"),
+            through + in_none,
+            operations,
+        );
         let sums = self.document.number("totals.summed.operations")?;
         let as_it_should_be = match summed {
             Summed::Nothing => sums == 0,

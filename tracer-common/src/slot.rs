@@ -258,6 +258,10 @@ pub struct SpillKey {
     pub sink_flags: u32,
     /// The call's flags argument.
     pub call_flags: u32,
+    /// Descriptor of the source; -1: none, or not known.
+    pub source_fd: i32,
+    /// Descriptor of the sink; -1: none, or not known.
+    pub sink_fd: i32,
     /// Padding.
     pub _pad: u32,
 }
@@ -288,5 +292,5 @@ pub struct SpillCounters {
     pub transitions: u64,
 }
 
-const _: () = assert!(size_of::<SpillKey>() == 40);
+const _: () = assert!(size_of::<SpillKey>() == 48);
 const _: () = assert!(size_of::<SpillCounters>() == 64 + 64 + 8);

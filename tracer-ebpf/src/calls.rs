@@ -348,8 +348,8 @@ fn fill_operation(record: &mut OperationRecord, kind: RecordKind, slot: &ThreadS
     fill_call(&mut record.call, kind, slot, outcome);
     record.source = slot.source;
     record.sink = slot.sink;
-    record.source_fd = if shape.source_fd == NONE { -1 } else { argument(slot, shape.source_fd) as i32 };
-    record.sink_fd = if shape.sink_fd == NONE { -1 } else { argument(slot, shape.sink_fd) as i32 };
+    record.source_fd = descriptor(slot, shape.source_fd);
+    record.sink_fd = descriptor(slot, shape.sink_fd);
     record.source_flags = slot.source_flags;
     record.sink_flags = slot.sink_flags;
     record.buffer = 0;
@@ -371,6 +371,11 @@ fn note_head(record: &mut OperationRecord, buffer: u64) {
     if record.bytes > 0 && payload::head(buffer, record.bytes, &mut record.head) {
         record.call.header.flags |= flag::HEAD_KNOWN;
     }
+}
+
+#[inline(always)]
+fn descriptor(slot: &ThreadSlot, at: u8) -> i32 {
+    if at == NONE { -1 } else { argument(slot, at) as i32 }
 }
 
 #[inline(always)]
@@ -488,6 +493,8 @@ fn fold(slot: &ThreadSlot, outcome: &Outcome) -> bool {
         source_flags: slot.source_flags,
         sink_flags: slot.sink_flags,
         call_flags: call_flags(slot, outcome.shape),
+        source_fd: descriptor(slot, outcome.shape.source_fd),
+        sink_fd: descriptor(slot, outcome.shape.sink_fd),
         _pad: 0,
     };
     let Some(counters) = spilled(&key) else {

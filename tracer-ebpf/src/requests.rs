@@ -134,14 +134,22 @@ fn tell_request(entry: &Request, outcome: &Outcome) -> bool {
     true
 }
 
+/// Of the source and of the sink.
+#[inline(always)]
+fn descriptors(entry: &Request, shape: CallShape) -> [i32; 2] {
+    [
+        if shape.source_fd == OWN_FILE { entry.fd } else { entry.other_fd },
+        if shape.sink_fd == OWN_FILE { entry.fd } else { -1 },
+    ]
+}
+
 #[inline(always)]
 fn fill_operation(record: &mut OperationRecord, entry: &Request, outcome: &Outcome) {
     let shape = outcome.shape;
     fill_call(&mut record.call, RecordKind::REQUEST, entry, outcome);
     record.source = outcome.source.serial;
     record.sink = outcome.sink.serial;
-    record.source_fd = if shape.source_fd == OWN_FILE { entry.fd } else { entry.other_fd };
-    record.sink_fd = if shape.sink_fd == OWN_FILE { entry.fd } else { -1 };
+    [record.source_fd, record.sink_fd] = descriptors(entry, shape);
     record.source_flags = outcome.source.flags;
     record.sink_flags = outcome.sink.flags;
     record.buffer = 0;
@@ -212,6 +220,7 @@ static NOTHING: SpillCounters = SpillCounters {
 /// No room in the ring buffer: detail is lost, bytes are not.
 #[inline(never)]
 fn fold(entry: &Request, outcome: &Outcome) -> bool {
+    let [source_fd, sink_fd] = descriptors(entry, outcome.shape);
     let key = SpillKey {
         tgid: entry.tgid,
         call: outcome.call,
@@ -220,6 +229,8 @@ fn fold(entry: &Request, outcome: &Outcome) -> bool {
         source_flags: outcome.source.flags,
         sink_flags: outcome.sink.flags,
         call_flags: entry.call_flags,
+        source_fd,
+        sink_fd,
         _pad: 0,
     };
     if SPILL.get_ptr_mut(key).is_none() {

@@ -305,6 +305,7 @@ fn name_errors(call: u32, run: &Run) {
 
 #[inline(always)]
 fn spill(tgid: u32, call: u32, run: &Run, duration_ns: u64) {
+    let fd = if run.fd_mask != 0 { run.fd as i32 } else { -1 };
     let key = SpillKey {
         tgid,
         call,
@@ -313,6 +314,8 @@ fn spill(tgid: u32, call: u32, run: &Run, duration_ns: u64) {
         source_flags: run.source_flags,
         sink_flags: run.sink_flags,
         call_flags: run.call_flags,
+        source_fd: if run.source != 0 { fd } else { -1 },
+        sink_fd: if run.sink != 0 { fd } else { -1 },
         _pad: 0,
     };
     let operations = run.calls;

@@ -419,6 +419,8 @@ pub struct Folded {
     pub flags: u32,
     /// How many operations.
     pub operations: u64,
+    /// Those that returned an error.
+    pub errors: u64,
     /// Payload bytes in all.
     pub bytes: u64,
     /// Wall time in all, ns.

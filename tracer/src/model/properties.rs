@@ -265,6 +265,7 @@ fn folded() -> impl Strategy<Value = Folded> {
         sink: operation.sink,
         flags: operation.flags,
         operations: operations % 1000,
+        errors: operations % 10,
         transitions: operations % 2000,
         bytes: operation.bytes,
         duration_ns: operation.call.blocked_ns,
@@ -424,7 +425,11 @@ fn check_descriptors(snapshot: &Snapshot, events: &[Event]) {
                 book(operation.kind, [operation.source, operation.sink], [1, failed, operation.bytes]);
             }
             Event::Folded(folded) if is_operation(folded.kind) => {
-                book(folded.kind, [folded.source, folded.sink], [folded.operations, 0, folded.bytes]);
+                book(
+                    folded.kind,
+                    [folded.source, folded.sink],
+                    [folded.operations, folded.errors, folded.bytes],
+                );
             }
             _ => {}
         }

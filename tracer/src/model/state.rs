@@ -202,7 +202,7 @@ impl Model {
                 self.fetched(folded.storage_read_bytes);
                 self.join.folded(&folded);
                 if is_operation(folded.kind) {
-                    self.descriptors.folded(&folded);
+                    self.descriptors.folded(&folded, &mut self.join.endpoints);
                 }
             }
             Event::DeviceIo(io) => self.join.device_io(&io),

@@ -171,10 +171,11 @@ pub(super) fn folded(
             pid: key.tgid,
             name,
             kind,
-            source: side(-1, key.source, key.source_flags),
-            sink: side(-1, key.sink, key.sink_flags),
+            source: side(key.source_fd, key.source, key.source_flags),
+            sink: side(key.sink_fd, key.sink, key.sink_flags),
             flags: key.call_flags | table.implied_flags(key.call),
             operations,
+            errors: sum.errors - before.errors,
             transitions: if request {
                 sum.transitions - before.transitions
             } else {
@@ -246,6 +247,8 @@ pub(super) fn unflushed(slot: &ThreadSlot) -> impl Iterator<Item = Unflushed> + 
             folded: run.calls,
             untimed,
         };
+        let fd = i32::try_from(run.fd).ok().filter(|_| run.fd_mask != 0);
+        let on = |serial: u64| fd.filter(|_| serial != 0).unwrap_or(-1);
         let key = SpillKey {
             tgid: slot.tgid,
             call,
@@ -254,6 +257,8 @@ pub(super) fn unflushed(slot: &ThreadSlot) -> impl Iterator<Item = Unflushed> + 
             source_flags: run.source_flags,
             sink_flags: run.sink_flags,
             call_flags: run.call_flags,
+            source_fd: on(run.source),
+            sink_fd: on(run.sink),
             _pad: 0,
         };
         let spilled = SpillCounters {

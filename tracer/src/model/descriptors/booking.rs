@@ -4,7 +4,7 @@ use super::{Descriptors, EBADF, Open, Owner, Use};
 use crate::model::{
     copies,
     endpoints::{EndpointId, Endpoints},
-    event::{CallKind, Folded, Operation, Serial, Side},
+    event::{CallKind, Folded, Operation, Pid, Serial, Side},
     snapshot::{DescriptorOrigin, DescriptorUse},
 };
 
@@ -107,11 +107,11 @@ impl Descriptors {
         true
     }
 
-    /// Operations that were folded in the kernel: of these the descriptors are not known.
-    pub(crate) fn folded(&mut self, folded: &Folded) {
+    /// Operations that were folded in the kernel went through one descriptor or two.
+    pub(crate) fn folded(&mut self, folded: &Folded, endpoints: &mut Endpoints) {
         let sums = |read_bytes, written_bytes| DescriptorUse {
             operations: folded.operations,
-            errors: 0,
+            errors: folded.errors,
             read_bytes,
             written_bytes,
         };
@@ -124,10 +124,41 @@ impl Descriptors {
             _ => [folded.source, folded.sink],
         };
         for (side, sums) in sides.into_iter().zip([sums(folded.bytes, 0), sums(0, folded.bytes)]) {
-            if side.is_some() {
-                self.all.add(&sums);
+            let Some(side) = side else { continue };
+            self.all.add(&sums);
+            // When the last one was is not known.
+            if !self.book_folded(folded.pid, side, &Use { sums, last_ns: 0 }, endpoints) {
                 self.without.add(&sums);
             }
+        }
+    }
+
+    /// Which thread made them is not known: a thread with a table of its own may have.
+    fn book_folded(&mut self, pid: Pid, side: Side, usage: &Use, endpoints: &mut Endpoints) -> bool {
+        let Side { fd, serial, flags } = side;
+        if fd < 0 || serial == Serial(0) {
+            return false;
+        }
+        let Some(id) = self.table_or_new(pid, pid) else { return false };
+        let Some(table) = self.tables.get_mut(&id) else { return false };
+        let owner = table.owner;
+        let (endpoint, _) = endpoints.resolve(serial);
+        match table.open.get_mut(&fd) {
+            Some(open) if open.serial == serial || open.endpoint == endpoint || !open.identified => {
+                if open.serial != serial {
+                    open.identify(endpoint, serial);
+                }
+                open.usage.add(usage);
+                open.open_flags = Some(flags);
+                true
+            }
+            None if !table.closed_at.contains_key(&fd) => {
+                self.corrected += 1;
+                let open = Open::new(endpoint, serial, 0, DescriptorOrigin::NotSeen);
+                self.put(id, fd, Open { open_flags: Some(flags), usage: *usage, ..open }, 0)
+            }
+            // They are told of late: it stood for something else then.
+            _ => self.book_past(owner, side, endpoint, usage),
         }
     }
 }

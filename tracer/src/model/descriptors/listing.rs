@@ -88,7 +88,7 @@ impl Entry<'_> {
             errors: usage.sums.errors,
             read_bytes: usage.sums.read_bytes,
             written_bytes: usage.sums.written_bytes,
-            last_use_ns: (usage.sums.operations > 0).then_some(usage.last_ns),
+            last_use_ns: (usage.last_ns > 0).then_some(usage.last_ns),
         }
     }
 }

@@ -3,7 +3,7 @@
 use super::*;
 use crate::model::{
     Model, ModelConfig,
-    event::{CallKind, DescriptorSeen, DescriptorsSeen, Event, Operation, Side},
+    event::{CallKind, CallName, Counted, DescriptorSeen, DescriptorsSeen, Event, Folded, Operation, Side},
     snapshot::Snapshot,
     testing::{self, FILE, OTHER_FILE, PID, PIPE, SOCKET},
 };
@@ -289,6 +289,49 @@ fn nothing_is_open_where_the_kernel_says_ebadf() {
     assert_eq!(table(&snapshot, PID), [(3, "1", Some(true), 0), (4, "4", Some(false), 0)]);
     let summary = snapshot.descriptor_summary;
     assert_eq!((summary.all.errors, summary.without_descriptor.errors), (3, 2));
+}
+
+#[test]
+fn what_the_kernel_folded_went_through_descriptors_too() {
+    let folded = |fd, serial| {
+        Event::Folded(Folded {
+            pid: PID,
+            name: CallName { name: "read", compat: false },
+            kind: CallKind::Read,
+            source: Some(Side { fd, serial: Serial(serial), flags: 2 }),
+            sink: None,
+            flags: 0,
+            operations: 10,
+            errors: 1,
+            transitions: 20,
+            bytes: 1000,
+            duration_ns: 5000,
+            blocked_ns: 0,
+            preempted_ns: 0,
+            storage_read_bytes: None,
+            storage_written_bytes: None,
+            counted: Counted::NONE,
+        })
+    };
+    let snapshot = after([
+        open(10, 3, FILE),
+        read(20, 3, FILE),
+        folded(3, FILE),
+        // It was told of only when the number stood for something else.
+        close(30, 3),
+        open(40, 3, OTHER_FILE),
+        folded(3, FILE),
+        // Whatever put that there was not seen.
+        folded(7, SOCKET),
+        folded(-1, FILE),
+    ]);
+    let told = [(3, "1", Some(false), 2010), (3, "4", Some(true), 0), (7, "2", Some(true), 1000)];
+    assert_eq!(table(&snapshot, PID), told);
+    let summary = snapshot.descriptor_summary;
+    assert_eq!((summary.all.operations, summary.all.read_bytes, summary.all.errors), (41, 4010, 4));
+    assert_eq!((summary.without_descriptor.operations, summary.corrected), (10, 1));
+    let when: Vec<_> = snapshot.descriptors.iter().map(|known| (known.fd, known.last_use_ns)).collect();
+    assert!(when.contains(&(3, Some(20))) && when.contains(&(7, None)), "{when:?}");
 }
 
 #[test]

@@ -316,6 +316,7 @@ fn folded_operations_are_in_flows_but_not_joined() {
         sink: None,
         flags: 0,
         operations: 10,
+        errors: 0,
         transitions: 20,
         bytes: 1000,
         duration_ns: 5000,
