@@ -1,5 +1,10 @@
 //! The saved user registers, per architecture: the only place that knows their layout.
 
+#[cfg(bpf_target_arch = "aarch64")]
+pub use tracer_common::run::SPREAD_AARCH64 as SPREAD;
+#[cfg(bpf_target_arch = "x86_64")]
+pub use tracer_common::run::SPREAD_X86_64 as SPREAD;
+
 use crate::{form, kernel};
 
 /// The user registers that the kernel saved on entry (`struct pt_regs`).

@@ -8,12 +8,12 @@ use tracer_common::{
     counted::Counted,
     limits::{CALL_OTHER, COMPAT_BASE},
     offsets::{detail, latency},
-    run::{HOT_CALLS, HOT_SAMPLES, NO_ARGUMENT, PACE_CALLS, RUNS, Run, STORM_NS, TOLD_OF_PACE},
+    run::{HOT_CALLS, HOT_SAMPLES, NO_ARGUMENT, PACE_CALLS, RUNS, Run, STORM_NS, TOLD_OF_PACE, place},
     slot::{SpillKey, ThreadSlot, state},
 };
 
 use crate::{
-    arch::Registers,
+    arch::{Registers, SPREAD},
     calls,
     kernel::{Task, config},
     maps::{CALL_COUNTERS, DESCRIPTOR_CHANGES, SUMMED_ERRORS, lost},
@@ -46,10 +46,10 @@ pub fn enter(task: Task, slot: &mut ThreadSlot, registers: Registers, number: i6
     if config!(detail) == detail::BY_PACE && (slot.pace.storm == 0 || slot.pace.calls < TOLD_OF_PACE) {
         return false;
     }
-    let index = number as u64 & (RUNS as u64 - 1);
     let call = calls::table_index(task, number);
+    let index = place(call, SPREAD);
     let compat = call >= COMPAT_BASE;
-    let run = &slot.runs[index as usize];
+    let run = &slot.runs[index];
     if run.hot == 0
         || run.call != call + 1
         || registers.first(compat) as u32 & run.fd_mask != run.fd
@@ -136,9 +136,11 @@ pub fn told(slot: &mut ThreadSlot, shape: CallShape, now: u64, busy_ns: u64) {
     if config!(detail) == detail::ALL {
         return;
     }
-    if config!(detail) == detail::BY_PACE && slot.pace.calls == 0 {
-        slot.pace.storm = (now.wrapping_sub(slot.pace.since_ns) < STORM_NS) as u32;
-        slot.pace.since_ns = now;
+    if slot.pace.calls == 0 {
+        if config!(detail) == detail::BY_PACE {
+            slot.pace.storm = (now.wrapping_sub(slot.pace.since_ns) < STORM_NS) as u32;
+            slot.pace.since_ns = now;
+        }
         flush(slot);
     }
     if (slot.pace.storm != 0 || config!(detail) == detail::SUMMED) && can_be_summed(slot, shape) {
@@ -165,8 +167,7 @@ fn sum_from_now_on(slot: &mut ThreadSlot, shape: CallShape, busy_ns: u64) {
     let fd = if has_fd { slot.args[0] as u32 } else { 0 };
     let flags_at = if shape.flags == NONE { NO_ARGUMENT } else { shape.flags as u32 };
     let call_flags = calls::call_flags(slot, shape);
-    // Numbers of 32-bit calls begin at an even place of the table.
-    let index = slot.call as usize & (RUNS - 1);
+    let index = place(slot.call, SPREAD);
     let run = &slot.runs[index];
     let same = run.call == slot.call + 1
         && run.fd == fd
@@ -175,6 +176,10 @@ fn sum_from_now_on(slot: &mut ThreadSlot, shape: CallShape, busy_ns: u64) {
         && run.source_flags == slot.source_flags
         && run.sink_flags == slot.sink_flags
         && run.call_flags == call_flags;
+    if !same && run.samples > 0 && run.call != slot.call + 1 {
+        // Two kinds of calls in turn would drive each other out: the first one stays for as long as it is frequent.
+        return;
+    }
     if !same && run.calls > 0 {
         flush(slot);
     }

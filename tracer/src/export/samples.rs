@@ -289,6 +289,7 @@ pub(crate) fn relay_flow() -> Flow {
         preempted_ns: Some(4_000_001),
         request_time_ns: 0,
         folded_operations: 0,
+        estimated_operations: 0,
         not_written_back_bytes: None,
         zerocopy: None,
         reached: None,

@@ -105,8 +105,8 @@ pub enum Event {
     DescriptorsSeen(DescriptorsSeen),
     /// A page fault.
     Fault(Fault),
-    /// Operations whose detail found no room, folded by call and endpoints. Each event adds to what came before.
-    Folded(Folded),
+    /// Operations that were folded since the last such event, by call and endpoints: all of them.
+    Folded(Vec<Folded>),
     /// What devices moved since the last time, that no operation tells of.
     DeviceIo(DeviceIo),
     /// The exact counters, read from the kernel. Each replaces the one before.
@@ -402,7 +402,7 @@ pub struct ThreadStarted {
     pub comm: String,
 }
 
-/// Operations folded in the kernel while the ring buffer was full.
+/// Operations folded in the kernel: they came too fast to be told one by one, or the ring buffer was full.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Folded {
     /// The process.

@@ -12,7 +12,7 @@ use super::{
     flow_list::{FlowList, Rank},
     hash::HashMap,
     method::{Delivery, Method, Origin},
-    part::{Note, Part, Step},
+    part::{Note, Part, Step, proportion},
     reach::Reach,
     snapshot::{self, Mover},
     zerocopy::Sends,
@@ -94,6 +94,25 @@ impl Stats {
     pub(crate) fn subtract(&mut self, other: &Self) {
         self.combine(other, u64::saturating_sub);
     }
+
+    /// Takes out the share of `bytes` out of `of`; the whole if that is all.
+    pub(crate) fn take(&mut self, bytes: u64, of: u64) -> Self {
+        let share = |amount| if bytes >= of { amount } else { proportion(amount, bytes, of) };
+        let taken = Self {
+            operations: share(self.operations),
+            transitions: share(self.transitions),
+            time_ns: share(self.time_ns),
+            blocked_ns: share(self.blocked_ns),
+            preempted_ns: share(self.preempted_ns),
+            voluntary: share(self.voluntary),
+            involuntary: share(self.involuntary),
+            minor_faults: share(self.minor_faults),
+            major_faults: share(self.major_faults),
+            request_ns: share(self.request_ns),
+        };
+        self.subtract(&taken);
+        taken
+    }
 }
 
 /// Mode switches of one call.
@@ -117,7 +136,11 @@ pub(crate) struct Sum {
 pub(crate) struct Tally {
     pub(crate) transfers: u64,
     pub(crate) folded: u64,
+    /// Of the folded operations, those that were given to this flow in the proportions of others.
+    pub(crate) estimated: u64,
     pub(crate) payload: u128,
+    /// The part of it that folded operations moved.
+    pub(crate) folded_payload: u128,
     pub(crate) stats: Stats,
     /// Bytes made dirty that were not seen to be written.
     pub(crate) dirty: u128,
@@ -207,7 +230,9 @@ impl Tally {
     pub(crate) fn add(&mut self, other: &Self) {
         self.transfers = self.transfers.saturating_add(other.transfers);
         self.folded = self.folded.saturating_add(other.folded);
+        self.estimated = self.estimated.saturating_add(other.estimated);
         self.payload = self.payload.saturating_add(other.payload);
+        self.folded_payload = self.folded_payload.saturating_add(other.folded_payload);
         self.stats.add(&other.stats);
         self.dirty = self.dirty.saturating_add(other.dirty);
         self.zerocopy.add(&other.zerocopy);
@@ -399,6 +424,16 @@ impl Flows {
             && moved(|method| matches!(method, Method::Relay(Origin::Memory, to) if to != Delivery::Stays))
     }
 
+    /// Tells the payload that was not folded of each flow that has some.
+    pub(crate) fn told(&self, mut tell: impl FnMut(&FlowKey, u128)) {
+        for (key, tally) in &self.flows {
+            let told = tally.payload.saturating_sub(tally.folded_payload);
+            if told > 0 {
+                tell(key, told);
+            }
+        }
+    }
+
     /// The newest flow from a source.
     pub(crate) fn newest_from(&self, source: EndpointId) -> Option<FlowId> {
         self.by_source.get(&source).copied()
@@ -489,7 +524,8 @@ fn shown(id: u64, key: FlowKey, tally: &Tally, endpoints: &Endpoints) -> snapsho
         request_ns,
     } = tally.stats;
     let cpu = tally.by_cpu();
-    let payload_evidence = key.method.payload_evidence();
+    let estimated = if tally.estimated > 0 { Evidence::Modelled } else { Evidence::Derived };
+    let payload_evidence = key.method.payload_evidence().max(estimated);
     snapshot::Flow {
         id,
         pid: key.pid,
@@ -514,6 +550,7 @@ fn shown(id: u64, key: FlowKey, tally: &Tally, endpoints: &Endpoints) -> snapsho
         preempted_ns: Some(preempted_ns),
         request_time_ns: request_ns,
         folded_operations: tally.folded,
+        estimated_operations: tally.estimated,
         not_written_back_bytes: tally.not_written_back(),
         zerocopy: (tally.zerocopy.sends > 0).then(|| zerocopy(&tally.zerocopy)),
         reached: None,

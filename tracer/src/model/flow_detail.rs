@@ -2,8 +2,8 @@
 
 use super::{
     calls::shown_name,
-    event::{CallName, Folded, Tid},
-    flow::FlowId,
+    event::{CallName, Tid},
+    flow::{FlowId, Stats},
     log2::{Bucket, LogHistogram},
     served::Served,
 };
@@ -161,12 +161,12 @@ impl Detail {
         }
     }
 
-    fn fold(&mut self, folded: &Folded) {
-        if let Some(call) = self.call(folded.name) {
-            call.done.add(folded.operations, folded.bytes);
-            call.time_ns = call.time_ns.saturating_add(folded.duration_ns);
+    fn fold(&mut self, name: CallName, stats: &Stats, bytes: u64) {
+        if let Some(call) = self.call(name) {
+            call.done.add(stats.operations, bytes);
+            call.time_ns = call.time_ns.saturating_add(stats.time_ns).saturating_add(stats.request_ns);
         }
-        self.others.add(folded.operations, folded.bytes);
+        self.others.add(stats.operations, bytes);
     }
 
     fn shown(&self) -> FlowDetail {
@@ -236,9 +236,9 @@ impl Details {
     }
 
     /// Operations of a flow were folded in the kernel.
-    pub(crate) fn fold(&mut self, flow: FlowId, folded: &Folded) {
+    pub(crate) fn fold(&mut self, flow: FlowId, name: CallName, stats: &Stats, bytes: u64) {
         if let Some(detail) = self.detail(flow) {
-            detail.fold(folded);
+            detail.fold(name, stats, bytes);
         }
     }
 

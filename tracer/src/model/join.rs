@@ -5,6 +5,8 @@
 //! bytes of it draws them, with their part of the copies, into the flow from the read's source to the write's sink, and
 //! the first drawn byte brings along what the read cost as a call. A transfer is counted per sink operation and flow.
 
+mod folds;
+
 use std::ops::Range;
 
 use super::{
@@ -105,6 +107,12 @@ pub(crate) struct Join {
     sources: Sources,
     /// Whether any read was joined to a write.
     pub(crate) joined: bool,
+    /// Whether bytes that were folded may count twice, and nothing tells of how many.
+    unjoined: bool,
+    /// Whether reads were folded, and
+    folded_reads: bool,
+    /// writes of which none into the same sink was told.
+    blind_writes: bool,
     pub(crate) devices: Devices,
     /// Operations for which a hook counted other copies than the copy table derives.
     pub(crate) disagreements: u64,
@@ -136,6 +144,9 @@ impl Join {
             overall: Tally::default(),
             sources,
             joined: false,
+            unjoined: false,
+            folded_reads: false,
+            blind_writes: false,
             devices: Devices::new(limits.endpoints),
             disagreements: 0,
             deposits: Deposits::new(),
@@ -211,74 +222,6 @@ impl Join {
                 }
             }
         });
-    }
-
-    /// Books operations that were folded in the kernel: by their endpoints, joined to nothing.
-    pub(crate) fn folded(&mut self, folded: &Folded) {
-        let Some(path) =
-            Path::of(&mut self.endpoints, folded.kind, [folded.source, folded.sink], folded.flags)
-        else {
-            return;
-        };
-        let request = folded.name.is_request();
-        let act = Act {
-            kind: folded.kind,
-            source: path.source.party,
-            sink: path.sink.party,
-            flags: folded.flags,
-            bytes: folded.bytes,
-            asked: None,
-            storage_read: folded.storage_read_bytes,
-            storage_written: folded.storage_written_bytes,
-            pinned: None,
-            counted: Some(folded.counted).filter(|counted| !request || *counted != Counted::NONE),
-            is_request: request,
-            sources: self.sources,
-        };
-        let stats = Stats {
-            operations: folded.operations,
-            transitions: folded.transitions,
-            time_ns: if request { 0 } else { folded.duration_ns },
-            request_ns: if request { folded.duration_ns } else { 0 },
-            blocked_ns: folded.blocked_ns,
-            preempted_ns: folded.preempted_ns,
-            ..Stats::default()
-        };
-        let payload = act.payload();
-        // When they began is not known.
-        let mut parts = act.parts();
-        parts.made_by(folded.operations);
-        let late = Late::of(&act, &parts, 0, None);
-        let moved = Moved { path, payload, received: act.received(), parts, stats, late };
-        let transfers = if payload > 0 { folded.operations } else { 0 };
-        self.count_overall(&moved, transfers);
-        let method = match path.way {
-            Way::IntoMemory(origin) => Method::Relay(origin, Delivery::Stays),
-            Way::FromMemory(delivery) => Method::Relay(Origin::Memory, delivery),
-            Way::InKernel(method) => method,
-        };
-        let flow = self.open(folded.pid, path.source.id, path.sink.id, method);
-        if let Some(tally) = self.flows.tally(flow) {
-            book(tally, &moved, transfers);
-            tally.folded = tally.folded.saturating_add(folded.operations);
-        }
-        self.details.fold(flow, folded);
-        self.devices.dirty(&mut self.flows, &mut self.overall, path.sink, flow, late.dirty, late.began_ns);
-        self.devices.flush(&mut self.flows, &mut self.overall, path.sink, late.flushed, late.ended_ns);
-        if let Some(from) = late.transmits {
-            let sender = Sender { flow, from };
-            self.devices.send(&mut self.flows, &mut self.overall, path.sink, sender, payload);
-        }
-        if matches!(path.way, Way::IntoMemory(_)) || folded.kind == CallKind::ProcessVmRead {
-            // It is not known which memory they overwrote.
-            self.memories.forget_brought(folded.pid);
-        }
-        if let Some(pipe) = path.source.pipe()
-            && folded.kind != CallKind::Tee
-        {
-            self.pipes.pop(pipe, moved.received, |_| {});
-        }
-        self.rest_opaque(path.sink, moved.payload);
     }
 
     /// Books what block devices moved apart from operations.

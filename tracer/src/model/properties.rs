@@ -338,7 +338,7 @@ fn event() -> impl Strategy<Value = Event> {
         1 => (pid(), 0u64..400, any::<bool>()).prop_map(|(pid, address, in_kernel)| {
             Event::Fault(Fault { pid, tid: pid, in_kernel, ..testing::fault(address) })
         }),
-        1 => folded().prop_map(Event::Folded),
+        1 => prop::collection::vec(folded(), 0..5).prop_map(Event::Folded),
         3 => device_io().prop_map(Event::DeviceIo),
         1 => counters().prop_map(|counters| Event::Counters(Box::new(counters))),
     ]
@@ -391,9 +391,11 @@ fn check_sums(model: &Model, events: &[Event]) {
                     None => 1,
                 };
             }
-            Event::Folded(folded) if is_operation(folded.kind) => {
-                made += folded.operations;
-                switched += folded.transitions;
+            Event::Folded(folded) => {
+                for folded in folded.iter().filter(|folded| is_operation(folded.kind)) {
+                    made += folded.operations;
+                    switched += folded.transitions;
+                }
             }
             _ => {}
         }
@@ -424,12 +426,11 @@ fn check_descriptors(snapshot: &Snapshot, events: &[Event]) {
                 let failed = u64::from((-4095..0).contains(&operation.call.result));
                 book(operation.kind, [operation.source, operation.sink], [1, failed, operation.bytes]);
             }
-            Event::Folded(folded) if is_operation(folded.kind) => {
-                book(
-                    folded.kind,
-                    [folded.source, folded.sink],
-                    [folded.operations, folded.errors, folded.bytes],
-                );
+            Event::Folded(folded) => {
+                for folded in folded.iter().filter(|folded| is_operation(folded.kind)) {
+                    let sums = [folded.operations, folded.errors, folded.bytes];
+                    book(folded.kind, [folded.source, folded.sink], sums);
+                }
             }
             _ => {}
         }

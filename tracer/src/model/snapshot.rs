@@ -55,8 +55,8 @@ pub struct Totals {
     /// Bytes that reached their sink, each counted once per transfer.
     pub payload_bytes: u64,
     /// How `payload_bytes` is known: `modelled` if reads were joined to writes, because that a buffer still held what was
-    /// read into it is concluded from samples; `unknown` if operations were folded, because what is not joined counts
-    /// twice where it was read and then written.
+    /// read into it is concluded from samples, and of operations that were folded from those that were told; `unknown` if
+    /// none of these were told, because what is not joined counts twice where it was read and then written.
     pub payload_evidence: Evidence,
     /// Bytes copied by the CPU for it; null if for some part not known.
     pub cpu_copied_bytes: Option<u64>,
@@ -201,7 +201,7 @@ pub struct MappedFile {
 /// `--summary`): counts and bytes are exact, and they are in no transfer, no distribution and no stream.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Summed {
-    /// Operations: in totals and flows, but not joined to transfers.
+    /// Operations: in totals and flows, and joined to transfers in the proportion of those that were told.
     pub operations: u64,
     /// Other calls.
     pub calls: u64,
@@ -210,7 +210,8 @@ pub struct Summed {
 /// Detail that is missing.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Losses {
-    /// Operations folded in the kernel because the ring buffer was full: in totals and flows, but not joined to transfers.
+    /// Operations folded in the kernel because the ring buffer was full: in totals and flows, and joined to transfers in the
+    /// proportion of those that were told.
     pub folded_operations: u64,
     /// Operations that are in the totals but in no flow.
     pub unattributed_operations: u64,
@@ -393,8 +394,12 @@ pub struct Flow {
     pub preempted_ns: Option<u64>,
     /// Time from submission to completion of its requests (io_uring), ns: not in `time_ns`, and they overlap.
     pub request_time_ns: u64,
-    /// Of its operations, how many were folded in the kernel (not joined).
+    /// Of its operations, how many were folded in the kernel.
     pub folded_operations: u64,
+    /// Of these, how many are this flow's because as many of those into the same sink that were told are: `modelled`, as is
+    /// what they moved and cost.
+    #[serde(default)]
+    pub estimated_operations: u64,
     /// Bytes of its sink that it made dirty (whole pages) and that had not been written to the device when tracing ended:
     /// at most, because they may have been deleted or cut off since. Null where nothing is written back, or that cannot be followed.
     pub not_written_back_bytes: Option<u64>,

@@ -199,10 +199,12 @@ impl Model {
             }
             Event::Fault(fault) => self.faults.count(&mut self.join.memories, &fault),
             Event::Folded(folded) => {
-                self.fetched(folded.storage_read_bytes);
                 self.join.folded(&folded);
-                if is_operation(folded.kind) {
-                    self.descriptors.folded(&folded, &mut self.join.endpoints);
+                for folded in &folded {
+                    self.fetched(folded.storage_read_bytes);
+                    if is_operation(folded.kind) {
+                        self.descriptors.folded(folded, &mut self.join.endpoints);
+                    }
                 }
             }
             Event::DeviceIo(io) => self.join.device_io(&io),
@@ -427,12 +429,10 @@ impl Model {
                 ),
                 ..accounts
             });
-        let Losses { folded_operations, unattributed_operations, .. } = self.losses;
-        let unjoined = [folded_operations, unattributed_operations, self.summed.operations] != [0; 3];
         let apart = self.apart(accounts);
         let (cpu, dma) = whole(cpu, dma, &apart, calls.untraced_submissions);
-        let payload_evidence = if unjoined {
-            // What was folded is not joined, so that bytes that were read and then written count twice.
+        let payload_evidence = if self.join.is_blind() || self.losses.unattributed_operations > 0 {
+            // Bytes that were read and then written may count twice.
             Evidence::Unknown
         } else if self.join.joined || self.join.flows.may_be_the_same() {
             Evidence::Modelled
@@ -461,7 +461,9 @@ impl Model {
             not_written_back_bytes: self.sees_requests.then(|| overall.not_written_back()).flatten(),
             swiotlb_bounced_bytes: self.sees_bounces.then(|| self.join.devices.bounced()),
             written_back_for_others_bytes: self.sees_requests.then(|| self.join.devices.unclaimed()),
-            copy_amplification: overall.amplification().filter(|_| cpu.bytes.is_some() && !unjoined),
+            copy_amplification: overall
+                .amplification()
+                .filter(|_| cpu.bytes.is_some() && payload_evidence != Evidence::Unknown),
             copy_amplification_evidence: cpu.evidence.max(payload_evidence),
             transitions: threads.map_or(stream, |threads| threads.transitions),
             context_switches: threads.map(|threads| threads.switches).unwrap_or_default(),

@@ -5,7 +5,10 @@ use std::ops::Range;
 use super::{
     Model, ModelConfig,
     endpoint::{Endpoint, EndpointKey, EndpointKind, Socket},
-    event::{Buffers, Call, CallKind, CallName, Event, Fault, Mapping, Operation, Pid, Serial, Side},
+    event::{
+        Buffers, Call, CallKind, CallName, Counted, Event, Fault, Folded, Mapping, Operation, Pid, Serial,
+        Side,
+    },
     snapshot::{Flow, Snapshot},
 };
 
@@ -128,6 +131,28 @@ pub(crate) fn operation(kind: CallKind, source: u64, sink: u64, bytes: u64) -> O
         zerocopy: None,
         counted: None,
         request: None,
+    }
+}
+
+/// So many of these, folded in the kernel, with so many bytes in all.
+pub(crate) fn folded(kind: CallKind, source: u64, sink: u64, operations: u64, bytes: u64) -> Folded {
+    Folded {
+        pid: PID,
+        name: CallName { name: name(kind), compat: false },
+        kind,
+        source: (source != 0).then(|| side(source)),
+        sink: (sink != 0).then(|| side(sink)),
+        flags: 0,
+        operations,
+        errors: 0,
+        transitions: 2 * operations,
+        bytes,
+        duration_ns: 500 * operations,
+        blocked_ns: 0,
+        preempted_ns: 0,
+        storage_read_bytes: None,
+        storage_written_bytes: None,
+        counted: Counted::NONE,
     }
 }
 

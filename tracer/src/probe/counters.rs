@@ -9,7 +9,7 @@ use super::{
     call_table::CallTable,
     decode::{comm, side},
 };
-use crate::model::event::{CallName, CallTotals, Event, Folded, Losses, Summed, ThreadTotals};
+use crate::model::event::{CallName, CallTotals, Folded, Losses, Summed, ThreadTotals};
 
 /// Sums each call's counters over the CPUs.
 pub(super) fn calls(
@@ -142,8 +142,8 @@ pub(super) fn folded(
     unflushed: &[Unflushed],
     table: &CallTable,
     storage_known: bool,
-) -> Vec<Event> {
-    let mut events = Vec::new();
+) -> Vec<Folded> {
+    let mut folded = Vec::new();
     let mut sums: HashMap<SpillKey, SpillCounters> = HashMap::new();
     for (key, per_cpu) in spill.iter().flatten() {
         let sum = sums.entry(key).or_default();
@@ -167,7 +167,7 @@ pub(super) fn folded(
         let name = table.name(key.call);
         let operations = sum.operations - before.operations;
         let request = name.is_request();
-        events.push(Event::Folded(Folded {
+        folded.push(Folded {
             pid: key.tgid,
             name,
             kind,
@@ -190,9 +190,9 @@ pub(super) fn folded(
             storage_written_bytes: (storage_known && !request)
                 .then(|| sum.storage_written_bytes - before.storage_written_bytes),
             counted,
-        }));
+        });
     }
-    events
+    folded
 }
 
 fn add_spilled(sum: &mut SpillCounters, more: &SpillCounters) {

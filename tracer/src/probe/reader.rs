@@ -156,10 +156,12 @@ impl Reader {
         } else {
             Vec::new()
         };
-        for event in &folded {
-            self.tell_endpoints(event, events);
+        if !folded.is_empty() {
+            for sides in folded.iter().map(|folded| [serial(&folded.source), serial(&folded.sink)]) {
+                self.tell_serials(sides, events);
+            }
+            events.push(Event::Folded(folded));
         }
-        events.extend(folded);
         for event in self.devices.moved(&mut self.describer) {
             self.tell_endpoints(&event, events);
             events.push(event);
@@ -286,7 +288,6 @@ impl Reader {
     fn tell_endpoints(&mut self, event: &Event, events: &mut Vec<Event>) {
         let sides: [Option<Serial>; 2] = match event {
             Event::Operation(Operation { source, sink, .. }) => [serial(source), serial(sink)],
-            Event::Folded(folded) => [serial(&folded.source), serial(&folded.sink)],
             Event::Mapped(mapping) => [Some(mapping.serial), None],
             Event::DeviceIo(DeviceIo {
                 of: DeviceIoOf::File(serial) | DeviceIoOf::Socket(serial), ..
@@ -294,6 +295,10 @@ impl Reader {
             Event::Descriptors(event) => descriptor_calls::serials(event),
             _ => return,
         };
+        self.tell_serials(sides, events);
+    }
+
+    fn tell_serials(&mut self, sides: [Option<Serial>; 2], events: &mut Vec<Event>) {
         for found in sides.into_iter().flatten() {
             if found.0 == 0 || mappings::is_own(found) || !self.told.insert(found.0) {
                 continue;

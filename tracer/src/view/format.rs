@@ -5,12 +5,21 @@ use std::{borrow::Cow, fmt::Write as _};
 
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
-use crate::model::evidence::Evidence;
+use crate::model::{evidence::Evidence, snapshot::Flow};
 
 /// What stands in a table for a number that is not known.
 pub const UNKNOWN: &str = "?";
 
 const BINARY_UNITS: [&str; 6] = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
+
+/// How operations of a flow that were folded came to be in it.
+pub(crate) fn joined(flow: &Flow) -> &'static str {
+    if flow.estimated_operations > 0 {
+        "joined in the proportion of those that were told"
+    } else {
+        "not joined to transfers"
+    }
+}
 
 /// Bytes: exact below 1 KiB, else one decimal, rounded half up: `1.5 MiB`.
 pub fn bytes(bytes: u64) -> String {

@@ -15,7 +15,9 @@ use crate::{
     },
     model_room::Lists,
     view::{
-        format::{self, bytes, count, decimal, known_duration, marked_bytes, marked_ratio, short_duration},
+        format::{
+            self, bytes, count, decimal, joined, known_duration, marked_bytes, marked_ratio, short_duration,
+        },
         report,
     },
 };
@@ -141,7 +143,7 @@ fn open(frame: &Frame, wanted: u64, canvas: &Canvas<'_>) -> Option<Vec<Line<'sta
         canvas.fact("page faults", &format!("{} minor, {} major", count(faults.minor), count(faults.major))),
     ];
     if flow.folded_operations > 0 {
-        let folded = format!("{} (not joined to transfers)", count(flow.folded_operations));
+        let folded = format!("{} ({})", count(flow.folded_operations), joined(flow));
         lines.push(canvas.fact("folded operations", &folded));
     }
     if let Some(left) = flow.not_written_back_bytes.filter(|left| *left > 0) {

@@ -3,7 +3,7 @@
 use super::*;
 use crate::model::{
     Model, ModelConfig,
-    event::{CallKind, CallName, Counted, DescriptorSeen, DescriptorsSeen, Event, Folded, Operation, Side},
+    event::{CallKind, DescriptorSeen, DescriptorsSeen, Event, Folded, Operation, Side},
     snapshot::Snapshot,
     testing::{self, FILE, OTHER_FILE, PID, PIPE, SOCKET},
 };
@@ -294,24 +294,12 @@ fn nothing_is_open_where_the_kernel_says_ebadf() {
 #[test]
 fn what_the_kernel_folded_went_through_descriptors_too() {
     let folded = |fd, serial| {
-        Event::Folded(Folded {
-            pid: PID,
-            name: CallName { name: "read", compat: false },
-            kind: CallKind::Read,
-            source: Some(Side { fd, serial: Serial(serial), flags: 2 }),
-            sink: None,
-            flags: 0,
-            operations: 10,
+        let source = Some(Side { fd, serial: Serial(serial), flags: 2 });
+        Event::Folded(vec![Folded {
+            source,
             errors: 1,
-            transitions: 20,
-            bytes: 1000,
-            duration_ns: 5000,
-            blocked_ns: 0,
-            preempted_ns: 0,
-            storage_read_bytes: None,
-            storage_written_bytes: None,
-            counted: Counted::NONE,
-        })
+            ..testing::folded(CallKind::Read, serial, 0, 10, 1000)
+        }])
     };
     let snapshot = after([
         open(10, 3, FILE),

@@ -1,5 +1,7 @@
 //! What real programs do, and what the flows must then say.
 
+use std::slice::from_ref;
+
 use super::*;
 use crate::model::{
     Model, ModelConfig,
@@ -8,10 +10,16 @@ use crate::model::{
     evidence::Evidence,
     snapshot::Snapshot,
     testing::{
-        FILE, OTHER_FILE, OTHER_PIPE, OTHER_SOCKET, PID, PIPE, SOCKET, after, flow, loopback, mapped, model,
-        operation, payloads, read, write,
+        FILE, OTHER_FILE, OTHER_PIPE, OTHER_SOCKET, PID, PIPE, SOCKET, after, flow, folded, loopback, mapped,
+        model, operation, payloads, read, write,
     },
 };
+
+fn after_events(events: impl IntoIterator<Item = Event>) -> Snapshot {
+    let mut model = model();
+    model.apply(events);
+    model.snapshot()
+}
 
 const CHUNK: u64 = 65_536;
 const CHUNKS: u64 = 128;
@@ -305,38 +313,73 @@ fn the_kernels_report_on_a_zerocopy_send() {
     assert_eq!((counts(&snapshot), snapshot.totals.cpu_copied_bytes), (None, Some(100)));
 }
 
+/// Payload, operations, and how many of these were estimated, of the flow with this method.
+fn sums(snapshot: &Snapshot, method: &str) -> (u64, u64, u64) {
+    let flow = flow(snapshot, method);
+    (flow.payload_bytes, flow.operations, flow.estimated_operations)
+}
+
 #[test]
-fn folded_operations_are_in_flows_but_not_joined() {
-    let mut model = model();
-    let folded = Folded {
-        pid: PID,
-        name: CallName { name: "read", compat: false },
-        kind: CallKind::Read,
-        source: Some(crate::model::testing::side(FILE)),
-        sink: None,
-        flags: 0,
-        operations: 10,
-        errors: 0,
-        transitions: 20,
-        bytes: 1000,
-        duration_ns: 5000,
-        blocked_ns: 0,
-        preempted_ns: 0,
-        storage_read_bytes: Some(4096),
-        storage_written_bytes: None,
-        counted: Counted::NONE,
-    };
-    model.apply([
+fn folded_reads_are_in_flows_and_joined_to_no_write_that_is_told() {
+    let reads = folded(CallKind::Read, FILE, 0, 10, 1000);
+    let snapshot = after_events([
         Event::Operation(read(FILE, 0..100)),
-        Event::Folded(folded),
+        Event::Folded(vec![Folded { storage_read_bytes: Some(4096), ..reads }]),
         Event::Operation(write(SOCKET, 0..100)),
     ]);
-    let snapshot = model.snapshot();
+    assert_eq!(sums(&snapshot, "read"), (1100, 11, 0));
     let read = flow(&snapshot, "read");
-    assert_eq!((read.payload_bytes, read.operations, read.transitions), (1100, 11, 22));
-    assert_eq!((read.folded_operations, read.dma_bytes), (10, Some(4096)));
+    assert_eq!((read.transitions, read.folded_operations, read.dma_bytes), (22, 10, Some(4096)));
     // Who knows where those reads went: the earlier one is no longer believed.
     assert_eq!(flow(&snapshot, "write").payload_bytes, 100);
+}
+
+/// Of what is told, half of the bytes that are written were read before: so it is with what is folded.
+#[test]
+fn of_folded_operations_as_much_is_joined_as_of_those_that_are_told() {
+    let [reads, writes] =
+        [folded(CallKind::Read, FILE, 0, 10, 1000), folded(CallKind::Write, 0, SOCKET, 20, 1000)];
+    let snapshot = after_events([
+        Event::Operation(read(FILE, 0..100)),
+        Event::Operation(write(SOCKET, 0..100)),
+        Event::Operation(write(SOCKET, 500..600)),
+        Event::Folded(vec![writes.clone(), reads.clone()]),
+    ]);
+    assert_eq!(sums(&snapshot, "read+write"), (600, 17, 15));
+    assert_eq!(sums(&snapshot, "write"), (600, 11, 10));
+    assert_eq!(sums(&snapshot, "read"), (500, 5, 5));
+    let relay = flow(&snapshot, "read+write");
+    assert_eq!((relay.transitions, relay.transfers, relay.folded_operations), (34, 11, 15));
+    assert_eq!((relay.copy_amplification, relay.payload_evidence), (Some(2.0), Evidence::Modelled));
+    assert_eq!(flow(&snapshot, "read").payload_evidence, Evidence::Modelled);
+    let totals = &snapshot.totals;
+    assert_eq!((totals.payload_bytes, totals.payload_evidence), (1700, Evidence::Modelled));
+
+    // Of which there is less than was written cannot all be joined.
+    let few = Folded { bytes: 100, ..reads };
+    let snapshot = after_events([
+        Event::Operation(read(FILE, 0..100)),
+        Event::Operation(write(SOCKET, 0..100)),
+        Event::Folded(vec![few, writes]),
+    ]);
+    assert_eq!(sums(&snapshot, "read+write"), (1100, 32, 30), "some bytes were sent twice");
+    assert_eq!((snapshot.flows.len(), snapshot.totals.payload_bytes), (1, 1100));
+}
+
+#[test]
+fn where_no_write_is_told_nobody_knows_what_counts_twice() {
+    let [reads, writes] =
+        [folded(CallKind::Read, FILE, 0, 10, 1000), folded(CallKind::Write, 0, SOCKET, 20, 1000)];
+    let evidence = |events: &[&[Folded]]| {
+        let events = events.iter().map(|folded| Event::Folded(folded.to_vec()));
+        after_events(events).totals.payload_evidence
+    };
+    assert_eq!(evidence(&[from_ref(&reads)]), Evidence::Derived);
+    assert_eq!(evidence(&[from_ref(&writes)]), Evidence::Derived);
+    assert_eq!(evidence(&[&[reads.clone(), writes.clone()]]), Evidence::Unknown);
+    assert_eq!(evidence(&[from_ref(&reads), from_ref(&writes)]), Evidence::Unknown);
+    let half = folded(CallKind::Splice, PIPE, SOCKET, 10, 1000);
+    assert_eq!(evidence(&[&[half]]), Evidence::Unknown, "the other half may have been told");
 }
 
 #[test]

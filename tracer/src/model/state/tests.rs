@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::*;
 use crate::model::{
-    event::{Accounts, CallName, CallTotals, ThreadTotals},
+    event::{Accounts, CallName, CallTotals, Losses, ThreadTotals},
     testing::{FILE, SOCKET, model, model_with, read, write},
 };
 
@@ -94,12 +94,13 @@ fn an_empty_model_has_a_document() {
     assert_eq!(totals.copy_amplification, None);
 }
 
-/// What was summed in the kernel is in no transfer, so what was read and then written may count twice.
+/// What is in no flow may count twice, as read and as written.
 #[test]
-fn payload_is_unknown_once_operations_were_summed() {
+fn payload_is_unknown_once_operations_are_in_no_flow() {
     let mut model = model();
     let summed = Summed { operations: 3, calls: 4 };
-    model.apply([Event::Counters(Box::new(Counters { summed, ..Counters::default() }))]);
+    let losses = Losses { unattributed_operations: 1, ..Losses::default() };
+    model.apply([Event::Counters(Box::new(Counters { summed, losses, ..Counters::default() }))]);
     let totals = model.snapshot().totals;
     assert_eq!(totals.summed, snapshot::Summed { operations: 3, calls: 4 });
     assert_eq!((totals.payload_evidence, totals.copy_amplification), (Evidence::Unknown, None));

@@ -9,8 +9,8 @@ use crate::{
     },
     view::{
         format::{
-            UNKNOWN, bytes, count, counted, decimal, escape, known_duration, marked_bytes, marked_ratio,
-            payload, truncate_middle, width,
+            UNKNOWN, bytes, count, counted, decimal, escape, joined, known_duration, marked_bytes,
+            marked_ratio, payload, truncate_middle, width,
         },
         layout::{Page, Table, right},
         style::Paint,
@@ -84,7 +84,8 @@ fn write_shown(page: &mut Page, flows: &[&Flow]) {
         }
         if flow.folded_operations > 0 {
             let folded = counted(flow.folded_operations, "operation");
-            page.wrapped(Paint::Warning, 4, &format!("  of this, {folded} folded: not joined to transfers"));
+            let joined = joined(flow);
+            page.wrapped(Paint::Warning, 4, &format!("  of this, {folded} folded: {joined}"));
         }
     }
 }

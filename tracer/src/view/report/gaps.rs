@@ -21,8 +21,9 @@ pub(super) fn write_summed(page: &mut Page, snapshot: &Snapshot) {
     }
     heading(page, "SUMMED IN THE KERNEL");
     let sums = format!(
-        "  {} and {} came too fast to be told one by one, or none was to be (--summary): calls, bytes, flows and transitions \
-         have them exactly; they are joined to no transfer, so bytes that were read and then written count as payload twice.",
+        "  {} and {} came too fast to be told one by one, or none was to be (--summary): calls, bytes, descriptors and \
+         transitions have them exactly. Reads are joined to writes in the proportion of those that were told (~); where none \
+         was, bytes that were read and then written count as payload twice (?).",
         counted(operations, "operation"),
         counted(calls, "other call"),
     );
@@ -62,7 +63,7 @@ pub(super) fn write_losses(page: &mut Page, losses: &Losses) {
             folded_operations,
             "operation",
             "came too fast to be kept one by one: folded into the counters of their \
-          call and endpoints, so in totals and flows, but not joined to transfers",
+          call and endpoints, and joined to transfers in the proportion of those that were told",
         ),
         (unattributed_operations, "operation", "counted in the totals, but in no flow"),
         (folded_calls, "other call", "counted, but without latency"),
@@ -95,10 +96,6 @@ pub(super) fn write_losses(page: &mut Page, losses: &Losses) {
         let totals =
             format!("  Calls, bytes read and written, transitions, switches and faults are exact{scope}.");
         page.wrapped(Paint::Plain, 2, &totals);
-    }
-    if folded_operations > 0 {
-        let double = "  What was folded is not joined: bytes read and then written count as payload twice.";
-        page.wrapped(Paint::Plain, 2, double);
     }
 }
 
