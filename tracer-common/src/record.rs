@@ -59,6 +59,8 @@ pub mod flag {
     /// Entries of calls are not hooked: the call began and ended while tracing, but its start, and what happened inside,
     /// is unknown.
     pub const UNTIMED: u16 = 512;
+    /// Of an operation: the thread has made others since the last one that was told.
+    pub const AFTER_UNTOLD: u16 = 2048;
 }
 
 /// The head of every record.

@@ -114,6 +114,10 @@ pub struct Pace {
     pub run: u32,
     /// 1: `counted` of the slot is not zero.
     pub counted: u32,
+    /// Not 0: operations were not told since the last one that was.
+    pub untold: u32,
+    /// Padding.
+    pub _pad: u32,
     /// User-mode page faults up to the last call that ended.
     pub user_faults: u64,
     /// How many times descriptors had changed when those of the current call were looked up.
@@ -121,7 +125,7 @@ pub struct Pace {
 }
 
 const _: () = assert!(size_of::<Run>() == 40 + 6 * 8 + 10 * 8 + 64);
-const _: () = assert!(size_of::<Pace>() == 40);
+const _: () = assert!(size_of::<Pace>() == 48);
 
 #[cfg(test)]
 mod tests {

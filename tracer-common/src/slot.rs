@@ -183,7 +183,7 @@ const _: () = assert!(
             + 8
             + 8
             + 64
-            + 40
+            + size_of::<Pace>()
             + RUNS * 232
             + 8
 );

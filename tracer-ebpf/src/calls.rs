@@ -233,6 +233,9 @@ fn leave(task: Task, slot: &mut ThreadSlot, registers: Registers, result: i64) {
         runs::descriptors_changed();
     }
     let told = tell(slot, &outcome);
+    if is_operation(shape.class) {
+        slot.pace.untold = !told as u32;
+    }
     count(slot, &outcome, told);
     slot.unclaimed_transitions = 0;
     let off_cpu_ns = slot.call_blocked_ns + slot.call_preempted_ns;
@@ -346,6 +349,9 @@ fn fill_operation(record: &mut OperationRecord, kind: RecordKind, slot: &ThreadS
     let shape = outcome.shape;
     let (before, after) = (&slot.at_enter, &slot.latest);
     fill_call(&mut record.call, kind, slot, outcome);
+    if slot.pace.untold != 0 {
+        record.call.header.flags |= flag::AFTER_UNTOLD;
+    }
     record.source = slot.source;
     record.sink = slot.sink;
     record.source_fd = descriptor(slot, shape.source_fd);

@@ -92,6 +92,7 @@ pub fn leave(task: Task, slot: &mut ThreadSlot, result: i64) {
     let run = &mut slot.runs[index];
     run.calls += 1;
     run.hot += 1;
+    slot.pace.untold |= run.bytes_mask as u32;
     if result > 0 {
         run.bytes += result as u64 & run.bytes_mask;
     } else if calls::failed(result) {

@@ -129,6 +129,7 @@ pub(crate) fn operation(
         zerocopy: None,
         counted: None,
         request: None,
+        after_untold: false,
     }
 }
 

@@ -497,6 +497,7 @@ pub(crate) fn operation() -> Operation {
         zerocopy: None,
         counted: None,
         request: None,
+        after_untold: false,
     }
 }
 

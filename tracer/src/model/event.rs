@@ -154,6 +154,8 @@ pub struct Operation {
     pub counted: Option<Counted>,
     /// For a request instead of a call.
     pub request: Option<Request>,
+    /// Whether the thread has made others since the last one that was told: they come as [`Folded`].
+    pub after_untold: bool,
 }
 
 /// What a request of io_uring has besides what every operation has. Its times are from submission to completion.

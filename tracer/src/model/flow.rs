@@ -139,8 +139,8 @@ pub(crate) struct Tally {
     /// Of the folded operations, those that were given to this flow in the proportions of others.
     pub(crate) estimated: u64,
     pub(crate) payload: u128,
-    /// The part of it that folded operations moved.
-    pub(crate) folded_payload: u128,
+    /// The part of it that says nothing of what else was folded: that itself, and writes of what a folded read may have brought.
+    pub(crate) not_sampled: u128,
     pub(crate) stats: Stats,
     /// Bytes made dirty that were not seen to be written.
     pub(crate) dirty: u128,
@@ -232,7 +232,7 @@ impl Tally {
         self.folded = self.folded.saturating_add(other.folded);
         self.estimated = self.estimated.saturating_add(other.estimated);
         self.payload = self.payload.saturating_add(other.payload);
-        self.folded_payload = self.folded_payload.saturating_add(other.folded_payload);
+        self.not_sampled = self.not_sampled.saturating_add(other.not_sampled);
         self.stats.add(&other.stats);
         self.dirty = self.dirty.saturating_add(other.dirty);
         self.zerocopy.add(&other.zerocopy);
@@ -424,10 +424,10 @@ impl Flows {
             && moved(|method| matches!(method, Method::Relay(Origin::Memory, to) if to != Delivery::Stays))
     }
 
-    /// Tells the payload that was not folded of each flow that has some.
-    pub(crate) fn told(&self, mut tell: impl FnMut(&FlowKey, u128)) {
+    /// Tells the payload of each flow that what was folded is divided like.
+    pub(crate) fn samples(&self, mut tell: impl FnMut(&FlowKey, u128)) {
         for (key, tally) in &self.flows {
-            let told = tally.payload.saturating_sub(tally.folded_payload);
+            let told = tally.payload.saturating_sub(tally.not_sampled);
             if told > 0 {
                 tell(key, told);
             }

@@ -15,10 +15,11 @@ use super::{
     device_io::Devices,
     endpoint::Place,
     endpoints::{EndpointId, Endpoints},
-    event::{CallKind, Counted, DeviceIo, Folded, Operation, Pid, Zerocopy},
+    event::{CallKind, Counted, DeviceIo, Folded, Operation, Pid, Tid, Zerocopy},
     finished::Finished,
     flow::{FlowId, FlowKey, Flows, Stats, Tally},
     flow_detail::Details,
+    hash::HashSet,
     method::{Delivery, Method, Origin},
     part::{Part, Parts, proportion},
     path::{End, Path, Way},
@@ -52,6 +53,8 @@ struct Moved {
     parts: Parts,
     stats: Stats,
     late: Late,
+    /// Whether it says something of operations that were folded.
+    is_sample: bool,
 }
 
 /// What of an operation reaches its device late.
@@ -113,6 +116,8 @@ pub(crate) struct Join {
     folded_reads: bool,
     /// writes of which none into the same sink was told.
     blind_writes: bool,
+    /// Threads that have not read since operations of theirs were folded: what they write may have come by one of these.
+    since_folded: HashSet<Tid>,
     pub(crate) devices: Devices,
     /// Operations for which a hook counted other copies than the copy table derives.
     pub(crate) disagreements: u64,
@@ -147,6 +152,7 @@ impl Join {
             unjoined: false,
             folded_reads: false,
             blind_writes: false,
+            since_folded: HashSet::default(),
             devices: Devices::new(limits.endpoints),
             disagreements: 0,
             deposits: Deposits::new(),
@@ -188,6 +194,7 @@ impl Join {
             parts,
             stats: Stats::of_operation(operation),
             late: Late::of(&act, &parts, operation.call.end_ns, operation.call.duration_ns),
+            is_sample: self.is_sample(operation, path.way),
         };
         self.count_overall(&moved, u64::from(moved.payload > 0));
         match path.way {
@@ -557,6 +564,10 @@ impl Join {
             dirty -= its_dirty;
             left = left.saturating_sub(share.bytes);
             tally.payload = share.bytes.into();
+            if !moved.is_sample && !self.flows.key(share.flow).is_some_and(|key| key.method.is_from_mapping())
+            {
+                tally.not_sampled = share.bytes.into();
+            }
             tally.transfers = u64::from(share.bytes > 0);
             if main == Some(number) {
                 tally.stats.add(&moved.stats);

@@ -218,6 +218,7 @@ fn operation() -> impl Strategy<Value = Operation> {
                         device_written: bytes,
                         device_metadata: 4096,
                     }),
+                    after_untold: bytes % 7 == 0,
                     request: call.name.is_request().then_some(Request {
                         user_data: bytes,
                         transitions: u32::from(bytes.is_multiple_of(2)) * 2,

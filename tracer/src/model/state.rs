@@ -182,6 +182,7 @@ impl Model {
                 self.threads.started(thread);
             }
             Event::ThreadEnded { pid, tid, exit_code, time_ns } => {
+                self.join.thread_ended(tid);
                 self.fresh.remove(&tid);
                 self.faults.ended(tid);
                 let last = self.threads.ended(pid, tid, exit_code);

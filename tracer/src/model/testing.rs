@@ -131,6 +131,7 @@ pub(crate) fn operation(kind: CallKind, source: u64, sink: u64, bytes: u64) -> O
         zerocopy: None,
         counted: None,
         request: None,
+        after_untold: false,
     }
 }
 

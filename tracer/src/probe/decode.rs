@@ -217,6 +217,7 @@ fn operation(record: &OperationRecord, kind: CallKind, buffers: Buffers, table: 
         zerocopy: zerocopy(record),
         counted: (record.call.header.flags & (flag::NO_START | flag::UNTIMED) == 0).then_some(record.counted),
         request: None,
+        after_untold: record.call.header.flags & flag::AFTER_UNTOLD != 0,
     }
 }
 

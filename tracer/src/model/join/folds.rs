@@ -2,8 +2,8 @@
 //! So of what was folded as much is joined as was of the writes of the same process into the same sink that were told.
 
 use super::{
-    Act, CallKind, Counted, Delivery, EndpointId, FlowId, Folded, Join, Late, Method, Moved, Origin, Path,
-    Pid, Sender, Stats, Tally, Way, proportion,
+    Act, CallKind, Counted, Delivery, EndpointId, FlowId, Folded, Join, Late, Method, Moved, Operation,
+    Origin, Path, Pid, Sender, Stats, Tally, Tid, Way, proportion,
 };
 use crate::model::hash::HashMap;
 
@@ -63,7 +63,15 @@ impl<'a> Fold<'a> {
         parts.made_by(folded.operations);
         // When they began is not known.
         let late = Late::of(&act, &parts, 0, None);
-        let moved = Moved { path, payload: act.payload(), received: act.received(), parts, stats, late };
+        let moved = Moved {
+            path,
+            payload: act.payload(),
+            received: act.received(),
+            parts,
+            stats,
+            late,
+            is_sample: false,
+        };
         Some(Self { folded, moved, estimated: false })
     }
 
@@ -90,7 +98,7 @@ impl<'a> Fold<'a> {
         tally.folded = stats.operations;
         tally.estimated = if self.estimated { stats.operations } else { 0 };
         tally.transfers = if bytes > 0 { stats.operations } else { 0 };
-        (tally.payload, tally.folded_payload) = (bytes.into(), bytes.into());
+        (tally.payload, tally.not_sampled) = (bytes.into(), bytes.into());
         tally.stats = stats;
         parts.take(bytes, *left, |part| tally.put(&part));
         let dirty = if bytes == *left { late.dirty } else { proportion(late.dirty, bytes, *left) };
@@ -122,6 +130,29 @@ impl Join {
         self.unjoined || self.folded_reads && self.blind_writes
     }
 
+    /// Whether an operation says something of those that were folded.
+    pub(super) fn is_sample(&mut self, operation: &Operation, way: Way) -> bool {
+        let tid = operation.call.tid;
+        if operation.after_untold {
+            self.since_folded.insert(tid);
+        }
+        if self.since_folded.is_empty() {
+            return true;
+        }
+        match way {
+            Way::IntoMemory(_) if operation.bytes > 0 => {
+                self.since_folded.remove(&tid);
+                true
+            }
+            _ => !self.since_folded.contains(&tid),
+        }
+    }
+
+    /// It writes nothing any more.
+    pub(crate) fn thread_ended(&mut self, tid: Tid) {
+        self.since_folded.remove(&tid);
+    }
+
     /// What waits in memory and in pipes is not what was put there last.
     fn forget_under_way(&mut self, folded: &Folded, moved: &Moved) {
         let Path { source, sink, way } = moved.path;
@@ -148,7 +179,7 @@ impl Join {
         if told.is_empty() {
             return;
         }
-        self.flows.told(|key, bytes| {
+        self.flows.samples(|key, bytes| {
             if let Method::Relay(origin, delivery) = key.method
                 && let Some(into) = told.get_mut(&(key.pid, key.sink, delivery))
             {
@@ -197,7 +228,7 @@ impl Join {
                 missing -= drawn.bytes;
                 self.overall.payload = self.overall.payload.saturating_sub(drawn.bytes.into());
                 // The write has counted these bytes, and the transfers.
-                (drawn.tally.payload, drawn.tally.folded_payload, drawn.tally.transfers) = (0, 0, 0);
+                (drawn.tally.payload, drawn.tally.not_sampled, drawn.tally.transfers) = (0, 0, 0);
                 self.book_fold(flow, read, &drawn);
             }
         }

@@ -509,3 +509,19 @@ fn a_notification_says_what_became_of_a_send() {
         (Some(100), Some(1))
     );
 }
+
+/// The first write that is told after some were folded sends on what a folded read brought: it is no example.
+#[test]
+fn a_window_that_begins_with_a_write_says_as_much_as_one_that_begins_with_a_read() {
+    let [reads, writes] =
+        [folded(CallKind::Read, FILE, 0, 10, 1000), folded(CallKind::Write, 0, SOCKET, 10, 1000)];
+    let late = Operation { after_untold: true, ..write(SOCKET, 300..400) };
+    let snapshot = after_events([
+        Event::Operation(late),
+        Event::Operation(read(FILE, 0..100)),
+        Event::Operation(write(SOCKET, 0..100)),
+        Event::Folded(vec![reads, writes]),
+    ]);
+    assert_eq!(sums(&snapshot, "read+write"), (1100, 22, 20));
+    assert_eq!(sums(&snapshot, "write"), (100, 1, 0));
+}
