@@ -2,10 +2,13 @@
 
 use crate::counted::Counted;
 
-/// Runs that a thread has under way at a time: a reading and a writing one, as a relay has.
-pub const RUNS: usize = 2;
+/// Groups of runs: reading and writing calls are in different ones, for a relay has one of each.
+pub const GROUPS: usize = 2;
 
-/// A factor and a shift by which the numbers of calls that read and of calls that write fall to different runs.
+/// Runs that a thread has under way at a time: two in each group, for an event loop polls besides.
+pub const RUNS: usize = 2 * GROUPS;
+
+/// A factor and a shift by which the numbers of calls that read and of calls that write fall to different groups.
 pub type Spread = [u32; 2];
 
 /// For the numbers of x86-64. Found by trial, as is the next: `tests` below has the calls that it holds for.
@@ -14,11 +17,11 @@ pub const SPREAD_X86_64: Spread = [549, 9];
 /// For the numbers of aarch64 (include/uapi/asm-generic/unistd.h).
 pub const SPREAD_AARCH64: Spread = [907, 10];
 
-/// Which of the [`RUNS`] a call is summed in.
+/// Which of the [`GROUPS`] a call belongs to.
 #[inline(always)]
-pub const fn place(call: u32, spread: Spread) -> usize {
+pub const fn group(call: u32, spread: Spread) -> usize {
     let [factor, shift] = spread;
-    (call.wrapping_mul(factor) >> shift) as usize & (RUNS - 1)
+    (call.wrapping_mul(factor) >> shift) as usize & (GROUPS - 1)
 }
 
 /// Calls by which the pace of a thread is taken, a power of two. A storm's flush and its samples come once in as many.
@@ -137,11 +140,11 @@ mod tests {
         [[63, 65, 67, 69, 286, 207, 212, 243], [64, 66, 68, 70, 287, 206, 211, 269]];
 
     #[test]
-    fn what_reads_and_what_writes_do_not_share_a_run() {
+    fn what_reads_and_what_writes_are_in_different_groups() {
         for ([reads, writes], spread) in [(X86_64, SPREAD_X86_64), (AARCH64, SPREAD_AARCH64)] {
-            let [one, ..] = reads.map(|call| place(call, spread));
-            assert_eq!(reads.map(|call| place(call, spread)), [one; 8]);
-            assert_eq!(writes.map(|call| place(call, spread)), [1 - one; 8]);
+            let [one, ..] = reads.map(|call| group(call, spread));
+            assert_eq!(reads.map(|call| group(call, spread)), [one; 8]);
+            assert_eq!(writes.map(|call| group(call, spread)), [1 - one; 8]);
         }
     }
 }

@@ -8,7 +8,9 @@ use tracer_common::{
     counted::Counted,
     limits::{CALL_OTHER, COMPAT_BASE},
     offsets::{detail, latency},
-    run::{HOT_CALLS, HOT_SAMPLES, NO_ARGUMENT, PACE_CALLS, RUNS, Run, STORM_NS, TOLD_OF_PACE, place},
+    run::{
+        GROUPS, HOT_CALLS, HOT_SAMPLES, NO_ARGUMENT, PACE_CALLS, RUNS, Run, STORM_NS, TOLD_OF_PACE, group,
+    },
     slot::{SpillKey, ThreadSlot, state},
 };
 
@@ -47,7 +49,10 @@ pub fn enter(task: Task, slot: &mut ThreadSlot, registers: Registers, number: i6
         return false;
     }
     let call = calls::table_index(task, number);
-    let index = place(call, SPREAD);
+    let mut index = group(call, SPREAD);
+    if slot.runs[index].call != call + 1 {
+        index += GROUPS;
+    }
     let compat = call >= COMPAT_BASE;
     let run = &slot.runs[index];
     if run.hot == 0
@@ -162,13 +167,34 @@ fn can_be_summed(slot: &ThreadSlot, shape: CallShape) -> bool {
     simple && first && slot.call != CALL_OTHER && !zerocopy::concerns(slot, shape)
 }
 
+/// The run for a call: that of its like, else a free one of its group. Nothing if there is none: kinds of calls in turn would
+/// drive each other out, so those that are there stay for as long as they are frequent.
+#[inline(always)]
+fn place(slot: &ThreadSlot) -> Option<usize> {
+    let first = group(slot.call, SPREAD);
+    let second = first + GROUPS;
+    let is_like = |run: &Run| run.call == slot.call + 1;
+    let is_free = |run: &Run| run.samples == 0;
+    if is_like(&slot.runs[first]) {
+        Some(first)
+    } else if is_like(&slot.runs[second]) {
+        Some(second)
+    } else if is_free(&slot.runs[first]) {
+        Some(first)
+    } else if is_free(&slot.runs[second]) {
+        Some(second)
+    } else {
+        None
+    }
+}
+
 #[inline(always)]
 fn sum_from_now_on(slot: &mut ThreadSlot, shape: CallShape, busy_ns: u64) {
     let has_fd = shape.source_fd == 0 || shape.sink_fd == 0;
     let fd = if has_fd { slot.args[0] as u32 } else { 0 };
     let flags_at = if shape.flags == NONE { NO_ARGUMENT } else { shape.flags as u32 };
     let call_flags = calls::call_flags(slot, shape);
-    let index = place(slot.call, SPREAD);
+    let Some(index) = place(slot) else { return };
     let run = &slot.runs[index];
     let same = run.call == slot.call + 1
         && run.fd == fd
@@ -177,10 +203,6 @@ fn sum_from_now_on(slot: &mut ThreadSlot, shape: CallShape, busy_ns: u64) {
         && run.source_flags == slot.source_flags
         && run.sink_flags == slot.sink_flags
         && run.call_flags == call_flags;
-    if !same && run.samples > 0 && run.call != slot.call + 1 {
-        // Two kinds of calls in turn would drive each other out: the first one stays for as long as it is frequent.
-        return;
-    }
     if !same && run.calls > 0 {
         flush(slot);
     }

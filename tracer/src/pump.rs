@@ -5,6 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use rustix::thread::{MembarrierCommand, membarrier};
 use tokio::{
     io::unix::AsyncFd,
     sync::{
@@ -31,7 +32,7 @@ const POLL: Duration = Duration::from_millis(10);
 const COUNTERS: Duration = Duration::from_secs(1);
 /// How long reading what is open may take at the end.
 const LAST_LOOK: Duration = Duration::from_secs(2);
-/// After detaching, programs that are under way on other CPUs finish within this.
+/// After detaching, programs that are under way on other CPUs finish within this where the kernel cannot be asked to wait.
 const SETTLE: Duration = Duration::from_millis(5);
 
 /// How it went.
@@ -94,13 +95,21 @@ pub(crate) async fn run(
     let last_look = look_again(reader.get_mut(), &sender).await;
     let ended = Instant::now();
     probe.detach().map_err(|error| machine::explain(&error))?;
-    tokio::time::sleep(SETTLE).await;
+    settle().await;
     let reader = reader.get_mut();
     reader.has_ended();
     while drain(reader, &sender).await > 0 {}
     let _ = sender.send(Message::Events(last_look)).await;
     tick(reader, &sender, began).await;
     Ok(Pumped { ended })
+}
+
+/// Waits until no program is under way any more, on whichever CPU: that of a virtual machine may have been stopped inside.
+async fn settle() {
+    // It waits for an RCU grace period (kernel/sched/membarrier.c), and programs run inside of RCU's readers (`bpf_trace_run`).
+    // It is refused where CPUs are never to be disturbed (nohz_full).
+    let _ = spawn_blocking(|| membarrier(MembarrierCommand::Global)).await;
+    tokio::time::sleep(SETTLE).await;
 }
 
 /// Writes what the kernel programs log about themselves, until the runtime ends.
