@@ -202,6 +202,8 @@ pub struct Flow {
     pub method: String,
     /// Operations that served it.
     pub operations: u64,
+    /// Of these, those that are in this flow in the proportion of others.
+    pub estimated_operations: u64,
     /// Bytes that reached the sink.
     pub payload_bytes: u64,
     /// Bytes moved by DMA, if known.
@@ -243,6 +245,7 @@ impl Flow {
             sink: FlowEnd::read(&Document::of(document.get("sink")?))?,
             method: document.text("method")?.to_owned(),
             operations: document.number("operations")?,
+            estimated_operations: document.number("estimated_operations")?,
             payload_bytes: document.number("payload_bytes")?,
             dma_bytes: document.get("dma_bytes")?.as_u64(),
             not_written_back_bytes: document.get("not_written_back_bytes")?.as_u64(),

@@ -153,9 +153,12 @@ fn socat_between_connections() -> Outcome {
         let payload: u64 = relayed.iter().map(|flow| flow.payload_bytes).sum();
         let copied: Option<u64> = relayed.iter().map(|flow| flow.cpu_copied_bytes).sum();
         let mut comparison = Comparison::default();
+        // Where it was so fast that calls were summed, which write sent on which read follows from those that were told.
+        let unclear = if relayed.iter().any(|flow| flow.estimated_operations > 0) { SIZE / 50 } else { 0 };
         // The file, the head of the answer, and the request on its way to the server.
-        comparison.between("payload", SIZE, payload, SIZE + 2000);
-        comparison.equal("copied by the CPU", copied, Some(2 * payload));
+        comparison.between("payload", SIZE - unclear, payload, SIZE + 2000);
+        let copied = copied.unwrap_or(0);
+        comparison.between("copied by the CPU", 2 * payload - unclear, copied, 2 * payload + unclear);
         comparison.finish()
     })
 }

@@ -10,7 +10,7 @@ use zc_trace_tests::{
     document::Document,
     gate::Gate,
     process::{STEP, patience},
-    scenario::{Outcome, Scenario, last_line, scenario},
+    scenario::{Outcome, Scenario, last_line, require_program, scenario},
     tracer::Tracer,
     workload::reported_calls,
 };
@@ -98,6 +98,27 @@ fn reads() -> Outcome {
         let mut comparison = Comparison::default();
         for (way, options, summed) in WAYS {
             traced(s, workload!("storm"), &["300000"], options)?.compare(&mut comparison, way, *summed)?;
+        }
+        comparison.finish()
+    })
+}
+
+/// Which write sent on what which read had brought is concluded from those that are told: for dd whichever of the two a
+/// window of told calls begins with.
+#[test]
+fn what_is_read_and_written() -> Outcome {
+    scenario("storms/relay", |s| {
+        const BYTES: u64 = 400_000 * 512;
+        let mut comparison = Comparison::default();
+        for skip in ["skip=0", "skip=1"] {
+            let arguments = ["if=/dev/zero", "of=/dev/null", "bs=512", "count=400000", skip, "status=none"];
+            let document = Tracer::new(s)?.traced(require_program("dd")?, &arguments).run()?.document()?;
+            let relayed = document.flows()?.into_iter().filter(|flow| flow.method == "read+write");
+            let relayed: u64 = relayed.map(|flow| flow.payload_bytes).sum();
+            comparison.between("relayed", BYTES - BYTES / 50, relayed, BYTES + BYTES / 50);
+            let payload = document.number("totals.payload_bytes")?;
+            comparison.between("payload", BYTES, payload, BYTES + BYTES / 50);
+            comparison.equal("how it is known", document.text("totals.payload_evidence")?, "modelled");
         }
         comparison.finish()
     })

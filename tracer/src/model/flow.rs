@@ -226,6 +226,28 @@ impl Tally {
         self.parts.retain(|(step, amount)| *step != part.step || (amount.bytes, amount.expected) != (0, 0));
     }
 
+    /// Moves payload to another, with its share of the copies; how much was moved. What it cost in calls stays.
+    pub(crate) fn pass_on(&mut self, bytes: u128, to: &mut Self) -> u128 {
+        let (of, bytes) = (self.payload, bytes.min(self.payload));
+        let share = |amount: u128| match amount.checked_mul(bytes) {
+            _ if bytes == of => amount,
+            Some(product) => product / of,
+            None => amount / of.max(1) * bytes,
+        };
+        for (step, sum) in &mut self.parts {
+            // Which operations took a step of 0 bytes is not divided.
+            let taken = Amount { bytes: share(sum.bytes), expected: share(sum.expected), operations: 0 };
+            sum.subtract(taken);
+            if is_known_copy(step) {
+                self.copied = self.copied.saturating_sub(taken.bytes);
+            }
+            to.put_wide(*step, taken);
+        }
+        self.payload -= bytes;
+        self.not_sampled = self.not_sampled.min(self.payload);
+        bytes
+    }
+
     /// Adds all of another.
     pub(crate) fn add(&mut self, other: &Self) {
         self.transfers = self.transfers.saturating_add(other.transfers);
@@ -422,6 +444,11 @@ impl Flows {
         };
         moved(|method| matches!(method, Method::Relay(from, Delivery::Stays) if from != Origin::Memory))
             && moved(|method| matches!(method, Method::Relay(Origin::Memory, to) if to != Delivery::Stays))
+    }
+
+    /// The flow with this key, if there is one.
+    pub(crate) fn find(&self, key: &FlowKey) -> Option<FlowId> {
+        self.by_key.get(key).copied()
     }
 
     /// Tells the payload of each flow that what was folded is divided like.

@@ -2,8 +2,8 @@
 //! So of what was folded as much is joined as was of the writes of the same process into the same sink that were told.
 
 use super::{
-    Act, CallKind, Counted, Delivery, EndpointId, FlowId, Folded, Join, Late, Method, Moved, Operation,
-    Origin, Path, Pid, Sender, Stats, Tally, Tid, Way, proportion,
+    Act, CallKind, Counted, Delivery, EndpointId, FlowId, FlowKey, Folded, Join, Late, Method, Moved,
+    Operation, Origin, Path, Pid, Sender, Stats, Tally, Tid, Way, proportion,
 };
 use crate::model::hash::HashMap;
 
@@ -231,6 +231,28 @@ impl Join {
                 (drawn.tally.payload, drawn.tally.not_sampled, drawn.tally.transfers) = (0, 0, 0);
                 self.book_fold(flow, read, &drawn);
             }
+            if missing > 0 {
+                let read = FlowKey {
+                    pid,
+                    source: *source,
+                    sink: EndpointId::USER,
+                    method: Method::Relay(*origin, Delivery::Stays),
+                };
+                self.pass_on(read, flow, missing);
+            }
+        }
+    }
+
+    /// What reads brought that were told, and no write took that was, is what the others took.
+    fn pass_on(&mut self, read: FlowKey, flow: FlowId, bytes: u64) {
+        // A read that is drawn on here must not be drawn on once more.
+        self.memories.forget_brought(read.pid);
+        let mut passed = Tally::default();
+        let Some(from) = self.flows.find(&read).and_then(|id| self.flows.tally(id)) else { return };
+        let bytes = from.pass_on(bytes.into(), &mut passed);
+        self.overall.payload = self.overall.payload.saturating_sub(bytes);
+        if let Some(flow) = self.flows.tally(flow) {
+            flow.add(&passed);
         }
     }
 

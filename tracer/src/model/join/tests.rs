@@ -525,3 +525,20 @@ fn a_window_that_begins_with_a_write_says_as_much_as_one_that_begins_with_a_read
     assert_eq!(sums(&snapshot, "read+write"), (1100, 22, 20));
     assert_eq!(sums(&snapshot, "write"), (100, 1, 0));
 }
+
+/// One sink for many sources: the writes are folded, each of the reads is told.
+#[test]
+fn folded_writes_send_on_what_told_reads_have_brought() {
+    let writes = folded(CallKind::Write, 0, SOCKET, 10, 1000);
+    let snapshot = after_events([
+        Event::Operation(read(FILE, 0..100)),
+        Event::Operation(write(SOCKET, 0..100)),
+        Event::Operation(read(FILE, 0..600)),
+        Event::Folded(vec![writes]),
+        Event::Operation(write(SOCKET, 0..600)),
+    ]);
+    assert_eq!(sums(&snapshot, "read+write"), (1100, 12, 10));
+    assert_eq!(flow(&snapshot, "read+write").cpu_copied_bytes, Some(100 + 600 + 1100));
+    assert_eq!(sums(&snapshot, "read"), (0, 1, 0), "its cost stays with it");
+    assert_eq!((snapshot.totals.payload_bytes, snapshot.totals.cpu_copied_bytes), (1700, Some(2400)));
+}
