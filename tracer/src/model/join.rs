@@ -114,8 +114,8 @@ pub(crate) struct Join {
     unjoined: bool,
     /// Whether reads were folded, and
     folded_reads: bool,
-    /// writes of which none into the same sink was told.
-    blind_writes: bool,
+    /// bytes of writes of which none into the same sink was told.
+    blind_bytes: u128,
     /// Threads that have not read since operations of theirs were folded: what they write may have come by one of these.
     since_folded: HashSet<Tid>,
     pub(crate) devices: Devices,
@@ -151,7 +151,7 @@ impl Join {
             joined: false,
             unjoined: false,
             folded_reads: false,
-            blind_writes: false,
+            blind_bytes: 0,
             since_folded: HashSet::default(),
             devices: Devices::new(limits.endpoints),
             disagreements: 0,

@@ -125,9 +125,10 @@ impl Join {
         }
     }
 
-    /// Whether bytes may count twice, as read and as written, and nothing tells of how many.
+    /// Whether bytes may count twice, as read and as written, and nothing tells of how many: more than a hundredth.
     pub(crate) fn is_blind(&self) -> bool {
-        self.unjoined || self.folded_reads && self.blind_writes
+        let many = self.blind_bytes.saturating_mul(100) > self.overall.payload;
+        self.unjoined || self.folded_reads && many
     }
 
     /// Whether an operation says something of those that were folded.
@@ -197,7 +198,9 @@ impl Join {
             let brought = |read: &Fold| read.folded.pid == sink.0 && read.source().is_some() && moves(read);
             let any_brought = reads.iter().any(brought);
             if into.is_empty() {
-                self.blind_writes = true;
+                // It may be what was read, and then counts twice.
+                self.blind_bytes = self.blind_bytes.saturating_add(write.moved.payload.into());
+                self.joined |= self.folded_reads;
                 continue;
             }
             write.estimated = any_brought || into.iter().any(|((_, origin), _)| *origin != Origin::Memory);
