@@ -19,7 +19,8 @@ const COUNT: u64 = 10_000;
 
 fn main() -> Result<()> {
     let records = material::records(COUNT);
-    let cases: [(&str, Vec<Event>, ModelConfig); 3] = [
+    let cases: [(&str, Vec<Event>, ModelConfig); 4] = [
+        ("model/descriptors", material::descriptors(COUNT), ModelConfig::default()),
         ("model/storm", material::storm(COUNT), ModelConfig::default()),
         ("model/relay", material::relay(COUNT), ModelConfig::default()),
         ("model/relay with details", material::relay(COUNT), material::detailed()),
@@ -32,7 +33,7 @@ fn main() -> Result<()> {
     if let Some((_, records)) = records.iter().find(|(name, _)| wanted.strip_prefix("decode/") == Some(name))
     {
         let table = CallTable::native();
-        measured(|| records.iter().for_each(|record| drop(black_box(decode(record, &table)))));
+        measured(|| records.iter().for_each(|record| material::decoded(record, &table)));
         return Ok(());
     }
     let Some((_, events, config)) = cases.into_iter().find(|(name, ..)| *name == wanted) else {

@@ -1,5 +1,7 @@
 //! What the benches feed to the decoder and to the model; `tests/src/bin/instructions.rs` uses it too.
 
+use std::hint::black_box;
+
 use tracer_common::{
     limits::IOVECS,
     record::{CallRecord, DescriptorRecord, Header, IoVec, OperationRecord, RecordKind, VectorRecord, flag},
@@ -7,7 +9,13 @@ use tracer_common::{
 use zc_trace::model::{
     ModelConfig,
     endpoint::{Endpoint, EndpointKey, EndpointKind},
-    event::{Call, CallKind, CallName, Event, Operation, Pid, Serial, Side},
+    event::{
+        Call, CallKind, CallName, DescriptorChange, DescriptorEvent, Event, Operation, Pid, Serial, Side,
+    },
+};
+use zc_trace::probe::{
+    call_table::CallTable,
+    decode::{Decoded, change, decode},
 };
 
 pub(crate) const PID: Pid = 100;
@@ -73,6 +81,14 @@ pub(crate) fn records(count: u64) -> Vec<(&'static str, Vec<Vec<u8>>)> {
         ("call", of(|at| bytes(call(RecordKind::CALL, GETPID, at)))),
         ("descriptor", of(|at| bytes(descriptor_record(at)))),
     ]
+}
+
+/// Decodes a record as the reader does.
+pub(crate) fn decoded(record: &[u8], table: &CallTable) {
+    let decoded = black_box(decode(record, table));
+    if matches!(decoded, Decoded::Changing(_)) {
+        black_box(change(record, table));
+    }
 }
 
 pub(crate) fn endpoint(kind: EndpointKind, number: u64) -> Event {
@@ -147,6 +163,26 @@ pub(crate) fn relay(operations: u64) -> Vec<Event> {
         })
         .map(Event::Operation)
         .collect()
+}
+
+/// So many descriptors that stay open, and as many that are opened and closed: a server with many connections.
+pub(crate) fn descriptors(count: u64) -> Vec<Event> {
+    let event = |at: u64, change| {
+        let time_ns = 2 * at + 1;
+        Event::Descriptors(DescriptorEvent { pid: PID, tid: PID, began_ns: time_ns - 1, time_ns, change })
+    };
+    let opened = |at: u64, fd: u64| {
+        let made = [i32::try_from(fd).ok().map(|fd| (fd, Serial(1))), None];
+        event(at, DescriptorChange::Opened { made, close_on_exec: Some(false) })
+    };
+    let closed = |at: u64, fd: u64| {
+        let [first, last] = [u32::try_from(fd).unwrap_or(0); 2];
+        event(at, DescriptorChange::Closed { first, last, unshared: false })
+    };
+    let stay = (0..count).map(|fd| opened(fd, fd));
+    let go =
+        (0..count).flat_map(|turn| [opened(count + 2 * turn, count), closed(count + 2 * turn + 1, count)]);
+    stay.chain(go).collect()
 }
 
 /// What [`storm`] and [`relay`] move between.

@@ -10,7 +10,10 @@ mod booking;
 mod listing;
 mod seen;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ops::RangeInclusive,
+};
 
 use super::{
     endpoints::{EndpointId, Endpoints},
@@ -281,7 +284,7 @@ impl Descriptors {
     }
 
     fn drop_table(&mut self, id: TableId, time_ns: u64) {
-        self.close_where(id, time_ns, |_, _| true);
+        self.close_where(id, time_ns, ALL, |_, _| true);
         self.tables.remove(&id);
     }
 
@@ -291,7 +294,7 @@ impl Descriptors {
         self.drop_threads_tables(pid, time_ns);
         self.unshare(pid, 0, true, time_ns);
         let Some(&id) = self.by_process.get(&pid) else { return };
-        self.close_where(id, time_ns, |_, open| open.close_on_exec == Some(true));
+        self.close_where(id, time_ns, ALL, |_, open| open.close_on_exec == Some(true));
         let Some(table) = self.tables.get_mut(&id) else { return };
         for open in table.open.values_mut().filter(|open| open.close_on_exec.is_none()) {
             open.doubtful = true;
@@ -353,15 +356,15 @@ impl Descriptors {
             }
             DescriptorChange::Closed { first, last, unshared } => {
                 let id = self.after_unsharing(id, event, unshared, alone);
-                self.close_where(id, time_ns, |fd, open| {
-                    within(fd, first, last) && open.may_be_meant(began_ns)
-                });
+                if let Some(among) = numbers(first, last) {
+                    self.close_where(id, time_ns, among, |_, open| open.may_be_meant(began_ns));
+                }
             }
             DescriptorChange::CloseOnExec { first, last, close_on_exec, unshared } => {
                 let id = self.after_unsharing(id, event, unshared, alone);
                 let Some(table) = self.tables.get_mut(&id) else { return };
-                let marked = table.open.iter_mut().filter(|(fd, _)| within(**fd, first, last));
-                marked.for_each(|(_, open)| open.close_on_exec = Some(close_on_exec));
+                let marked = numbers(first, last).map(|among| table.open.range_mut(among));
+                marked.into_iter().flatten().for_each(|(_, open)| open.close_on_exec = Some(close_on_exec));
             }
             DescriptorChange::Unshared => drop(self.after_unsharing(id, event, true, alone)),
             DescriptorChange::Readdressed { fd, serial } => {
@@ -390,7 +393,7 @@ impl Descriptors {
     /// A number stands for something new. What it stood for before has been closed: by `dup2`, or by a call that has not
     /// returned yet.
     fn put(&mut self, id: TableId, fd: i32, open: Open, time_ns: u64) -> bool {
-        self.close_where(id, time_ns, |other, _| other == fd);
+        self.close_where(id, time_ns, fd..=fd, |_, _| true);
         let Some(table) = self.tables.get_mut(&id).filter(|_| self.open < self.limits.open) else {
             self.not_followed += 1;
             return false;
@@ -401,10 +404,16 @@ impl Descriptors {
         true
     }
 
-    fn close_where(&mut self, id: TableId, time_ns: u64, meant: impl Fn(i32, &Open) -> bool) {
+    fn close_where(
+        &mut self,
+        id: TableId,
+        time_ns: u64,
+        among: RangeInclusive<i32>,
+        meant: impl Fn(i32, &Open) -> bool,
+    ) {
         let Some(table) = self.tables.get_mut(&id) else { return };
-        let fds: Vec<i32> =
-            table.open.iter().filter(|(fd, open)| meant(**fd, open)).map(|(fd, _)| *fd).collect();
+        let among = table.open.range(among);
+        let fds: Vec<i32> = among.filter(|(fd, open)| meant(**fd, open)).map(|(fd, _)| *fd).collect();
         if table.closed_at.len() + fds.len() > MOST_CLOSED_AT {
             table.closed_at.clear();
         }
@@ -455,8 +464,14 @@ impl Descriptors {
     }
 }
 
-fn within(fd: i32, first: u32, last: u32) -> bool {
-    u32::try_from(fd).is_ok_and(|fd| (first..=last).contains(&fd))
+/// All descriptors.
+const ALL: RangeInclusive<i32> = i32::MIN..=i32::MAX;
+
+/// From the first to the last, if there can be any: no descriptor is higher than the type's last number.
+fn numbers(first: u32, last: u32) -> Option<RangeInclusive<i32>> {
+    let first = i32::try_from(first).ok()?;
+    let last = i32::try_from(last).unwrap_or(i32::MAX);
+    (first <= last).then_some(first..=last)
 }
 
 #[cfg(test)]

@@ -149,14 +149,20 @@ impl Model {
 
     /// Takes in what happened, in order.
     pub fn apply(&mut self, events: impl IntoIterator<Item = Event>) {
-        events.into_iter().for_each(|event| self.event(event));
+        for event in events {
+            // Most are one of these, and large: they are not moved once more.
+            match &event {
+                Event::Operation(operation) => self.operation(operation),
+                Event::Call(call) => self.call(call, None, 0),
+                _ => self.event(event),
+            }
+        }
     }
 
     fn event(&mut self, event: Event) {
         match event {
+            Event::Operation(_) | Event::Call(_) => {}
             Event::Endpoint(serial, endpoint) => self.join.endpoints.learn(serial, &endpoint),
-            Event::Operation(operation) => self.operation(&operation),
-            Event::Call(call) => self.call(&call, None, 0),
             Event::Notified { socket, number, copied } => {
                 let (socket, _) = self.join.endpoints.resolve(socket);
                 self.join.reported(socket, number, number.wrapping_add(1), copied);

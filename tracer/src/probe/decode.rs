@@ -18,13 +18,11 @@ use crate::model::event::{
 };
 
 /// A record, as far as the reader itself has to act on it.
-#[expect(
-    clippy::large_enum_variant,
-    reason = "lives for one record; boxing it would allocate for every call"
-)]
 pub enum Decoded {
-    /// A finished call, with the event on mappings or descriptors that may follow from it.
-    Call(Event, Option<Event>),
+    /// A finished call, or something that happened inside.
+    Call(Event),
+    /// A finished call that may have changed mappings or descriptors: [`change`] says how.
+    Changing(Event),
     /// A thread was born, ended or executed a program.
     Thread(RecordKind, ThreadRecord),
     /// Nothing that this version knows.
@@ -72,7 +70,7 @@ pub fn decode(bytes: &[u8], table: &CallTable) -> Decoded {
     match view::<OperationRecord>(bytes)
         .and_then(|record| Some((record, table.kind(record.call.header.call)?)))
     {
-        Some((record, kind)) => Decoded::Call(Event::Operation(plain_operation(record, kind, table)), None),
+        Some((record, kind)) => Decoded::Call(Event::Operation(plain_operation(record, kind, table))),
         None => Decoded::Unknown,
     }
 }
@@ -80,7 +78,7 @@ pub fn decode(bytes: &[u8], table: &CallTable) -> Decoded {
 fn decode_other(bytes: &[u8], table: &CallTable) -> Option<Decoded> {
     let header: &Header = view(bytes)?;
     Some(match RecordKind(header.kind) {
-        RecordKind::CALL => Decoded::Call(Event::Call(call(view(bytes)?, table)), None),
+        RecordKind::CALL => Decoded::Call(Event::Call(call(view(bytes)?, table))),
         RecordKind::FAULT => {
             let record: FaultRecord = read(bytes)?;
             let Header { tgid: pid, tid, flags, .. } = record.header;
@@ -94,26 +92,31 @@ fn decode_other(bytes: &[u8], table: &CallTable) -> Option<Decoded> {
                 minor_before: record.minor_faults,
                 major_before: record.major_faults,
             };
-            Decoded::Call(Event::Fault(fault), None)
+            Decoded::Call(Event::Fault(fault))
         }
-        RecordKind::VECTOR => Decoded::Call(Event::Operation(vector_operation(view(bytes)?, table)?), None),
-        RecordKind::REQUEST => Decoded::Call(Event::Operation(request_operation(view(bytes)?, table)?), None),
+        RecordKind::VECTOR => Decoded::Call(Event::Operation(vector_operation(view(bytes)?, table)?)),
+        RecordKind::REQUEST => Decoded::Call(Event::Operation(request_operation(view(bytes)?, table)?)),
         RecordKind::NOTIFICATION => {
             let NotificationRecord { socket, number, copied, .. } = read(bytes)?;
             let event = Event::Notified { socket: Serial(socket), number, copied: copied != 0 };
-            Decoded::Call(event, None)
+            Decoded::Call(event)
         }
         RecordKind::DESCRIPTOR => {
             let record: &DescriptorRecord = view(bytes)?;
-            let follows = mapping(record, table)
-                .or_else(|| descriptor_calls::change(record, table).map(Event::Descriptors));
-            Decoded::Call(Event::Call(call(&record.call, table)), follows)
+            Decoded::Changing(Event::Call(call(&record.call, table)))
         }
         kind @ (RecordKind::THREAD_START | RecordKind::THREAD_END | RecordKind::EXEC) => {
             Decoded::Thread(kind, read(bytes)?)
         }
         _ => return None,
     })
+}
+
+/// What follows for mappings or descriptors from a record that decodes to [`Decoded::Changing`].
+#[must_use]
+pub fn change(bytes: &[u8], table: &CallTable) -> Option<Event> {
+    let record: &DescriptorRecord = view(bytes)?;
+    mapping(record, table).or_else(|| descriptor_calls::change(record, table).map(Event::Descriptors))
 }
 
 fn call(record: &CallRecord, table: &CallTable) -> Call {
@@ -340,7 +343,7 @@ mod tests {
 
     #[test]
     fn a_read_decodes_with_its_buffer_and_source() {
-        let Decoded::Call(Event::Operation(operation), None) =
+        let Decoded::Call(Event::Operation(operation)) =
             decode(&bytes_of(&read_record(200)), &CallTable::native())
         else {
             panic!("not an operation");
@@ -363,7 +366,7 @@ mod tests {
 
     fn decoded(record: &RequestRecord) -> Operation {
         match decode(&bytes_of(record), &CallTable::native()) {
-            Decoded::Call(Event::Operation(operation), None) => operation,
+            Decoded::Call(Event::Operation(operation)) => operation,
             _ => panic!("not an operation"),
         }
     }
@@ -414,7 +417,7 @@ mod tests {
         let header =
             Header { kind: RecordKind::CALL.0, call: URING_BASE + 3, tgid: 7, tid: 8, ..Header::default() };
         let record = CallRecord { header, duration_ns: 5, ..CallRecord::default() };
-        let Decoded::Call(Event::Call(call), None) = decode(&bytes_of(&record), &CallTable::native()) else {
+        let Decoded::Call(Event::Call(call)) = decode(&bytes_of(&record), &CallTable::native()) else {
             panic!("not a call");
         };
         assert_eq!((call.name.name, call.name.is_request()), ("io_uring:fsync", true));
@@ -443,7 +446,7 @@ mod tests {
             second_endpoint: 0,
             descriptors: [-1; 2],
         };
-        let Decoded::Call(_, Some(event)) = decode(&bytes_of(&record), &CallTable::native()) else {
+        let Some(event) = change(&bytes_of(&record), &CallTable::native()) else {
             panic!("no mapping event");
         };
         assert_eq!(event, Event::Unmapped { pid: 7, range: 0x7000..0x9000 });

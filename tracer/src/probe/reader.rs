@@ -103,16 +103,20 @@ impl Reader {
         while records < limit {
             let Some(item) = self.ring.next() else { break };
             let decoded = decode::decode(&item, &self.table);
+            let change = match decoded {
+                Decoded::Changing(_) => decode::change(&item, &self.table),
+                _ => None,
+            };
             drop(item);
             records += 1;
             match decoded {
-                Decoded::Call(event, follows) => {
+                Decoded::Call(event) | Decoded::Changing(event) => {
                     self.tell_endpoints(&event, events);
-                    if let Some(follows) = &follows {
-                        self.tell_endpoints(follows, events);
-                    }
                     events.push(event);
-                    events.extend(follows);
+                    if let Some(change) = change {
+                        self.tell_endpoints(&change, events);
+                        events.push(change);
+                    }
                 }
                 Decoded::Thread(kind, record) => self.thread(kind, &record, events),
                 Decoded::Unknown => self.undecodable += 1,

@@ -67,7 +67,7 @@ impl Descriptors {
                 // The kernel found nothing open there.
                 if !past {
                     self.corrected += 1;
-                    self.close_where(id, call.end_ns, |other, _| other == fd);
+                    self.close_where(id, call.end_ns, fd..=fd, |_, _| true);
                 }
                 return false;
             }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Descriptors, Open, TableId};
+use super::{ALL, Descriptors, Open, TableId};
 use crate::model::{
     endpoints::{EndpointId, Endpoints},
     event::{DescriptorSeen, DescriptorsSeen},
@@ -25,7 +25,7 @@ impl Descriptors {
         if seen.complete {
             let there: BTreeSet<i32> = seen.descriptors.iter().map(|found| found.fd).collect();
             let before = self.closings;
-            self.close_where(id, seen.time_ns, |fd, open| {
+            self.close_where(id, seen.time_ns, ALL, |fd, open| {
                 open.since_ns <= seen.time_ns && !there.contains(&fd)
             });
             if !seen.at_begin {
