@@ -233,9 +233,6 @@ fn leave(task: Task, slot: &mut ThreadSlot, registers: Registers, result: i64) {
         runs::descriptors_changed();
     }
     let told = tell(slot, &outcome);
-    if is_operation(shape.class) {
-        slot.pace.untold = !told as u32;
-    }
     count(slot, &outcome, told);
     slot.unclaimed_transitions = 0;
     let off_cpu_ns = slot.call_blocked_ns + slot.call_preempted_ns;
