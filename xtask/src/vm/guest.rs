@@ -152,7 +152,6 @@ pub(super) fn pack(
     cache: &Cache,
     built: &Built,
     plan: &Plan,
-    patience: u32,
     modules: &[PathBuf],
     to: &Path,
 ) -> anyhow::Result<()> {
@@ -161,7 +160,7 @@ pub(super) fn pack(
     initramfs.text("plan", plan.lines());
     // The variables that the scenarios read: see docs/vm.md.
     let settings = format!(
-        "LIMIT={LIMIT_SECONDS}\nSCENARIOS={}\nexport ZC_TRACE=/usr/bin/zc-trace\nexport ZC_TRACE_TEST_PATIENCE={patience}\n",
+        "LIMIT={LIMIT_SECONDS}\nSCENARIOS={}\nexport ZC_TRACE=/usr/bin/zc-trace\n",
         quoted(&built.scenarios)?
     );
     initramfs.text("settings", settings);

@@ -6,11 +6,18 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use super::packages::{Cache, Program};
+use super::share::Share;
 
 /// Two cards of each kind, each two on a hub that leads nowhere else. A hub hands on whole frames with their checksums, so
 /// that a virtio card, which leaves gathering and checksums to what is behind it, can do neither. QEMU's vmxnet3 does both
 /// by itself.
 const CARDS: [&str; 2] = ["virtio-net-pci", "vmxnet3"];
+
+/// A machine's memory, in bytes.
+pub(super) const MEMORY: u64 = 2 << 30;
+
+/// A machine's CPUs.
+const CPUS: u64 = 2;
 
 /// What runs the guest's instructions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,6 +59,14 @@ impl Accelerator {
         }
     }
 
+    /// How many CPUs of ours a machine keeps busy.
+    pub(super) fn cpus(self) -> u64 {
+        match self {
+            Self::Kvm => CPUS,
+            Self::Tcg => 1,
+        }
+    }
+
     /// By how much scenarios must be more patient than on the machine itself.
     pub(super) fn patience(self) -> u32 {
         match self {
@@ -70,6 +85,8 @@ pub(super) struct Machine {
     pub(super) kernel: PathBuf,
     /// What it starts with.
     pub(super) initramfs: PathBuf,
+    /// Which scenarios it runs.
+    pub(super) share: Share,
     /// The files behind its disks.
     pub(super) disks: Vec<PathBuf>,
     /// Where the console's output goes.
@@ -93,10 +110,10 @@ impl Machine {
             }
         }
         command.args(["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"]);
-        command.args(["-accel", accelerator.option(), "-cpu", "max", "-smp", "2", "-m", "2048"]);
+        command.args(["-accel", accelerator.option(), "-cpu", "max"]);
+        command.args(["-smp", &CPUS.to_string(), "-m", &format!("{}M", MEMORY >> 20)]);
         command.arg("-kernel").arg(&self.kernel).arg("-initrd").arg(&self.initramfs);
-        // `oops=panic`: a kernel that we have damaged must not go on as if nothing were.
-        command.args(["-append", "console=ttyS0 loglevel=5 panic=-1 oops=panic"]);
+        command.arg("-append").arg(self.command_line(accelerator));
         for file in [&self.console, &self.results] {
             command.arg("-serial").arg(with_path("file:", file));
         }
@@ -113,6 +130,15 @@ impl Machine {
         }
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         command
+    }
+
+    /// The kernel's. What it does not know itself becomes the first process's environment (kernel-parameters.rst).
+    fn command_line(&self, accelerator: Accelerator) -> String {
+        // `oops=panic`: a kernel that we have damaged must not go on as if nothing were.
+        let kernel = "console=ttyS0 loglevel=5 panic=-1 oops=panic";
+        let Share { index, of } = self.share;
+        let patience = accelerator.patience();
+        format!("{kernel} SHARE_INDEX={index} SHARES={of} ZC_TRACE_TEST_PATIENCE={patience}")
     }
 }
 

@@ -2,12 +2,14 @@
 //!
 //! Kernels and QEMU come from Debian's packages, unpacked into `target/vm` and never installed ([`packages`],
 //! [`kernels`]); a kernel is unpacked ([`image`]) and given its modules ([`modules`]), programs ([`guest`], [`initramfs`])
-//! and disks ([`disks`]); the machine ([`machine`]) is booted until it ends as it should ([`boot`]); what it said
-//! ([`report`]) becomes tables ([`matrix`]) and the verifier's budget ([`budget`]). docs/vm.md tells more.
+//! and disks ([`disks`]); machines ([`machine`]), each with a [`share`] of the scenarios, are booted until they end as they
+//! should ([`boot`]); what they said ([`report`], [`examined`]) becomes tables ([`matrix`]) and the verifier's budget
+//! ([`budget`]). docs/vm.md tells more.
 
 mod boot;
 mod budget;
 mod disks;
+mod examined;
 mod guest;
 mod image;
 mod initramfs;
@@ -17,11 +19,15 @@ mod matrix;
 mod modules;
 mod packages;
 mod report;
+mod share;
 mod times;
 
-use std::path::{Path, PathBuf};
+use std::collections::BTreeMap;
+use std::panic::resume_unwind;
+use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
-use std::{fs, io};
+use std::{fs, thread};
 
 use anyhow::Context as _;
 use xtask::progress::{self, Outcome, Step};
@@ -29,6 +35,7 @@ use xtask::setup;
 
 use self::boot::Fate;
 use self::budget::Budget;
+use self::examined::Examined;
 use self::guest::{Built, Plan};
 use self::kernels::Kernel;
 use self::machine::{Accelerator, Machine};
@@ -36,6 +43,7 @@ use self::matrix::Column;
 use self::modules::Modules;
 use self::packages::{Cache, Program};
 use self::report::Report;
+use self::share::Share;
 use self::times::Times;
 use crate::workspace;
 
@@ -80,6 +88,12 @@ pub(crate) fn run(request: &Request) -> anyhow::Result<bool> {
             Err(error) => problems.push(format!("{kernel}: {error:#}")),
         }
     }
+    if let Some(filter) = &request.filter
+        && problems.is_empty()
+        && columns.iter().all(|column| column.run.tests.is_empty())
+    {
+        problems.push(format!("no scenario has `{filter}` in its name, so nothing ran"));
+    }
     print!("\n{}", matrix::text(&columns));
     Ok(conclude(&columns, &problems, started))
 }
@@ -112,13 +126,6 @@ struct Matrix {
     plan: Plan,
 }
 
-/// What became of one kernel.
-struct Examined {
-    report: Report,
-    problems: Vec<String>,
-    slowest: Vec<String>,
-}
-
 impl Matrix {
     fn new(folder: PathBuf, plan: Plan) -> anyhow::Result<Self> {
         let cache = Cache::new(folder.join("packages"));
@@ -130,46 +137,56 @@ impl Matrix {
         Ok(Self { folder, cache, qemu, accelerator: Accelerator::here(), built: guest::build()?, plan })
     }
 
+    /// Boots the kernel in as many guests as there is room for, side by side, and joins what they said.
     fn examine(&self, kernel: &Kernel) -> anyhow::Result<Examined> {
         let files = kernel.unpacked(&self.cache)?;
-        let vmlinux = image::vmlinux(&self.cache, &files.image()?, files.root())?;
         let modules = Modules::find(&self.cache, &files.modules()?, &files.root().join("plain"))?;
-        let modules = modules.in_order(&guest::MODULES)?;
-        let step = Step::start(kernel.to_string());
-        let examined = self.boot_until_done(kernel, &vmlinux, &modules, &step);
-        step.finish(&match &examined {
+        // Of its own for each series, so that two matrices may go on beside each other.
+        let run = self.folder.join("run").join(&kernel.series);
+        fs::create_dir_all(&run).with_context(|| format!("cannot make {}", run.display()))?;
+        let initramfs = run.join("initramfs");
+        guest::pack(&self.cache, &self.built, &self.plan, &modules.in_order(&guest::MODULES)?, &initramfs)?;
+        let vmlinux = image::vmlinux(&self.cache, &files.image()?, files.root())?;
+        let ready = Ready { kernel, vmlinux, initramfs, run };
+        let shares = Share::all(&self.plan, self.accelerator);
+        let shown = Shown { step: Step::start(kernel.to_string()), guests: Mutex::default() };
+        let examined: anyhow::Result<Vec<Examined>> = thread::scope(|scope| {
+            let (ready, shown) = (&ready, &shown);
+            let guest = |share: Share| scope.spawn(move || self.boot_until_done(ready, share, shown));
+            let guests: Vec<_> = shares.into_iter().map(guest).collect();
+            guests
+                .into_iter()
+                .map(|guest| guest.join().unwrap_or_else(|panic| resume_unwind(panic)))
+                .collect()
+        });
+        let joined = examined.map(join);
+        shown.step.finish(&match &joined {
             Ok(examined) if examined.holds() => Outcome::Done(examined.summary()),
             _ => Outcome::Failed,
         });
-        examined
+        joined
     }
 
     /// Boots again if a guest hangs or panics: at any time once more, before its first sign more often.
-    fn boot_until_done(
-        &self,
-        kernel: &Kernel,
-        vmlinux: &Path,
-        modules: &[PathBuf],
-        step: &Step,
-    ) -> anyhow::Result<Examined> {
+    fn boot_until_done(&self, ready: &Ready<'_>, share: Share, shown: &Shown) -> anyhow::Result<Examined> {
         let mut accelerator = self.accelerator;
         let mut ran_before = false;
         let mut number = 1;
         loop {
-            let machine = self.machine(kernel, vmlinux, modules, accelerator, number)?;
+            let machine = self.machine(ready, share, number)?;
             let mut times = Times::default();
             let progress = |report: &Report| {
                 times.look(report, Instant::now());
-                step.say(&how_far(report));
+                shown.say(share, report);
             };
             let (fate, report) = boot::boot(&machine, accelerator, progress)?;
             let is_up = report.release.is_some();
             let is_last = number >= BOOTS || (is_up && ran_before);
             if fate == Fate::Done || is_last {
-                return Ok(Examined::new(kernel, &machine, &fate, report, &times));
+                return Ok(Examined::new(ready.kernel, &machine, &fate, report, &times));
             }
-            let console = machine.console.display();
-            step.suspend(|| {
+            let (kernel, console) = (ready.kernel, machine.console.display());
+            shown.step.suspend(|| {
                 eprintln!("  ..  {kernel}: {}, so it is booted again; see {console}", fate.describe())
             });
             ran_before |= is_up;
@@ -181,30 +198,55 @@ impl Matrix {
     }
 
     /// A new machine, with new disks.
-    fn machine(
-        &self,
-        kernel: &Kernel,
-        vmlinux: &Path,
-        modules: &[PathBuf],
-        accelerator: Accelerator,
-        number: u32,
-    ) -> anyhow::Result<Machine> {
-        // Of its own for each series, so that two runs may go on beside each other.
-        let run = self.folder.join("run").join(&kernel.series);
-        fs::create_dir_all(&run).with_context(|| format!("cannot make {}", run.display()))?;
-        let initramfs = run.join("initramfs");
-        guest::pack(&self.cache, &self.built, &self.plan, accelerator.patience(), modules, &initramfs)?;
-        let log =
-            |what: &str| self.folder.join("logs").join(format!("{}-{what}-{number}.txt", kernel.series));
+    fn machine(&self, ready: &Ready<'_>, share: Share, number: u32) -> anyhow::Result<Machine> {
+        let disks = ready.run.join(share.to_string());
+        fs::create_dir_all(&disks).with_context(|| format!("cannot make {}", disks.display()))?;
+        let name = |what: &str| format!("{}-{share}-{what}-{number}.txt", ready.kernel.series);
+        let log = |what: &str| self.folder.join("logs").join(name(what));
         Ok(Machine {
             qemu: self.qemu.clone(),
-            kernel: vmlinux.to_path_buf(),
-            initramfs,
-            disks: disks::make(&self.cache, &run)?,
+            kernel: ready.vmlinux.clone(),
+            initramfs: ready.initramfs.clone(),
+            share,
+            disks: disks::make(&self.cache, &disks)?,
             console: log("console"),
             results: log("results"),
         })
     }
+}
+
+/// What all guests of one kernel have in common.
+struct Ready<'k> {
+    kernel: &'k Kernel,
+    vmlinux: PathBuf,
+    initramfs: PathBuf,
+    /// The folder for what only these guests use.
+    run: PathBuf,
+}
+
+/// What is shown while guests run: how far each is.
+struct Shown {
+    step: Step,
+    guests: Mutex<BTreeMap<u64, String>>,
+}
+
+impl Shown {
+    fn say(&self, share: Share, report: &Report) {
+        let mut guests = self.guests.lock().unwrap_or_else(PoisonError::into_inner);
+        guests.insert(share.index, how_far(report));
+        let all: Vec<&str> = guests.values().map(String::as_str).collect();
+        self.step.say(&all.join("; "));
+    }
+}
+
+/// The guests' as one. There is always one guest.
+fn join(guests: Vec<Examined>) -> Examined {
+    let mut guests = guests.into_iter();
+    let first = guests.next().unwrap_or_default();
+    guests.fold(first, |mut all, guest| {
+        all.join(guest);
+        all
+    })
 }
 
 fn how_far(report: &Report) -> String {
@@ -214,55 +256,4 @@ fn how_far(report: &Report) -> String {
         None if report.release.is_some() => format!("{done} scenarios done"),
         None => "booting".to_owned(),
     }
-}
-
-impl Examined {
-    fn new(kernel: &Kernel, machine: &Machine, fate: &Fate, report: Report, times: &Times) -> Self {
-        let (console, results) = (machine.console.display(), machine.results.display());
-        let mut problems = Vec::new();
-        if *fate != Fate::Done {
-            problems.push(format!(
-                "{kernel}: {}; its console is {console}, what it said {results}",
-                fate.describe()
-            ));
-        }
-        for lack in &report.lacks {
-            problems.push(format!("{kernel}: the guest cannot {lack}; see {console}"));
-        }
-        for (form, outcome) in report.verdicts() {
-            if outcome == Outcome::Failed {
-                problems.push(format!(
-                    "{kernel}: `zc-trace doctor --form {form}` finds no way to trace; see {results}"
-                ));
-            }
-        }
-        for line in complaints(&machine.console) {
-            problems.push(format!("{kernel}: the kernel complains: {line}; see {console}"));
-        }
-        let slowest = times.slowest(3).into_iter();
-        let slowest = slowest.map(|(name, time)| format!("{name} {}", progress::seconds(time))).collect();
-        Self { report, problems, slowest }
-    }
-
-    fn holds(&self) -> bool {
-        self.problems.is_empty() && self.report.runs.iter().all(|run| run.code == Some(0))
-    }
-
-    fn summary(&self) -> String {
-        format!("{} scenarios, the longest {}", self.report.tests_done(), self.slowest.join(", "))
-    }
-}
-
-/// What a kernel says when something is wrong inside it, each once.
-fn complaints(console: &Path) -> Vec<String> {
-    let text = fs::read(console).unwrap_or_else(|_: io::Error| Vec::new());
-    let text = String::from_utf8_lossy(&text);
-    let mut found: Vec<String> = Vec::new();
-    for line in text.lines().filter(|line| line.contains("WARNING: CPU") || line.contains("BUG: ")) {
-        let line = line.split_once("] ").map_or(line, |(_, line)| line).trim().to_owned();
-        if !found.contains(&line) {
-            found.push(line);
-        }
-    }
-    found
 }

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::{Mutex, PoisonError};
 use std::{fs, io, process};
 
 use anyhow::{Context as _, bail};
@@ -14,6 +15,8 @@ use super::image;
 /// Where unpacked packages are kept.
 pub(super) struct Cache {
     root: PathBuf,
+    /// One thread fetches at a time: two guests may want the same.
+    fetching: Mutex<()>,
 }
 
 /// A program that is there: the system's own, or one out of an unpacked package.
@@ -27,7 +30,7 @@ pub(super) struct Program {
 
 impl Cache {
     pub(super) fn new(root: PathBuf) -> Self {
-        Self { root }
+        Self { root, fetching: Mutex::default() }
     }
 
     /// A program: the system's, else the one in `package` with all that it needs.
@@ -62,6 +65,7 @@ impl Cache {
         names: impl Fn() -> anyhow::Result<Vec<String>>,
     ) -> anyhow::Result<PathBuf> {
         let root = self.root.join(name);
+        let _one = self.fetching.lock().unwrap_or_else(PoisonError::into_inner);
         if root.is_dir() {
             return Ok(root);
         }

@@ -90,6 +90,22 @@ impl Report {
         report
     }
 
+    /// Takes in what another guest with the same kernel said: runs by their name. What the doctor finds is the same.
+    pub(super) fn join(&mut self, other: Self) {
+        for lack in other.lacks {
+            if !self.lacks.contains(&lack) {
+                self.lacks.push(lack);
+            }
+        }
+        for run in other.runs {
+            match self.runs.iter_mut().find(|known| known.name == run.name) {
+                Some(known) => known.join(run),
+                None => self.runs.push(run),
+            }
+        }
+        self.ended &= other.ended;
+    }
+
     /// Whether the guest said that it was done.
     pub(super) fn is_complete(&self) -> bool {
         self.ended
@@ -173,6 +189,18 @@ enum Part {
 }
 
 impl Run {
+    /// Takes in another guest's scenarios, in the order of their names, as libtest has them.
+    fn join(&mut self, other: Self) {
+        self.tests.extend(other.tests);
+        self.tests.sort_by(|one, other| one.name.cmp(&other.name));
+        self.figures.extend(other.figures);
+        self.failures.extend(other.failures);
+        // One that failed, or did not come to its end, speaks for all.
+        if self.code == Some(0) {
+            self.code = other.code;
+        }
+    }
+
     fn line(&mut self, line: &str) {
         let mut rest = line;
         if let Some((name, after)) = line.strip_prefix("test ").and_then(|line| line.split_once(" ... ")) {
@@ -247,6 +275,19 @@ mod tests {
             (report.running(), report.tests_done(), report.is_complete()),
             (Some("ext4 e".to_owned()), 3, false)
         );
+    }
+
+    #[test]
+    fn guests_of_one_kernel_are_one_report() {
+        let mut one =
+            Report::read("@@@ up 6.1\n@@@ run ext4\ntest a ... ok\ntest c ... ok\n@@@ code 0\n@@@ end\n");
+        let other = "@@@ up 6.1\n@@@ run ext4\ntest b ... FAILED\n@@@ code 101\n@@@ run xfs\n@@@ code 0\n";
+        one.join(Report::read(other));
+        let names: Vec<_> = one.runs[0].tests.iter().map(|test| test.name.as_str()).collect();
+        assert_eq!(names, ["a", "b", "c"]);
+        let codes: Vec<_> = one.runs.iter().map(|run| (run.name.as_str(), run.code)).collect();
+        assert_eq!(codes, [("ext4", Some(101)), ("xfs", Some(0))]);
+        assert!(!one.is_complete(), "one of them has not ended");
     }
 
     #[test]
