@@ -240,8 +240,14 @@ fn two_processes_at_once() -> Outcome {
             process.reap(STEP)?;
         }
         // With its last target's end it ends by itself.
-        let document = trace.end()?.document()?;
+        let traced = trace.end()?;
+        let document = traced.document()?;
         let mut comparison = Comparison::default();
+        let said = String::from_utf8_lossy(&traced.stdout);
+        for pid in &pids {
+            let line = format!("zc-trace: {pid} (cat) ended with exit code 0");
+            comparison.holds("the end of each is told", said.contains(&line));
+        }
         comparison.equal("read by the first", document.process(pids[0])?.number("read_bytes")?, 5);
         comparison.equal("read by the second", document.process(pids[1])?.number("read_bytes")?, 10);
         comparison.equal("totals.written_bytes", document.number("totals.written_bytes")?, 15);

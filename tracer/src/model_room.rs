@@ -23,7 +23,7 @@ use crate::{
         recent::RecentTransfer,
         snapshot::{Flow, Snapshot, Totals},
     },
-    view::live::Live,
+    view::live::{self, Live},
 };
 
 /// What comes in.
@@ -239,6 +239,8 @@ pub(crate) struct LiveLines {
     pub(crate) at: Duration,
     /// The longest interval that there was.
     pub(crate) longest: Duration,
+    /// Those of several targets that have not ended; of one the end is the end of the trace.
+    pub(crate) targets: Vec<Pid>,
 }
 
 /// What is left when tracing has ended.
@@ -316,16 +318,26 @@ impl Room {
             self.stream = None;
         }
         let Some(lines) = &mut self.live else { return };
+        let mut text = String::new();
+        let mut left = lines.targets.len();
+        lines.targets.retain(|&pid| {
+            let Some(exit_code) = self.model.exit_code(pid) else { return true };
+            left -= 1;
+            text += &live::ended(pid, self.model.comm(pid).unwrap_or("?"), exit_code, left);
+            false
+        });
         let interval = elapsed.saturating_sub(lines.at);
-        if interval * 4 < lines.longest {
-            // The rest at the end: too short for a rate.
+        // The rest at the end may be too short for a rate.
+        if interval * 4 >= lines.longest {
+            lines.longest = lines.longest.max(interval);
+            let now = self.model.totals();
+            text += &lines.live.line(nanoseconds(elapsed), nanoseconds(interval), &lines.before, &now);
+            lines.before = now;
+            lines.at = elapsed;
+        }
+        if text.is_empty() {
             return;
         }
-        lines.longest = lines.longest.max(interval);
-        let now = self.model.totals();
-        let text = lines.live.line(nanoseconds(elapsed), nanoseconds(interval), &lines.before, &now);
-        lines.before = now;
-        lines.at = elapsed;
         // What cannot be written ends the lines, not the trace.
         let failure = lines.out.write(&text).err();
         if failure.is_some() || lines.out.reader_is_gone() {

@@ -14,7 +14,7 @@ use crate::{
     error::{Failure, Fatal},
     evidence,
     export::{
-        document::{Document, SCHEMA_VERSION, Target, Tool},
+        document::{Document, SCHEMA_VERSION, Tool},
         file::{OutputError, StandardStream},
         json::DocumentOutput,
         ndjson::{LineStream, StreamHeader, StreamOutput},
@@ -29,7 +29,7 @@ use crate::{
     pump::{self, Pumped},
     signals::{Interrupted, Signals},
     spawn, target,
-    view::{live::Live, parting, report, style::Style},
+    view::{format, live::Live, parting, report, style::Style},
     watching::{self, Watching},
 };
 
@@ -217,7 +217,7 @@ async fn trace_on_runtime(
                 return Err(cannot_write(&error).into());
             }
         };
-    announce(&plan, &document.target, missing_tracepoints(&probe));
+    announce(&found, missing_tracepoints(&probe));
 
     let traces_requests = probe.traces_requests();
     let room = Room::new(
@@ -330,15 +330,16 @@ fn missing_tracepoints(probe: &Probe) -> usize {
     probe.missing().iter().filter(|(hook, _)| hook.place == Place::Tracepoint).count()
 }
 
-fn announce(plan: &Plan, target: &Target, missing: usize) {
-    if matches!(plan.subject, Subject::Command(_)) {
+/// Says that running processes are traced from now on. A command's output speaks for itself.
+fn announce(targets: &[target::Found], missing: usize) {
+    if targets.is_empty() {
         return;
     }
-    let pids: Vec<String> = target.pids.iter().map(u32::to_string).collect();
-    let comm = crate::view::format::escape(&target.comm);
+    let targets: Vec<String> =
+        targets.iter().map(|found| format!("{} ({})", found.pid, format::escape(&found.comm))).collect();
     let note =
         if missing == 0 { String::new() } else { format!(" ({missing} hooks missing: zc-trace doctor)") };
-    let _ = writeln!(io::stderr(), "zc-trace: attached to {} ({comm}){note}; Ctrl-C ends", pids.join(", "));
+    let _ = writeln!(io::stderr(), "zc-trace: attached to {}{note}; Ctrl-C ends", targets.join(", "));
 }
 
 fn live_lines(plan: &Plan, stream: StandardStream) -> Result<Option<LiveLines>, Fatal> {
@@ -349,6 +350,10 @@ fn live_lines(plan: &Plan, stream: StandardStream) -> Result<Option<LiveLines>, 
         longest: Duration::ZERO,
         live: Live::new(style(stream)),
         out: TextOutput::prepare(stream).map_err(|error| cannot_write(&error))?,
+        targets: match &plan.subject {
+            Subject::Processes(pids) if pids.len() > 1 => pids.clone(),
+            _ => Vec::new(),
+        },
         before: Model::new(ModelConfig::default()).totals(),
         at: Duration::ZERO,
     }))

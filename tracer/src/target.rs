@@ -18,6 +18,8 @@ use crate::{
 pub(crate) struct Found {
     /// Its id.
     pub(crate) pid: u32,
+    /// What it was called then.
+    pub(crate) comm: String,
     start_ticks: u64,
 }
 
@@ -54,7 +56,7 @@ pub(crate) fn find(pid: u32) -> Result<Found, Fatal> {
         ));
     }
     check_access(pid)?;
-    Ok(Found { pid, start_ticks: stat.starttime })
+    Ok(Found { pid, start_ticks: stat.starttime, comm: stat.comm })
 }
 
 /// A process whose first thread has ended lives on in its others.

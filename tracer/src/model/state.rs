@@ -309,6 +309,11 @@ impl Model {
         self.threads.living()
     }
 
+    /// The exit code of a process that has ended, as a shell shows it (128 + signal if killed).
+    pub fn exit_code(&self, pid: Pid) -> Option<u32> {
+        self.threads.exit_code(pid)
+    }
+
     /// What a process is called.
     pub fn comm(&self, pid: Pid) -> Option<&str> {
         self.threads.comm(pid)

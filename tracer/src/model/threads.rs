@@ -124,6 +124,11 @@ impl Threads {
         }
     }
 
+    /// The exit code of a process that has ended, as a shell shows it; `None` while it lives, or if its end was not seen.
+    pub(crate) fn exit_code(&self, pid: Pid) -> Option<u32> {
+        self.lives.get(&pid)?.exit_code
+    }
+
     /// Whether a process has no more than one thread, as far as is known.
     pub(crate) fn is_alone(&self, pid: Pid) -> bool {
         self.lives.get(&pid).is_none_or(|life| life.alive.len() <= 1)

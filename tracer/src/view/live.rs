@@ -1,7 +1,7 @@
 //! The live lines: what happened in each interval, as rates.
 
 use super::{
-    format::{count, maybe_bytes, ratio},
+    format::{count, escape, maybe_bytes, ratio},
     style::{Paint, Style},
 };
 use crate::model::snapshot::{Totals, Transitions};
@@ -34,6 +34,12 @@ impl Live {
         self.lines += 1;
         text + &rates(elapsed_ns, interval_ns, before, now) + "\n"
     }
+}
+
+/// The line, with its line break, that says that one of several targets has ended. `left` of them go on.
+pub fn ended(pid: u32, comm: &str, exit_code: u32, left: usize) -> String {
+    let left = if left == 0 { "no target is left".to_owned() } else { format!("{left} left") };
+    format!("zc-trace: {pid} ({}) ended with exit code {exit_code}; {left}\n", escape(comm))
 }
 
 fn rates(elapsed_ns: u64, interval_ns: u64, before: &Totals, now: &Totals) -> String {
@@ -99,6 +105,12 @@ mod tests {
         text += &live.line(2_000_000_000, 500_000_000, &before, &now);
         text += &live.line(2_000_000_000, 0, &before, &now);
         insta::assert_snapshot!(text);
+    }
+
+    #[test]
+    fn an_end_is_one_line_whatever_the_name() {
+        assert_eq!(ended(7, "a\nb", 137, 2), "zc-trace: 7 (a\\nb) ended with exit code 137; 2 left\n");
+        assert!(ended(7, "a", 0, 0).ends_with("no target is left\n"));
     }
 
     #[test]
