@@ -1,8 +1,8 @@
 //! Processes that a measurement starts, and what the kernel accounts to them.
 
-use std::fs;
 use std::process::{Child, ChildStdin, ChildStdout, Command};
 use std::time::{Duration, Instant};
+use std::{fs, io};
 
 use anyhow::{Context as _, bail};
 use rustix::process::{Pid, Signal, kill_process};
@@ -87,21 +87,46 @@ pub(crate) fn pin(pid: u32) -> anyhow::Result<()> {
     sched_setaffinity(pid, &cpus).with_context(|| format!("cannot have a process stay on CPU {last}"))
 }
 
-/// CPU time of all threads that a process has.
-pub(crate) fn cpu_time(pid: u32) -> anyhow::Result<Duration> {
-    let mut sum = 0;
-    for thread in
-        fs::read_dir(format!("/proc/{pid}/task")).with_context(|| format!("process {pid} has ended"))?
-    {
-        // A thread may end between the two.
-        let Ok(text) = fs::read_to_string(thread?.path().join("schedstat")) else { continue };
-        sum += text
-            .split_whitespace()
-            .next()
-            .and_then(|time| time.parse::<u64>().ok())
-            .context("no schedstat")?;
+/// CPU time that a process has had, from one moment on.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct CpuTime {
+    pid: u32,
+    at_start: Duration,
+}
+
+impl CpuTime {
+    /// From now on.
+    pub(crate) fn start(pid: u32) -> anyhow::Result<Self> {
+        Ok(Self { pid, at_start: cpu_clock(pid)? })
     }
-    Ok(Duration::from_nanos(sum))
+
+    /// Until now.
+    pub(crate) fn elapsed(&self) -> anyhow::Result<Duration> {
+        let now = cpu_clock(self.pid)?;
+        // Another process under the same number would have used up less.
+        now.checked_sub(self.at_start).with_context(|| {
+            format!("the CPU time of process {} went back from {:?} to {now:?}", self.pid, self.at_start)
+        })
+    }
+}
+
+/// CPU time of all threads that a process has and has had, to the nanosecond: the files of `/proc` leave out threads that have
+/// ended, or count in hundredths of a second.
+fn cpu_clock(pid: u32) -> anyhow::Result<Duration> {
+    let number = libc::pid_t::try_from(pid).context("no number of a process")?;
+    let mut clock = 0;
+    // SAFETY: the pointer is to a clock's number that outlives the call.
+    let code = unsafe { libc::clock_getcpuclockid(number, &raw mut clock) };
+    if code != 0 {
+        return Err(io::Error::from_raw_os_error(code))
+            .with_context(|| format!("process {pid} has no CPU clock"));
+    }
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: the pointer is to a time that outlives the call.
+    if unsafe { libc::clock_gettime(clock, &raw mut time) } != 0 {
+        return Err(io::Error::last_os_error()).with_context(|| format!("process {pid} has ended"));
+    }
+    Ok(Duration::new(u64::try_from(time.tv_sec)?, u32::try_from(time.tv_nsec)?))
 }
 
 /// The most memory that a process has had resident, bytes.
@@ -148,4 +173,33 @@ pub(crate) fn wait_until_it_holds(tool: &mut Owned, target: u32) -> anyhow::Resu
         std::thread::sleep(Duration::from_millis(10));
     }
     bail!("it traces nothing after {} s", PATIENCE.as_secs())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn threads_that_have_ended_count() {
+        let time = CpuTime::start(std::process::id()).unwrap();
+        let of_thread = std::thread::spawn(|| {
+            let clock = || rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+            while clock().tv_nsec < 20_000_000 {}
+        });
+        of_thread.join().unwrap();
+        assert!(time.elapsed().unwrap() >= Duration::from_millis(20));
+    }
+
+    #[test]
+    fn time_that_goes_back_is_an_error() {
+        let time = CpuTime { pid: std::process::id(), at_start: Duration::from_secs(1 << 40) };
+        assert!(time.elapsed().unwrap_err().to_string().contains("went back"));
+    }
+
+    #[test]
+    fn a_process_that_is_gone_has_no_time() {
+        let mut gone = Command::new("true").spawn().unwrap();
+        gone.wait().unwrap();
+        assert!(CpuTime::start(gone.id()).is_err());
+    }
 }

@@ -10,7 +10,7 @@ use anyhow::{Context as _, bail};
 use rustix::process::Signal;
 
 use super::Found;
-use super::process::{Owned, cpu_time, peak_memory, wait_until_it_holds};
+use super::process::{CpuTime, Owned, peak_memory, wait_until_it_holds};
 use super::ratios::{Spread, is_noise, ratio};
 use super::tools::Ready;
 use super::workloads::{Lap, Standing};
@@ -121,10 +121,13 @@ impl Series {
             }
         };
         std::thread::sleep(SETTLE);
-        let cpu_before = cpu_time(tool.pid())?;
+        let own_time = CpuTime::start(tool.pid())?;
         let lap = standing.lap()?;
         std::thread::sleep(SETTLE);
-        let cpu = cpu_time(tool.pid()).with_context(|| last_words(&said))?.saturating_sub(cpu_before);
+        let cpu = own_time.elapsed()?;
+        if tool.has_ended() {
+            bail!("it ended during the lap: {}", last_words(&said));
+        }
         let memory_bytes = peak_memory(tool.pid())?;
         // A peer that does not heed the signal is killed; zc-trace is to write its document.
         if !tool.end_by(Signal::INT) && self.found.tool.ready != Ready::Holds {

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, bail};
 use xtask::{capture, environment};
 
-use super::process::{Owned, cpu_time, pin};
+use super::process::{CpuTime, Owned, pin};
 
 /// How a workload is done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -243,12 +243,12 @@ fn worker_of(master: u32) -> anyhow::Result<u32> {
 
 /// One second of requests.
 fn load(worker: u32, address: &str) -> anyhow::Result<Lap> {
-    let before = cpu_time(worker)?;
+    let time = CpuTime::start(worker)?;
     let mut wrk = Command::new("wrk");
     wrk.args(["-t1", "-c16", "-d1s", address]);
     let began = Instant::now();
     let captured = capture::run(wrk)?;
-    let (wall, cpu) = (began.elapsed(), cpu_time(worker)?.saturating_sub(before));
+    let (wall, cpu) = (began.elapsed(), time.elapsed()?);
     let requests = answered(&captured.text).with_context(|| format!("wrk says: {}", captured.tail(3)))?;
     let nanos = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
     Ok(Lap { wall_ns: nanos(wall), cpu_ns: nanos(cpu), operations: requests })
