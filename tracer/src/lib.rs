@@ -14,6 +14,7 @@ pub mod evidence;
 pub mod export;
 pub mod filter;
 pub mod findings;
+mod look;
 pub mod machine;
 pub mod model;
 mod model_room;

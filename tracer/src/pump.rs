@@ -17,9 +17,10 @@ use tokio::{
 };
 
 use crate::{
+    look::RESTS,
     machine,
     model::event::Event,
-    model_room::{Message, RESTS},
+    model_room::Message,
     probe::{Diagnostics, Probe, Reader},
 };
 

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use crate::model_room::Look;
+use crate::look::Look;
 
 /// The model at one moment.
 #[derive(Clone, Debug, Default)]

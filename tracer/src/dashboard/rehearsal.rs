@@ -13,7 +13,7 @@ use super::{
     theme::{Environment, Theme},
     views::VIEWS,
 };
-use crate::{export::document::Target, model::Model, model_room::Look};
+use crate::{export::document::Target, look::Look, model::Model};
 
 /// A dashboard that draws into memory.
 #[derive(Debug)]

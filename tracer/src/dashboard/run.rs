@@ -26,7 +26,8 @@ use crate::{
     },
     filter::Filter,
     findings,
-    model_room::{Look, Message, RESTS, Wanted},
+    look::{Look, RESTS, Wanted},
+    model_room::Message,
     signals,
 };
 

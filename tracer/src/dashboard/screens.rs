@@ -17,6 +17,7 @@ use super::{
 use crate::{
     export::{document::Document, samples},
     findings::findings,
+    look::{Lists, Look},
     model::{
         flow_detail::{CallUse, FlowDetail, ThreadUse, Use},
         flow_list::FlowOrder,
@@ -25,7 +26,6 @@ use crate::{
         recent::{RecentTransfer, Step},
         snapshot::{Thread, Transfer, Transitions},
     },
-    model_room::{Lists, Look},
 };
 
 const SIZES: [(u16, u16); 2] = [(80, 24), (120, 40)];

@@ -15,7 +15,7 @@ use super::{
     theme::Theme,
     views::VIEWS,
 };
-use crate::{export::document::Target, filter::Filter, model::snapshot::Totals, model_room::Wanted};
+use crate::{export::document::Target, filter::Filter, look::Wanted, model::snapshot::Totals};
 
 /// Intervals between frames that can be chosen, ms.
 const INTERVALS_MS: [u64; 8] = [50, 100, 250, 500, 1_000, 2_000, 5_000, 10_000];

@@ -10,11 +10,11 @@ use crate::{
         theme::Role,
     },
     filter::Filter,
+    look::Lists,
     model::{
         heat::Heat,
         snapshot::{CallStatistics, Latency, RequestStatistics},
     },
-    model_room::Lists,
     view::format::{self, count, known_duration, short_duration},
 };
 

@@ -8,8 +8,8 @@ use crate::{
         frame::Frame,
         table::{Cell, Row, key, names, numbers},
     },
+    look::Lists,
     model::snapshot::{Descriptor, DescriptorOrigin, Flow},
-    model_room::Lists,
     view::{
         format::{self, bytes, count, known_duration},
         report,

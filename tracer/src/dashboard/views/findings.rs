@@ -9,7 +9,7 @@ use crate::{
         table::{Cell, Row, key, names, numbers},
     },
     findings::{Figure, Finding},
-    model_room::Lists,
+    look::Lists,
     view::{
         format::{self, bytes, count, evidence_word},
         report,

@@ -8,12 +8,12 @@ use crate::{
         frame::Frame,
         table::{Cell, Row, names, numbers},
     },
+    look::Lists,
     model::{
         flow_detail::{FlowDetail, Use},
         flow_list::FlowOrder,
         snapshot::{Flow, FlowEnd},
     },
-    model_room::Lists,
     view::{
         format::{
             self, bytes, count, decimal, joined, known_duration, marked_bytes, marked_ratio, short_duration,

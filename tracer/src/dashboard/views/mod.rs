@@ -20,8 +20,8 @@ use super::{
 };
 use crate::{
     filter::Filter,
+    look::{Lists, Wanted},
     model::flow_list::FlowOrder,
-    model_room::{Lists, Wanted},
 };
 
 /// A view.

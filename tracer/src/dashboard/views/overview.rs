@@ -5,11 +5,11 @@ use ratatui::text::{Line, Span};
 use super::{Canvas, View, pieces};
 use crate::{
     dashboard::{frame::ProgramCost, history::Sample, state::State, theme::Role},
+    look::Lists,
     model::{
         evidence::Evidence,
         snapshot::{Flow, Losses, Mover, Summed, Totals},
     },
-    model_room::Lists,
     view::{
         format::{self, bytes, count, marked_ratio, truncate_middle},
         report,

@@ -8,8 +8,8 @@ use crate::{
         frame::Frame,
         table::{Cell, Row, key, names, numbers},
     },
+    look::Lists,
     model::snapshot::Thread,
-    model_room::Lists,
     view::format::{self, bytes, count, short_duration},
 };
 

@@ -8,12 +8,12 @@ use crate::{
         frame::Frame,
         table::{Cell, Row, key, names, numbers},
     },
+    look::Lists,
     model::{
         ideal::{Ideal, ideal},
         recent::{RecentTransfer, Step},
         snapshot::{Mover, Transfer},
     },
-    model_room::Lists,
     view::{
         format::{self, bytes, count, maybe_bytes, short_duration},
         report,
