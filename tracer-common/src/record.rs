@@ -35,7 +35,8 @@ impl RecordKind {
 pub mod flag {
     /// The call was in flight when tracing began: its start, and what happened before, is unknown.
     pub const NO_START: u16 = 1;
-    /// `storage_read_bytes` and `storage_written_bytes` are known (the kernel keeps task I/O accounts).
+    /// `storage_read_bytes` and `storage_written_bytes` are known: the kernel keeps task I/O accounts, and what they grew by
+    /// is this call's alone.
     pub const STORAGE_KNOWN: u16 = 2;
     /// `head` holds the first bytes of the payload.
     pub const HEAD_KNOWN: u16 = 4;
@@ -50,17 +51,43 @@ pub mod flag {
     pub const ZEROCOPY_COPIED: u16 = 64;
     /// The page fault was taken in kernel mode.
     pub const FAULT_IN_KERNEL: u16 = 128;
+    /// Of a request: the kernel chose the buffer among those that the process provided, and where it is is not known.
+    pub const BUFFER_UNKNOWN: u16 = 256;
     /// The page fault was a write.
     pub const FAULT_WRITES: u16 = 512;
     /// The page was there, but not to be used so.
     pub const FAULT_ON_PRESENT: u16 = 1024;
-    /// Of a request: the kernel chose the buffer among those that the process provided, and where it is is not known.
-    pub const BUFFER_UNKNOWN: u16 = 256;
-    /// Entries of calls are not hooked: the call began and ended while tracing, but its start, and what happened inside,
-    /// is unknown.
-    pub const UNTIMED: u16 = 512;
     /// Of an operation: the thread has made others since the last one that was told.
     pub const AFTER_UNTOLD: u16 = 2048;
+    /// Entries of calls are not hooked: the call began and ended while tracing, but its start, and what happened inside,
+    /// is unknown.
+    pub const UNTIMED: u16 = 4096;
+    /// What happened inside the call is not known: time, switches, faults, interrupts.
+    pub const START_UNSEEN: u16 = NO_START | UNTIMED;
+
+    const ALL: [u16; 13] = [
+        NO_START,
+        STORAGE_KNOWN,
+        HEAD_KNOWN,
+        TAIL_KNOWN,
+        ZEROCOPY_SEND,
+        ZEROCOPY_DONE,
+        ZEROCOPY_COPIED,
+        FAULT_IN_KERNEL,
+        BUFFER_UNKNOWN,
+        FAULT_WRITES,
+        FAULT_ON_PRESENT,
+        AFTER_UNTOLD,
+        UNTIMED,
+    ];
+    /// Each is one bit, and a bit of its own.
+    const _: () = {
+        let mut at = 0;
+        while at < ALL.len() {
+            assert!(ALL[at] == 1 << at);
+            at += 1;
+        }
+    };
 }
 
 /// The head of every record.

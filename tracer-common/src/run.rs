@@ -1,6 +1,9 @@
 //! Like calls in a row, summed in the thread's own slot while it makes too many of them to tell each.
 
-use crate::counted::Counted;
+use crate::{
+    counted::Counted,
+    slot::{CallCounters, SpillCounters, SpillKey},
+};
 
 /// Groups of runs: reading and writing calls are in different ones, for a relay has one of each.
 pub const GROUPS: usize = 2;
@@ -99,8 +102,77 @@ pub struct Run {
     pub storage_read_bytes: u64,
     /// Bytes made dirty, or written directly.
     pub storage_written_bytes: u64,
+    /// Calls of which neither of the two is known.
+    pub storage_unknown: u64,
     /// What was counted inside them.
     pub counted: Counted,
+}
+
+impl Run {
+    /// Calls that were not timed.
+    #[inline(always)]
+    pub const fn untimed(&self) -> u64 {
+        self.calls.wrapping_sub(self.timed)
+    }
+
+    /// Wall time of its calls, ns: measured of those that were timed, of each other one the mean of those that were told.
+    #[inline(always)]
+    pub const fn duration_ns(&self) -> u64 {
+        let off_cpu_ns = if self.timed == 0 { self.blocked_ns + self.preempted_ns } else { 0 };
+        self.duration_ns.wrapping_add(self.mean_ns().wrapping_mul(self.untimed())).wrapping_add(off_cpu_ns)
+    }
+
+    /// Mean time of the samples, ns; 0 without any.
+    #[inline(always)]
+    pub const fn mean_ns(&self) -> u64 {
+        if self.samples > 0 { self.sampled_ns / self.samples as u64 } else { 0 }
+    }
+
+    /// What its operations are folded by.
+    #[inline(always)]
+    pub const fn key(&self, tgid: u32) -> SpillKey {
+        let fd = if self.fd_mask != 0 { self.fd as i32 } else { -1 };
+        SpillKey {
+            tgid,
+            call: self.call.wrapping_sub(1),
+            source: self.source,
+            sink: self.sink,
+            source_flags: self.source_flags,
+            sink_flags: self.sink_flags,
+            call_flags: self.call_flags,
+            source_fd: if self.source != 0 { fd } else { -1 },
+            sink_fd: if self.sink != 0 { fd } else { -1 },
+            _pad: 0,
+        }
+    }
+
+    /// Adds it to the counters of its call.
+    #[inline(always)]
+    pub const fn count(&self, duration_ns: u64, counters: &mut CallCounters) {
+        counters.count += self.calls;
+        counters.errors += self.errors;
+        counters.bytes += self.bytes;
+        counters.duration_ns += duration_ns;
+        counters.blocked_ns += self.blocked_ns;
+        counters.preempted_ns += self.preempted_ns;
+        counters.folded += self.calls;
+        counters.untimed += self.untimed();
+    }
+
+    /// Adds its operations to those that are folded by the same key.
+    #[inline(always)]
+    pub fn spill(&self, duration_ns: u64, counters: &mut SpillCounters) {
+        counters.operations += self.calls;
+        counters.errors += self.errors;
+        counters.bytes += self.bytes;
+        counters.duration_ns += duration_ns;
+        counters.blocked_ns += self.blocked_ns;
+        counters.preempted_ns += self.preempted_ns;
+        counters.storage_read_bytes += self.storage_read_bytes;
+        counters.storage_written_bytes += self.storage_written_bytes;
+        counters.storage_unknown += self.storage_unknown;
+        counters.counted.add(&self.counted);
+    }
 }
 
 /// How fast a thread calls.
@@ -127,7 +199,7 @@ pub struct Pace {
     pub descriptors: u64,
 }
 
-const _: () = assert!(size_of::<Run>() == 40 + 6 * 8 + 10 * 8 + 64);
+const _: () = assert!(size_of::<Run>() == 40 + 6 * 8 + 11 * 8 + 64);
 const _: () = assert!(size_of::<Pace>() == 48);
 
 #[cfg(test)]

@@ -184,7 +184,7 @@ const _: () = assert!(
             + 8
             + 64
             + size_of::<Pace>()
-            + RUNS * 232
+            + RUNS * 240
             + 8
 );
 
@@ -200,7 +200,7 @@ pub struct CallCounters {
     pub unfinished: u64,
     /// Bytes moved: the return value of operations, the sum of message lengths for `sendmmsg` and `recvmmsg`.
     pub bytes: u64,
-    /// Wall time inside the call, ns, of those whose entry was seen.
+    /// Wall time inside the call, ns: of those that were timed, and estimates of those that were summed.
     pub duration_ns: u64,
     /// Time blocked inside the call, ns.
     pub blocked_ns: u64,
@@ -286,6 +286,8 @@ pub struct SpillCounters {
     pub storage_read_bytes: u64,
     /// Bytes made dirty, or written directly.
     pub storage_written_bytes: u64,
+    /// Operations of which neither of the two is known.
+    pub storage_unknown: u64,
     /// What was counted inside them.
     pub counted: Counted,
     /// Of requests: the mode switches that fall to them.
@@ -293,4 +295,4 @@ pub struct SpillCounters {
 }
 
 const _: () = assert!(size_of::<SpillKey>() == 48);
-const _: () = assert!(size_of::<SpillCounters>() == 64 + 64 + 8);
+const _: () = assert!(size_of::<SpillCounters>() == 72 + 64 + 8);

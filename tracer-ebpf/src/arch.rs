@@ -93,6 +93,11 @@ impl Registers {
 #[cfg(bpf_target_arch = "x86_64")]
 pub const O_DIRECT: u32 = 0o40_000;
 
+/// The call that ends a signal handler. At its return the saved registers are those of the interrupted program, and say
+/// that no call is under way (arch/x86/kernel/signal_64.c, `restore_sigcontext`).
+#[cfg(bpf_target_arch = "x86_64")]
+pub const RT_SIGRETURN: u32 = 15;
+
 /// Whether the task is in a system call of the 32-bit ABI.
 #[cfg(bpf_target_arch = "x86_64")]
 #[inline(always)]

@@ -29,8 +29,6 @@ const REQ_OP_READ: u32 = 0;
 const REQ_OP_WRITE: u32 = 1;
 /// include/linux/sched.h: a thread of the kernel.
 const PF_KTHREAD: u32 = 0x20_0000;
-/// A worker or the polling thread of io_uring.
-const PF_IO_WORKER: u32 = 0x10;
 /// include/linux/page-flags.h, `PAGE_MAPPING_FLAGS`: with either of these bits it is no address of a mapping (anonymous
 /// memory, KSM, movable pages of a driver).
 const MAPPING_FLAGS: u64 = 3;
@@ -185,8 +183,7 @@ fn own(task: Task, slot: &mut ThreadSlot, request: &Request) {
 #[inline(always)]
 fn works_for_requests(task: Task, slot: &ThreadSlot) -> bool {
     let in_call = slot.state & state::IN_CALL != 0;
-    in_call && calls::shape_of(slot.call).class.0 >= CallClass::ENTERS_RING.0
-        || task.flags() & PF_IO_WORKER != 0
+    in_call && calls::shape_of(slot.call).class.0 >= CallClass::ENTERS_RING.0 || task.is_io_worker()
 }
 
 /// The open file that the operation under way may read from or write to, 0 for none: its source when it reads, else its

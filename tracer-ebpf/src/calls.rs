@@ -11,7 +11,7 @@ use tracer_common::{
     limits::{CALL_OTHER, COMPAT_BASE, IOVECS},
     offsets::{detail, latency},
     record::{CallRecord, DescriptorRecord, OperationRecord, RecordKind, VectorRecord, ZerocopyIds, flag},
-    slot::{CallCounters, SpillCounters, SpillKey, ThreadSlot, state},
+    slot::{CallCounters, SpillKey, ThreadSlot, state},
 };
 
 use crate::{
@@ -21,8 +21,8 @@ use crate::{
     form::{Context, hook},
     identity,
     kernel::{Task, config},
-    maps::{CALL_COUNTERS, SHAPES, SPILL, lost},
-    payload, runs, threads, zerocopy,
+    maps::{CALL_COUNTERS, SHAPES, lost},
+    payload, runs, spill, threads, zerocopy,
 };
 
 /// Largest errno (include/linux/err.h, `MAX_ERRNO`).
@@ -71,9 +71,11 @@ pub fn shape_of(call: u32) -> CallShape {
 pub fn table_index(task: Task, number: i64) -> u32 {
     let within = number >= 0 && number < COMPAT_BASE as i64;
     match (within, arch::compat(task)) {
-        (false, _) => CALL_OTHER,
         (true, false) => number as u32,
         (true, true) => COMPAT_BASE + number as u32,
+        // It has put the registers of the interrupted program in the place of its own, with no number.
+        (false, false) if number == -1 => arch::RT_SIGRETURN,
+        (false, _) => CALL_OTHER,
     }
 }
 
@@ -93,6 +95,9 @@ fn argument(slot: &ThreadSlot, index: u8) -> u64 {
 fn enter(task: Task, slot: &mut ThreadSlot, registers: Registers, number: i64) {
     threads::activate(task, slot);
     note_call(task, slot, registers, number);
+    if slot.state & state::BEFORE_EXEC == 0 {
+        zerocopy::note(task, slot, shape_of(slot.call));
+    }
     task.accounts(&mut slot.at_enter);
     // SAFETY: time has no preconditions.
     slot.call_start_ns = unsafe { bpf_ktime_get_ns() };
@@ -127,6 +132,8 @@ fn note_call(task: Task, slot: &mut ThreadSlot, registers: Registers, number: i6
         slot.pace.counted = 0;
     }
     slot.pace.descriptors = runs::descriptor_changes();
+    // Of a run's call whose end was missed: hooks that the kernel does not run leave no mark on later calls.
+    slot.pace.run = 0;
     slot.unclaimed_transitions = 0;
     if slot.state & state::BEFORE_EXEC != 0 {
         return;
@@ -145,7 +152,6 @@ fn note_call(task: Task, slot: &mut ThreadSlot, registers: Registers, number: i6
         slot.sink = sink.serial;
         slot.sink_flags = sink.flags;
     }
-    zerocopy::note(task, slot, shape);
 }
 
 /// What a finished call came to.
@@ -190,11 +196,11 @@ fn leave(task: Task, slot: &mut ThreadSlot, registers: Registers, result: i64) {
         slot.at_enter = slot.latest;
     }
     task.accounts(&mut slot.latest);
+    let storage_known = known_start || refused && is_entry_too() && is_storage_of_call(slot);
     if !known_start {
         note_call(task, slot, registers, registers.call_number());
         slot.call_start_ns = now;
-        if !is_entry_too() || slot.pace.user_faults != slot.user_faults {
-            // What page faults in user mode fetched since the last call is not this one's.
+        if !storage_known {
             slot.at_enter = slot.latest;
         }
     }
@@ -206,7 +212,7 @@ fn leave(task: Task, slot: &mut ThreadSlot, registers: Registers, result: i64) {
         duration_ns: now.wrapping_sub(slot.call_start_ns),
         result,
         bytes: bytes_moved(slot, shape, result),
-        flags: flags(known_start, refused),
+        flags: flags(known_start, refused, storage_known),
         shape,
         descriptors: [-1; 2],
     };
@@ -258,14 +264,24 @@ fn identify(slot: &mut ThreadSlot, fd: u64) -> u64 {
     identity::of_descriptor(Task::current(), fd, &mut slot.met_source).serial
 }
 
+/// Whether what came from storage, or was made dirty, since the last call ended is this call's, whose entry was not seen:
+/// page faults in user mode may have fetched it, unless there was none, or nothing came.
 #[inline(always)]
-fn flags(known_start: bool, refused: bool) -> u16 {
+fn is_storage_of_call(slot: &ThreadSlot) -> bool {
+    let (before, after) = (&slot.at_enter, &slot.latest);
+    slot.pace.user_faults == slot.user_faults
+        || before.storage_read_bytes == after.storage_read_bytes
+            && before.storage_written_bytes == after.storage_written_bytes
+}
+
+#[inline(always)]
+fn flags(known_start: bool, refused: bool, storage_known: bool) -> u16 {
     let start = match (known_start, refused && is_entry_too()) {
         (true, _) => 0,
         (false, true) => flag::UNTIMED,
         (false, false) => flag::NO_START,
     };
-    let storage = if config!(storage_accounts) != 0 { flag::STORAGE_KNOWN } else { 0 };
+    let storage = if storage_known && config!(storage_accounts) != 0 { flag::STORAGE_KNOWN } else { 0 };
     start | storage
 }
 
@@ -310,7 +326,7 @@ fn count(slot: &ThreadSlot, outcome: &Outcome, told: bool) {
     counters.blocked_ns += slot.call_blocked_ns;
     counters.preempted_ns += slot.call_preempted_ns;
     counters.folded += !told as u64;
-    counters.untimed += (outcome.flags & (flag::NO_START | flag::UNTIMED) != 0) as u64;
+    counters.untimed += (outcome.flags & flag::START_UNSEEN != 0) as u64;
 }
 
 /// Emits what user space wants to know; false if there was no room (then it has been folded).
@@ -500,7 +516,7 @@ fn fold(slot: &ThreadSlot, outcome: &Outcome) -> bool {
         sink_fd: descriptor(slot, outcome.shape.sink_fd),
         _pad: 0,
     };
-    let Some(counters) = spilled(&key) else {
+    let Some(counters) = spill::entry(&key) else {
         lost(|losses| losses.unattributed_operations += 1);
         return false;
     };
@@ -513,6 +529,7 @@ fn fold(slot: &ThreadSlot, outcome: &Outcome) -> bool {
     counters.preempted_ns += slot.call_preempted_ns;
     counters.storage_read_bytes += after.storage_read_bytes.wrapping_sub(before.storage_read_bytes);
     counters.storage_written_bytes += after.storage_written_bytes.wrapping_sub(before.storage_written_bytes);
+    counters.storage_unknown += (outcome.flags & flag::STORAGE_KNOWN == 0) as u64;
     counters.counted.add(&slot.counted);
     if config!(detail) == detail::SUMMED {
         lost(|losses| losses.summed_operations += 1);
@@ -520,16 +537,6 @@ fn fold(slot: &ThreadSlot, outcome: &Outcome) -> bool {
         lost(|losses| losses.folded_operations += 1);
     }
     false
-}
-
-/// This CPU's sum of like operations, made if need be; `None` if there is no room.
-#[inline(always)]
-pub fn spilled(key: &SpillKey) -> Option<&'static mut SpillCounters> {
-    if SPILL.get_ptr_mut(key).is_none() {
-        let _ = SPILL.insert(key, SpillCounters::default(), 0);
-    }
-    // SAFETY: this CPU's own entry; user space only reads it.
-    SPILL.get_ptr_mut(key).map(|counters| unsafe { &mut *counters })
 }
 
 /// A thread ends inside a call: `exit`, or it was killed there. The call never returns.

@@ -95,6 +95,14 @@ impl Task {
         self.member(offset!(task_exit_code))
     }
 
+    /// Whether it is a worker or the polling thread of io_uring.
+    #[inline(always)]
+    pub fn is_io_worker(self) -> bool {
+        /// include/linux/sched.h
+        const PF_IO_WORKER: u32 = 0x10;
+        self.flags() & PF_IO_WORKER != 0
+    }
+
     /// `PF_*`.
     #[inline(always)]
     pub fn flags(self) -> u32 {

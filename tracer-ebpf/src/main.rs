@@ -29,6 +29,7 @@ mod payload;
 mod requests;
 mod runs;
 mod sched;
+mod spill;
 mod threads;
 mod uring;
 mod zerocopy;

@@ -24,6 +24,7 @@ mod payload;
 mod requests;
 mod runs;
 mod sched;
+mod spill;
 mod threads;
 mod uring;
 mod zerocopy;

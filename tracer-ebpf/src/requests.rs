@@ -3,17 +3,16 @@
 use aya_ebpf::helpers::bpf_ktime_get_ns;
 use tracer_common::{
     call::{CallClass, CallShape},
-    counted::Counted,
     record::{CallRecord, OperationRecord, RecordKind, RequestRecord, ZerocopyIds, flag},
     request::{IOSQE_BUFFER_SELECT, OWN_FILE},
-    slot::{CallCounters, SpillCounters, SpillKey, ThreadSlot},
+    slot::{CallCounters, SpillKey, ThreadSlot},
 };
 
 use crate::{
     emit,
     identity::OpenFile,
-    maps::{CALL_COUNTERS, OUTCOME, Outcome, Request, SPILL, lost},
-    payload,
+    maps::{CALL_COUNTERS, OUTCOME, Outcome, Request, lost},
+    payload, spill,
 };
 
 /// Whether requests of this shape are operations.
@@ -203,20 +202,6 @@ fn note_head(record: &mut OperationRecord, buffer: u64) {
     }
 }
 
-/// In read-only memory: on the stack it would be one more of the 512 bytes that all functions on the way share.
-static NOTHING: SpillCounters = SpillCounters {
-    operations: 0,
-    errors: 0,
-    bytes: 0,
-    duration_ns: 0,
-    blocked_ns: 0,
-    preempted_ns: 0,
-    storage_read_bytes: 0,
-    storage_written_bytes: 0,
-    counted: Counted::NONE,
-    transitions: 0,
-};
-
 /// No room in the ring buffer: detail is lost, bytes are not.
 #[inline(never)]
 fn fold(entry: &Request, outcome: &Outcome) -> bool {
@@ -233,16 +218,10 @@ fn fold(entry: &Request, outcome: &Outcome) -> bool {
         sink_fd,
         _pad: 0,
     };
-    if SPILL.get_ptr_mut(key).is_none() {
-        let nothing: &SpillCounters = &NOTHING;
-        let _ = SPILL.insert(key, nothing, 0);
-    }
-    let Some(counters) = SPILL.get_ptr_mut(key) else {
+    let Some(counters) = spill::entry(&key) else {
         lost(|losses| losses.unattributed_operations += 1);
         return false;
     };
-    // SAFETY: this CPU's own entry; user space only reads it.
-    let counters = unsafe { &mut *counters };
     counters.operations += 1;
     counters.errors += (outcome.result < 0) as u64;
     counters.bytes += outcome.bytes;

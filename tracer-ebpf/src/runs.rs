@@ -11,7 +11,7 @@ use tracer_common::{
     run::{
         GROUPS, HOT_CALLS, HOT_SAMPLES, NO_ARGUMENT, PACE_CALLS, RUNS, Run, STORM_NS, TOLD_OF_PACE, group,
     },
-    slot::{SpillKey, ThreadSlot, state},
+    slot::{ThreadSlot, state},
 };
 
 use crate::{
@@ -19,7 +19,7 @@ use crate::{
     calls,
     kernel::{Task, config},
     maps::{CALL_COUNTERS, DESCRIPTOR_CHANGES, SUMMED_ERRORS, lost},
-    zerocopy,
+    spill, zerocopy,
 };
 
 /// How many times descriptors of traced processes have changed what they stand for.
@@ -120,9 +120,14 @@ pub fn leave(task: Task, slot: &mut ThreadSlot, result: i64) {
     let (read, written) = (slot.latest.storage_read_bytes, slot.latest.storage_written_bytes);
     // Switches and faults the scheduler's hook takes, and the last look at the thread.
     task.io(&mut slot.latest);
+    let read = slot.latest.storage_read_bytes.wrapping_sub(read);
+    let written = slot.latest.storage_written_bytes.wrapping_sub(written);
     if slot.pace.user_faults == slot.user_faults {
-        run.storage_read_bytes += slot.latest.storage_read_bytes.wrapping_sub(read);
-        run.storage_written_bytes += slot.latest.storage_written_bytes.wrapping_sub(written);
+        run.storage_read_bytes += read;
+        run.storage_written_bytes += written;
+    } else {
+        // Page faults in user mode since the last call may have fetched it.
+        run.storage_unknown += (read | written != 0) as u64;
     }
     slot.pace.user_faults = slot.user_faults;
     if slot.pace.counted != 0 {
@@ -281,28 +286,18 @@ pub fn flush(slot: &mut ThreadSlot) -> i32 {
 #[inline(always)]
 fn flush_run(tgid: u32, run: &mut Run) {
     let call = run.call.wrapping_sub(1);
-    let mean_ns = if run.samples > 0 { run.sampled_ns / run.samples as u64 } else { 0 };
-    let untimed = run.calls - run.timed;
-    let off_cpu_ns = if run.timed == 0 { run.blocked_ns + run.preempted_ns } else { 0 };
-    let duration_ns = run.duration_ns + mean_ns * untimed + off_cpu_ns;
+    let mean_ns = run.mean_ns();
+    let duration_ns = run.duration_ns();
     if let Some(counters) = CALL_COUNTERS.get_ptr_mut(call) {
         // SAFETY: this CPU's own entry.
-        let counters = unsafe { &mut *counters };
-        counters.count += run.calls;
-        counters.errors += run.errors;
-        counters.bytes += run.bytes;
-        counters.duration_ns += duration_ns;
-        counters.blocked_ns += run.blocked_ns;
-        counters.preempted_ns += run.preempted_ns;
-        counters.folded += run.calls;
-        counters.untimed += untimed;
+        run.count(duration_ns, unsafe { &mut *counters });
     }
     name_errors(call, run);
     let calls = run.calls;
     if run.bytes_mask == 0 {
         lost(|losses| losses.summed_calls += calls);
     } else {
-        spill(tgid, call, run, duration_ns);
+        spill(tgid, run, duration_ns);
     }
     run.samples = (run.samples > 0) as u32;
     run.sampled_ns = mean_ns;
@@ -317,6 +312,7 @@ fn flush_run(tgid: u32, run: &mut Run) {
     run.preempted_ns = 0;
     run.storage_read_bytes = 0;
     run.storage_written_bytes = 0;
+    run.storage_unknown = 0;
     run.counted = Counted::NONE;
 }
 
@@ -337,33 +333,12 @@ fn name_errors(call: u32, run: &Run) {
 }
 
 #[inline(always)]
-fn spill(tgid: u32, call: u32, run: &Run, duration_ns: u64) {
-    let fd = if run.fd_mask != 0 { run.fd as i32 } else { -1 };
-    let key = SpillKey {
-        tgid,
-        call,
-        source: run.source,
-        sink: run.sink,
-        source_flags: run.source_flags,
-        sink_flags: run.sink_flags,
-        call_flags: run.call_flags,
-        source_fd: if run.source != 0 { fd } else { -1 },
-        sink_fd: if run.sink != 0 { fd } else { -1 },
-        _pad: 0,
-    };
+fn spill(tgid: u32, run: &Run, duration_ns: u64) {
     let operations = run.calls;
-    let Some(counters) = calls::spilled(&key) else {
+    let Some(counters) = spill::entry(&run.key(tgid)) else {
         lost(|losses| losses.unattributed_operations += operations);
         return;
     };
-    counters.operations += operations;
-    counters.errors += run.errors;
-    counters.bytes += run.bytes;
-    counters.duration_ns += duration_ns;
-    counters.blocked_ns += run.blocked_ns;
-    counters.preempted_ns += run.preempted_ns;
-    counters.storage_read_bytes += run.storage_read_bytes;
-    counters.storage_written_bytes += run.storage_written_bytes;
-    counters.counted.add(&run.counted);
+    run.spill(duration_ns, counters);
     lost(|losses| losses.summed_operations += operations);
 }

@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// include/linux/sched.h: the task has exited and will never run again.
-const TASK_DEAD: u64 = 0x80;
+pub const TASK_DEAD: u64 = 0x80;
 
 #[hook]
 pub fn sched_switch(ctx: Context) -> i32 {

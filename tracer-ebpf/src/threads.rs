@@ -78,6 +78,17 @@ pub fn slot_numbered(number: u32) -> Option<&'static mut ThreadSlot> {
     Some(unsafe { &mut *slot })
 }
 
+/// What became of giving a task a slot.
+#[derive(Clone, Copy, PartialEq)]
+pub enum Claim {
+    /// It is the task's.
+    Made,
+    /// The task has another: a thread that is born while others are attached is met by both hooks, on two CPUs.
+    Taken,
+    /// There is no memory for the entry.
+    NoRoom,
+}
+
 /// Begins the counting of a thread that was attached, by its first hook: until now it may have moved on unseen.
 #[inline(always)]
 pub fn activate(task: Task, slot: &mut ThreadSlot) {
@@ -107,10 +118,11 @@ pub fn begin(task: Task, kind: u32, parent: u32, shares_descriptors: bool) {
     slot.start_ns = task.start_ns();
     task.comm(&mut slot.comm);
     slot.state = state::LIVE | kind;
-    if !form::set(task, number + 1) {
+    let claim = form::set(task, number + 1);
+    if claim != Claim::Made {
         slot.state = 0;
         let _ = FREE_SLOTS.push(number, 0);
-        lost(|losses| losses.untraced_threads += 1);
+        lost(|losses| losses.untraced_threads += (claim == Claim::NoRoom) as u64);
         return;
     }
     tell_with(RecordKind::THREAD_START, task, slot, parent, number, shares_descriptors);
@@ -147,6 +159,8 @@ fn clear(slot: &mut ThreadSlot) {
     slot.pace.calls = 0;
     slot.pace.storm = 0;
     slot.pace.run = 0;
+    slot.pace.untold = 0;
+    slot.pace.user_faults = 0;
     for run in &mut slot.runs {
         run.call = 0;
         run.calls = 0;

@@ -53,8 +53,6 @@ const REPEATS: u32 = 1 << 31;
 const SEVERAL: u64 = 0;
 /// Of splices: the other file is a registered one.
 const SPLICE_F_FD_IN_FIXED: u32 = 1 << 31;
-/// include/linux/sched.h: a worker of io-wq or a polling thread.
-const PF_IO_WORKER: u32 = 0x10;
 /// The low bits of a registered file's pointer are flags (io_uring/filetable.h).
 const FIXED_FILE_FLAGS: u64 = 7;
 
@@ -63,7 +61,7 @@ const FIXED_FILE_FLAGS: u64 = 7;
 #[hook]
 pub fn task_newtask(ctx: Context) -> i32 {
     let child = Task(ctx.arg(0));
-    if child.flags() & PF_IO_WORKER == 0 {
+    if !child.is_io_worker() {
         return 0;
     }
     if let Some(slot) = slot_of(Task::current()) {
@@ -188,7 +186,7 @@ fn submitted(request: u64) -> i32 {
     entry.tid = slot.tid;
     entry.call_start_ns = slot.call_start_ns;
     entry.user_data = user_data_of(request);
-    entry.ran = if task.flags() & PF_IO_WORKER != 0 { ran::POLLING_THREAD } else { ran::INLINE };
+    entry.ran = if task.is_io_worker() { ran::POLLING_THREAD } else { ran::INLINE };
     entry.transitions = claim_transitions(slot);
     // SAFETY: time has no preconditions.
     entry.start_ns = unsafe { bpf_ktime_get_ns() };

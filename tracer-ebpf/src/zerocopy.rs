@@ -57,6 +57,10 @@ pub fn note(task: Task, slot: &mut ThreadSlot, shape: CallShape) {
 #[inline(always)]
 pub fn tell(record: &mut OperationRecord, slot: &ThreadSlot, shape: CallShape) {
     if asks(slot, shape) {
+        if record.call.header.flags & flag::START_UNSEEN != 0 {
+            // Which numbers it was given nobody can tell, nor whether it was given any.
+            return;
+        }
         let end = next_number(Task::current(), slot.args[0] as u32);
         record.zerocopy = ZerocopyIds { first: slot.zerocopy_first, end };
         record.call.header.flags |= flag::ZEROCOPY_SEND;

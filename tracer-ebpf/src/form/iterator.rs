@@ -4,7 +4,7 @@ use core::ffi::c_void;
 
 use tracer_common::slot::{ThreadSlot, state};
 
-use crate::{arch::Registers, calls, kernel::Task, maps::TARGETS, threads};
+use crate::{arch::Registers, calls, kernel::Task, maps::TARGETS, sched, threads};
 
 /// `struct bpf_iter__task` (kernel/bpf/task_iter.c).
 #[repr(C)]
@@ -42,7 +42,7 @@ pub extern "C" fn attach_threads(context: *const TaskIteration) -> i32 {
 /// `TASK_DEAD`).
 #[inline(always)]
 fn is_dead(task: Task) -> bool {
-    task.state() & 0x80 != 0
+    task.state() as u64 & sched::TASK_DEAD != 0
 }
 
 #[inline(always)]

@@ -12,7 +12,7 @@ use tracer_common::{limits::THREADS, slot::state};
 use crate::{
     kernel::{Task, offset, probe},
     maps::{CONTROL, TARGETS},
-    threads,
+    threads::{self, Claim},
 };
 
 /// Slot numbers plus one by task pointer; 0 for a task that has and gets no slot.
@@ -58,10 +58,10 @@ pub fn find(task: Task) -> Option<u32> {
     unsafe { THREAD_OF_TASK.get(task.0 as u64) }.copied()
 }
 
-/// Gives the task a slot number plus one. False if there is no room for it.
+/// Gives the task a slot number plus one. Only who has claimed the task asks: [`attach`], or its parent's fork.
 #[inline(always)]
-pub fn set(task: Task, number: u32) -> bool {
-    THREAD_OF_TASK.insert(task.0 as u64, number, 0).is_ok()
+pub fn set(task: Task, number: u32) -> Claim {
+    if THREAD_OF_TASK.insert(task.0 as u64, number, 0).is_ok() { Claim::Made } else { Claim::NoRoom }
 }
 
 /// Gives a task without a slot one if it belongs to a process to attach to. Costs every hook that meets an untraced task

@@ -7,7 +7,7 @@ use aya_ebpf::{
     helpers::generated::bpf_task_storage_get,
 };
 
-use crate::kernel::Task;
+use crate::{kernel::Task, threads::Claim};
 
 /// The shape that libbpf's map definitions have: the BTF of the members tells type, key, value and flags.
 #[repr(C)]
@@ -47,14 +47,13 @@ pub fn find(task: Task) -> Option<u32> {
     if entry.is_null() { None } else { Some(unsafe { *entry }) }
 }
 
-/// Gives the task a slot number plus one. False if there is no memory for it.
+/// Gives the task a slot number plus one, unless it has one.
 #[inline(always)]
-pub fn set(task: Task, mut number: u32) -> bool {
+pub fn set(task: Task, mut number: u32) -> Claim {
     let entry = get(task, &raw mut number, BPF_LOCAL_STORAGE_GET_F_CREATE as u64);
     if entry.is_null() {
-        return false;
+        return Claim::NoRoom;
     }
-    // SAFETY: checked for null. An entry that existed before keeps its old value otherwise.
-    unsafe { *entry = number };
-    true
+    // SAFETY: checked for null. An entry that existed before keeps its value (bpf_local_storage_update, BPF_NOEXIST).
+    if unsafe { *entry } == number { Claim::Made } else { Claim::Taken }
 }

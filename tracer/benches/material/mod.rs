@@ -10,7 +10,8 @@ use zc_trace::model::{
     ModelConfig,
     endpoint::{Endpoint, EndpointKey, EndpointKind},
     event::{
-        Call, CallKind, CallName, DescriptorChange, DescriptorEvent, Event, Operation, Pid, Serial, Side,
+        Call, CallKind, CallName, DescriptorChange, DescriptorEvent, Event, Inside, Operation, Pid, Serial,
+        Side,
     },
 };
 use zc_trace::probe::{
@@ -121,14 +122,8 @@ pub(crate) fn operation(
             end_ns: number * 1000,
             duration_ns: Some(700 + number % 5000),
             began_before: false,
-            blocked_ns: 0,
-            preempted_ns: 0,
             result: i64::try_from(bytes).unwrap_or(0),
-            voluntary: 0,
-            involuntary: 0,
-            minor_faults: 0,
-            major_faults: 0,
-            interrupts: 0,
+            inside: Some(Inside::default()),
         },
         kind,
         source: side.filter(|_| reads),

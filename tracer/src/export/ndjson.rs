@@ -88,20 +88,20 @@ pub struct OperationLine {
     pub errno: Option<String>,
     /// Wall time inside, ns; null if the call began before tracing did.
     pub duration_ns: Option<u64>,
-    /// Of that, blocked.
-    pub blocked_ns: u64,
+    /// Of that, blocked; null, as the next four, if the call's beginning was not seen.
+    pub blocked_ns: Option<u64>,
     /// Of that, preempted.
-    pub preempted_ns: u64,
+    pub preempted_ns: Option<u64>,
     /// Context switches inside.
-    pub context_switches: ContextSwitches,
+    pub context_switches: Option<ContextSwitches>,
     /// Page faults inside.
-    pub page_faults: PageFaults,
+    pub page_faults: Option<PageFaults>,
     /// Interrupts that arrived inside (from kernel mode: no transitions).
-    pub interrupts: u32,
+    pub interrupts: Option<u32>,
     /// The call's flags argument (`MSG_*`, `SPLICE_F_*`, `RWF_*`), as the kernel numbers them.
     pub flags: u32,
     /// Of a request instead of a call: `name` is its opcode, as in `io_uring:read`, `duration_ns` the time from submission to
-    /// completion, and as it has no thread of its own it has no time blocked, switches, faults and interrupts. Null for a
+    /// completion, and as it has no thread of its own time blocked, switches, faults and interrupts are null. Null for a
     /// call.
     pub request: Option<RequestLine>,
 }
@@ -148,14 +148,17 @@ impl OperationLine {
             result: call.result,
             errno: errno_name(call.result),
             duration_ns: call.duration_ns,
-            blocked_ns: call.blocked_ns,
-            preempted_ns: call.preempted_ns,
-            context_switches: ContextSwitches {
-                voluntary: call.voluntary.into(),
-                involuntary: call.involuntary.into(),
-            },
-            page_faults: PageFaults { minor: call.minor_faults.into(), major: call.major_faults.into() },
-            interrupts: call.interrupts,
+            blocked_ns: call.inside.map(|inside| inside.blocked_ns),
+            preempted_ns: call.inside.map(|inside| inside.preempted_ns),
+            context_switches: call.inside.map(|inside| ContextSwitches {
+                voluntary: inside.voluntary.into(),
+                involuntary: inside.involuntary.into(),
+            }),
+            page_faults: call.inside.map(|inside| PageFaults {
+                minor: inside.minor_faults.into(),
+                major: inside.major_faults.into(),
+            }),
+            interrupts: call.inside.map(|inside| inside.interrupts),
             flags: operation.flags,
             request: operation.request.map(|Request { user_data, transitions, ran }| RequestLine {
                 user_data,

@@ -7,7 +7,7 @@ use tracer_common::request;
 
 use super::{
     errno::{Errors, errno},
-    event::{Call, CallKind, CallName, CallTotals},
+    event::{Call, CallKind, CallName, CallTotals, Inside},
     hash::HashMap,
     heat::{Heat, HeatMap},
     method::is_operation,
@@ -79,8 +79,9 @@ impl Calls {
             seen.errors.count(errno);
         }
         totals.bytes = totals.bytes.saturating_add(bytes);
-        totals.blocked_ns = totals.blocked_ns.saturating_add(call.blocked_ns);
-        totals.preempted_ns = totals.preempted_ns.saturating_add(call.preempted_ns);
+        let Inside { blocked_ns, preempted_ns, .. } = call.inside.unwrap_or_default();
+        totals.blocked_ns = totals.blocked_ns.saturating_add(blocked_ns);
+        totals.preempted_ns = totals.preempted_ns.saturating_add(preempted_ns);
         let Some(duration_ns) = call.duration_ns else {
             totals.untimed = totals.untimed.saturating_add(1);
             return;

@@ -233,21 +233,28 @@ pub struct Call {
     pub duration_ns: Option<u64>,
     /// Whether it was in flight when tracing began, or its entry was not seen though entries are hooked.
     pub began_before: bool,
-    /// Of that, time blocked.
-    pub blocked_ns: u64,
-    /// Of that, time preempted (runnable, but off the CPU).
-    pub preempted_ns: u64,
     /// Return value; negative is an errno.
     pub result: i64,
-    /// Voluntary context switches inside.
+    /// What happened inside; `None` where the duration is not known, and of requests, which have no thread of their own.
+    pub inside: Option<Inside>,
+}
+
+/// What happened to a thread inside a call.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Inside {
+    /// Time blocked, ns.
+    pub blocked_ns: u64,
+    /// Time preempted (runnable, but off the CPU), ns.
+    pub preempted_ns: u64,
+    /// Voluntary context switches.
     pub voluntary: u32,
     /// Involuntary ones.
     pub involuntary: u32,
-    /// Minor page faults inside.
+    /// Minor page faults.
     pub minor_faults: u32,
-    /// Major page faults inside.
+    /// Major page faults.
     pub major_faults: u32,
-    /// Interrupts that arrived inside (from kernel mode: no transitions).
+    /// Interrupts that arrived (from kernel mode: no transitions).
     pub interrupts: u32,
 }
 

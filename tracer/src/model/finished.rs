@@ -69,7 +69,7 @@ pub(super) fn shown(
         cpu_copied_bytes: tally.by_cpu().bytes,
         dma_bytes: tally.by_dma().bytes,
         transitions: tally.stats.transitions,
-        time_in_calls_ns: tally.stats.time_ns,
+        time_in_calls_ns: (tally.stats.unseen == 0).then_some(tally.stats.time_ns),
         copies: tally.copies(),
     }
 }

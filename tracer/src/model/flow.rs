@@ -22,6 +22,8 @@ use super::{
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub(crate) struct Stats {
     pub(crate) operations: u64,
+    /// Of these, calls whose beginning was not seen: what happened inside them is in no sum below.
+    pub(crate) unseen: u64,
     pub(crate) transitions: u64,
     pub(crate) time_ns: u64,
     pub(crate) blocked_ns: u64,
@@ -37,16 +39,18 @@ pub(crate) struct Stats {
 impl Stats {
     /// What one call cost. Of a call that was in flight at the attach only the return was seen.
     pub(crate) fn of(call: &Call) -> Self {
+        let inside = call.inside.unwrap_or_default();
         Self {
             operations: 1,
+            unseen: call.inside.is_none().into(),
             transitions: transitions(call),
             time_ns: call.duration_ns.unwrap_or(0),
-            blocked_ns: call.blocked_ns,
-            preempted_ns: call.preempted_ns,
-            voluntary: call.voluntary.into(),
-            involuntary: call.involuntary.into(),
-            minor_faults: call.minor_faults.into(),
-            major_faults: call.major_faults.into(),
+            blocked_ns: inside.blocked_ns,
+            preempted_ns: inside.preempted_ns,
+            voluntary: inside.voluntary.into(),
+            involuntary: inside.involuntary.into(),
+            minor_faults: inside.minor_faults.into(),
+            major_faults: inside.major_faults.into(),
             request_ns: 0,
         }
     }
@@ -65,6 +69,7 @@ impl Stats {
     fn combine(&mut self, other: &Self, with: fn(u64, u64) -> u64) {
         let Self {
             operations,
+            unseen,
             transitions,
             time_ns,
             blocked_ns,
@@ -76,6 +81,7 @@ impl Stats {
             request_ns,
         } = other;
         self.operations = with(self.operations, *operations);
+        self.unseen = with(self.unseen, *unseen);
         self.transitions = with(self.transitions, *transitions);
         self.time_ns = with(self.time_ns, *time_ns);
         self.blocked_ns = with(self.blocked_ns, *blocked_ns);
@@ -100,6 +106,7 @@ impl Stats {
         let share = |amount| if bytes >= of { amount } else { proportion(amount, bytes, of) };
         let taken = Self {
             operations: share(self.operations),
+            unseen: share(self.unseen),
             transitions: share(self.transitions),
             time_ns: share(self.time_ns),
             blocked_ns: share(self.blocked_ns),
@@ -540,6 +547,7 @@ fn shown(id: u64, key: FlowKey, tally: &Tally, endpoints: &Endpoints) -> snapsho
     const MIB: f64 = 1_048_576.0;
     let Stats {
         operations,
+        unseen,
         transitions,
         time_ns,
         blocked_ns,
@@ -550,6 +558,7 @@ fn shown(id: u64, key: FlowKey, tally: &Tally, endpoints: &Endpoints) -> snapsho
         major_faults,
         request_ns,
     } = tally.stats;
+    let is_seen = unseen == 0 || unseen < operations;
     let cpu = tally.by_cpu();
     let estimated = if tally.estimated > 0 { Evidence::Modelled } else { Evidence::Derived };
     let payload_evidence = key.method.payload_evidence().max(estimated);
@@ -569,12 +578,13 @@ fn shown(id: u64, key: FlowKey, tally: &Tally, endpoints: &Endpoints) -> snapsho
         copy_amplification_evidence: cpu.evidence.max(payload_evidence),
         transitions,
         transitions_per_mib: (tally.payload > 0).then(|| transitions as f64 / (tally.payload as f64 / MIB)),
-        context_switches: snapshot::ContextSwitches { voluntary, involuntary },
-        page_faults: snapshot::PageFaults { minor: minor_faults, major: major_faults },
-        time_ns: Some(time_ns),
-        on_cpu_ns: Some(time_ns.saturating_sub(blocked_ns).saturating_sub(preempted_ns)),
-        blocked_ns: Some(blocked_ns),
-        preempted_ns: Some(preempted_ns),
+        unseen_operations: unseen,
+        context_switches: is_seen.then_some(snapshot::ContextSwitches { voluntary, involuntary }),
+        page_faults: is_seen.then_some(snapshot::PageFaults { minor: minor_faults, major: major_faults }),
+        time_ns: is_seen.then_some(time_ns),
+        on_cpu_ns: is_seen.then_some(time_ns.saturating_sub(blocked_ns).saturating_sub(preempted_ns)),
+        blocked_ns: is_seen.then_some(blocked_ns),
+        preempted_ns: is_seen.then_some(preempted_ns),
         request_time_ns: request_ns,
         folded_operations: tally.folded,
         estimated_operations: tally.estimated,

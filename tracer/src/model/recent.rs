@@ -43,10 +43,10 @@ pub struct Step {
     pub start_ns: Option<u64>,
     /// Wall time, of a request from submission to completion, ns; `None` if its beginning was not seen.
     pub duration_ns: Option<u64>,
-    /// Of that, blocked.
-    pub blocked_ns: u64,
+    /// Of that, blocked; `None` likewise, and of requests.
+    pub blocked_ns: Option<u64>,
     /// Of that, preempted.
-    pub preempted_ns: u64,
+    pub preempted_ns: Option<u64>,
     /// Mode switches.
     pub transitions: u64,
     /// Whether it served another transfer as well, to which its times and mode switches are counted: they are not in this

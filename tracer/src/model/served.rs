@@ -16,8 +16,9 @@ pub(crate) struct Served {
     pub(crate) duration_ns: Option<u64>,
     /// Bytes that it moved.
     pub(crate) bytes: u64,
-    pub(crate) blocked_ns: u64,
-    pub(crate) preempted_ns: u64,
+    /// Of that, blocked, and preempted, ns; `None` likewise, and of requests.
+    pub(crate) blocked_ns: Option<u64>,
+    pub(crate) preempted_ns: Option<u64>,
     pub(crate) transitions: u64,
 }
 
@@ -31,8 +32,8 @@ impl Served {
             end_ns: call.end_ns,
             duration_ns: call.duration_ns,
             bytes: operation.bytes,
-            blocked_ns: stats.blocked_ns,
-            preempted_ns: stats.preempted_ns,
+            blocked_ns: call.inside.map(|inside| inside.blocked_ns),
+            preempted_ns: call.inside.map(|inside| inside.preempted_ns),
             transitions: stats.transitions,
         }
     }

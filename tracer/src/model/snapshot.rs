@@ -379,10 +379,14 @@ pub struct Flow {
     pub transitions: u64,
     /// The same per MiB of payload.
     pub transitions_per_mib: Option<f64>,
-    /// Context switches inside its calls.
-    pub context_switches: ContextSwitches,
-    /// Page faults inside its calls.
-    pub page_faults: PageFaults,
+    /// Of its operations, calls whose beginning was not seen (in flight when tracing began; all with `--latency none`): what
+    /// happened inside them, and how long they took, is in none of the following.
+    #[serde(default)]
+    pub unseen_operations: u64,
+    /// Context switches inside its calls, but those that were folded; null if the beginning of none was seen.
+    pub context_switches: Option<ContextSwitches>,
+    /// Page faults inside its calls, likewise.
+    pub page_faults: Option<PageFaults>,
     /// Wall time inside its calls, ns (of those that were summed in the kernel, the mean of those around them); null if no
     /// call was timed (`--summary`, `--latency none`).
     pub time_ns: Option<u64>,
@@ -657,8 +661,8 @@ pub struct Transfer {
     pub dma_bytes: Option<u64>,
     /// Mode switches.
     pub transitions: u64,
-    /// Wall time of its calls, ns.
-    pub time_in_calls_ns: u64,
+    /// Wall time of its calls, ns; null if the beginning of one was not seen.
+    pub time_in_calls_ns: Option<u64>,
     /// Each copy and move.
     pub copies: Vec<Copy>,
 }

@@ -6,8 +6,8 @@ use super::{
     Model, ModelConfig,
     endpoint::{Endpoint, EndpointKey, EndpointKind, Socket},
     event::{
-        Buffers, Call, CallKind, CallName, Counted, Event, Fault, Folded, Mapping, Operation, Pid, Serial,
-        Side,
+        Buffers, Call, CallKind, CallName, Counted, Event, Fault, Folded, Inside, Mapping, Operation, Pid,
+        Serial, Side,
     },
     snapshot::{Flow, Snapshot},
 };
@@ -77,14 +77,8 @@ pub(crate) fn call(pid: Pid, name: CallName) -> Call {
         end_ns: 0,
         duration_ns: Some(1000),
         began_before: false,
-        blocked_ns: 300,
-        preempted_ns: 100,
         result: 0,
-        voluntary: 1,
-        involuntary: 0,
-        minor_faults: 0,
-        major_faults: 0,
-        interrupts: 0,
+        inside: Some(Inside { blocked_ns: 300, preempted_ns: 100, voluntary: 1, ..Inside::default() }),
     }
 }
 

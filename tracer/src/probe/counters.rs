@@ -159,14 +159,17 @@ pub(super) fn folded(
     for (key, sum) in sums {
         let before = seen.insert(key, sum).unwrap_or_default();
         let Some(kind) = table.kind(key.call) else { continue };
-        if sum.operations == before.operations {
+        if sum == before {
             continue;
         }
+        // The kernel side adds one member after the other: what is not there yet is there the next time, maybe with no
+        // operation beside it.
         let mut counted = sum.counted;
         counted.subtract(&before.counted);
         let name = table.name(key.call);
-        let operations = sum.operations - before.operations;
+        let operations = sum.operations.saturating_sub(before.operations);
         let request = name.is_request();
+        let knows_storage = storage_known && !request && sum.storage_unknown == before.storage_unknown;
         folded.push(Folded {
             pid: key.tgid,
             name,
@@ -175,20 +178,20 @@ pub(super) fn folded(
             sink: side(key.sink_fd, key.sink, key.sink_flags),
             flags: key.call_flags | table.implied_flags(key.call),
             operations,
-            errors: sum.errors - before.errors,
+            errors: sum.errors.saturating_sub(before.errors),
             transitions: if request {
-                sum.transitions - before.transitions
+                sum.transitions.saturating_sub(before.transitions)
             } else {
                 operations.saturating_mul(2)
             },
-            bytes: sum.bytes - before.bytes,
-            duration_ns: sum.duration_ns - before.duration_ns,
-            blocked_ns: sum.blocked_ns - before.blocked_ns,
-            preempted_ns: sum.preempted_ns - before.preempted_ns,
-            storage_read_bytes: (storage_known && !request)
-                .then(|| sum.storage_read_bytes - before.storage_read_bytes),
-            storage_written_bytes: (storage_known && !request)
-                .then(|| sum.storage_written_bytes - before.storage_written_bytes),
+            bytes: sum.bytes.saturating_sub(before.bytes),
+            duration_ns: sum.duration_ns.saturating_sub(before.duration_ns),
+            blocked_ns: sum.blocked_ns.saturating_sub(before.blocked_ns),
+            preempted_ns: sum.preempted_ns.saturating_sub(before.preempted_ns),
+            storage_read_bytes: knows_storage
+                .then(|| sum.storage_read_bytes.saturating_sub(before.storage_read_bytes)),
+            storage_written_bytes: knows_storage
+                .then(|| sum.storage_written_bytes.saturating_sub(before.storage_written_bytes)),
             counted,
         });
     }
@@ -204,12 +207,12 @@ fn add_spilled(sum: &mut SpillCounters, more: &SpillCounters) {
     sum.preempted_ns += more.preempted_ns;
     sum.storage_read_bytes += more.storage_read_bytes;
     sum.storage_written_bytes += more.storage_written_bytes;
+    sum.storage_unknown += more.storage_unknown;
     sum.counted.add(&more.counted);
     sum.transitions += more.transitions;
 }
 
 /// What a thread has summed and not yet added to the counters: at the end of the trace, and that of a thread that sleeps.
-/// The kernel side does the same in `runs.rs`, `flush_run`.
 pub(super) struct Unflushed {
     /// Table index of the call.
     call: u32,
@@ -231,49 +234,13 @@ impl Unflushed {
 /// Likewise of each run of a thread.
 pub(super) fn unflushed(slot: &ThreadSlot) -> impl Iterator<Item = Unflushed> + '_ {
     slot.runs.iter().filter(|run| run.calls > 0).map(|run| {
-        let untimed = run.calls.saturating_sub(run.timed);
-        let mean_ns = run.sampled_ns.checked_div(u64::from(run.samples)).unwrap_or(0);
-        let off_cpu_ns = if run.timed == 0 { run.blocked_ns + run.preempted_ns } else { 0 };
-        let duration_ns = run.duration_ns + mean_ns.saturating_mul(untimed) + off_cpu_ns;
-        let call = run.call.wrapping_sub(1);
-        let counters = CallCounters {
-            count: run.calls,
-            errors: run.errors,
-            unfinished: 0,
-            bytes: run.bytes,
-            duration_ns,
-            blocked_ns: run.blocked_ns,
-            preempted_ns: run.preempted_ns,
-            folded: run.calls,
-            untimed,
-        };
-        let fd = i32::try_from(run.fd).ok().filter(|_| run.fd_mask != 0);
-        let on = |serial: u64| fd.filter(|_| serial != 0).unwrap_or(-1);
-        let key = SpillKey {
-            tgid: slot.tgid,
-            call,
-            source: run.source,
-            sink: run.sink,
-            source_flags: run.source_flags,
-            sink_flags: run.sink_flags,
-            call_flags: run.call_flags,
-            source_fd: on(run.source),
-            sink_fd: on(run.sink),
-            _pad: 0,
-        };
-        let spilled = SpillCounters {
-            operations: run.calls,
-            errors: run.errors,
-            bytes: run.bytes,
-            duration_ns,
-            blocked_ns: run.blocked_ns,
-            preempted_ns: run.preempted_ns,
-            storage_read_bytes: run.storage_read_bytes,
-            storage_written_bytes: run.storage_written_bytes,
-            counted: run.counted,
-            transitions: 0,
-        };
+        let duration_ns = run.duration_ns();
+        let (mut counters, mut spilled) = (CallCounters::default(), SpillCounters::default());
+        run.count(duration_ns, &mut counters);
+        run.spill(duration_ns, &mut spilled);
+        let key = run.key(slot.tgid);
         let errors = (run.errno, run.named_errors);
-        Unflushed { call, counters, errors, spilled: (run.bytes_mask != 0).then_some((key, spilled)) }
+        let spilled = (run.bytes_mask != 0).then_some((key, spilled));
+        Unflushed { call: key.call, counters, errors, spilled }
     })
 }

@@ -14,7 +14,8 @@ use tracer_common::{
 
 use super::{call_table::CallTable, descriptor_calls};
 use crate::model::event::{
-    Buffers, Call, Event, Fault, Mapping, Operation, Ran, Request, Serial, Side, ThreadStarted, Zerocopy,
+    Buffers, Call, Event, Fault, Inside, Mapping, Operation, Ran, Request, Serial, Side, ThreadStarted,
+    Zerocopy,
 };
 
 /// A record, as far as the reader itself has to act on it.
@@ -121,21 +122,25 @@ pub fn change(bytes: &[u8], table: &CallTable) -> Option<Event> {
 
 fn call(record: &CallRecord, table: &CallTable) -> Call {
     let header = &record.header;
+    let seen = header.flags & flag::START_UNSEEN == 0;
+    let has_thread = seen && header.kind != RecordKind::REQUEST.0 && !table.name(header.call).is_request();
     Call {
         pid: header.tgid,
         tid: header.tid,
         name: table.name(header.call),
         end_ns: header.time_ns,
-        duration_ns: (header.flags & (flag::NO_START | flag::UNTIMED) == 0).then_some(record.duration_ns),
+        duration_ns: seen.then_some(record.duration_ns),
         began_before: header.flags & flag::NO_START != 0,
-        blocked_ns: record.blocked_ns,
-        preempted_ns: record.preempted_ns,
         result: record.result,
-        voluntary: record.voluntary,
-        involuntary: record.involuntary,
-        minor_faults: record.minor_faults,
-        major_faults: record.major_faults,
-        interrupts: record.interrupts,
+        inside: has_thread.then_some(Inside {
+            blocked_ns: record.blocked_ns,
+            preempted_ns: record.preempted_ns,
+            voluntary: record.voluntary,
+            involuntary: record.involuntary,
+            minor_faults: record.minor_faults,
+            major_faults: record.major_faults,
+            interrupts: record.interrupts,
+        }),
     }
 }
 
@@ -218,7 +223,7 @@ fn operation(record: &OperationRecord, kind: CallKind, buffers: Buffers, table: 
         head: (record.call.header.flags & flag::HEAD_KNOWN != 0).then_some(record.head),
         tail: (record.call.header.flags & flag::TAIL_KNOWN != 0).then_some(record.tail),
         zerocopy: zerocopy(record),
-        counted: (record.call.header.flags & (flag::NO_START | flag::UNTIMED) == 0).then_some(record.counted),
+        counted: (record.call.header.flags & flag::START_UNSEEN == 0).then_some(record.counted),
         request: None,
         after_untold: record.call.header.flags & flag::AFTER_UNTOLD != 0,
     }

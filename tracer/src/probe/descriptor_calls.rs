@@ -25,7 +25,7 @@ const PERF_FLAG_FD_CLOEXEC: u64 = 8;
 /// What the call did; `None` if it left all descriptors as they were.
 pub(super) fn change(record: &DescriptorRecord, table: &CallTable) -> Option<DescriptorEvent> {
     let header = &record.call.header;
-    let known_start = header.flags & (flag::NO_START | flag::UNTIMED) == 0;
+    let known_start = header.flags & flag::START_UNSEEN == 0;
     let duration_ns = if known_start { record.call.duration_ns } else { 0 };
     Some(DescriptorEvent {
         pid: header.tgid,

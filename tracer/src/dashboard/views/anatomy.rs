@@ -62,12 +62,12 @@ pub(super) fn lanes(canvas: &Canvas<'_>, steps: &[Step]) -> Vec<Line<'static>> {
         } else if !took.is_empty() {
             lines.push(line(canvas, lane, String::new(), &took, Role::Faint));
         }
-        if step.blocked_ns > 0 && step.duration_ns.is_some() {
+        if let Some(blocked_ns) = step.blocked_ns.filter(|blocked| *blocked > 0) {
             lines.push(line(
                 canvas,
                 lane,
                 "  of that blocked".to_owned(),
-                &short_duration(step.blocked_ns),
+                &short_duration(blocked_ns),
                 Role::Faint,
             ));
         }

@@ -109,6 +109,10 @@ fn row(flow: &Flow, frame: &Frame) -> Row {
     }
 }
 
+fn known(text: Option<String>) -> String {
+    text.unwrap_or_else(|| format::UNKNOWN.to_owned())
+}
+
 fn open(frame: &Frame, wanted: u64, canvas: &Canvas<'_>) -> Option<Vec<Line<'static>>> {
     let flow = frame.look.snapshot.flows.iter().find(|flow| flow_key(flow) == wanted)?;
     let end = |end: &FlowEnd| format!("{}: {}", report::kind_word(end.kind), report::name(end));
@@ -138,10 +142,25 @@ fn open(frame: &Frame, wanted: u64, canvas: &Canvas<'_>) -> Option<Vec<Line<'sta
         canvas.fact("time in calls", &time(flow)),
         canvas.fact(
             "context switches",
-            &format!("{} voluntary, {} involuntary", count(switches.voluntary), count(switches.involuntary)),
+            &known(switches.map(|switches| {
+                format!(
+                    "{} voluntary, {} involuntary",
+                    count(switches.voluntary),
+                    count(switches.involuntary)
+                )
+            })),
         ),
-        canvas.fact("page faults", &format!("{} minor, {} major", count(faults.minor), count(faults.major))),
+        canvas.fact(
+            "page faults",
+            &known(
+                faults.map(|faults| format!("{} minor, {} major", count(faults.minor), count(faults.major))),
+            ),
+        ),
     ];
+    if flow.unseen_operations > 0 {
+        let unseen = format!("{} of its operations", count(flow.unseen_operations));
+        lines.push(canvas.fact("beginning not seen", &unseen));
+    }
     if flow.folded_operations > 0 {
         let folded = format!("{} ({})", count(flow.folded_operations), joined(flow));
         lines.push(canvas.fact("folded operations", &folded));

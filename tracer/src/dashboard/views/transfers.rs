@@ -15,7 +15,7 @@ use crate::{
         snapshot::{Mover, Transfer},
     },
     view::{
-        format::{self, bytes, count, maybe_bytes, short_duration},
+        format::{self, bytes, count, known_duration, maybe_bytes},
         report,
     },
 };
@@ -72,7 +72,7 @@ pub(super) fn last(frame: &Frame, canvas: &Canvas<'_>, is: impl Fn(&Transfer) ->
             "{} by {} in {}",
             bytes(transfer.payload_bytes),
             format::escape(&calls.join(", ")),
-            short_duration(transfer.time_in_calls_ns)
+            known_duration(transfer.time_in_calls_ns)
         );
         canvas.fact(&count(recent.number), &what)
     };
@@ -94,7 +94,7 @@ fn row(recent: &RecentTransfer) -> Row {
             Cell::Bytes(transfer.cpu_copied_bytes),
             Cell::Bytes(transfer.dma_bytes),
             Cell::Count(transfer.transitions),
-            Cell::Duration(Some(transfer.time_in_calls_ns)),
+            Cell::Duration(transfer.time_in_calls_ns),
             Cell::Id(transfer.tid),
         ],
     }
@@ -111,7 +111,7 @@ fn open(frame: &Frame, wanted: u64, canvas: &Canvas<'_>) -> Option<Vec<Line<'sta
         maybe_bytes(transfer.cpu_copied_bytes),
         maybe_bytes(transfer.dma_bytes),
         count(transfer.transitions),
-        short_duration(transfer.time_in_calls_ns)
+        known_duration(transfer.time_in_calls_ns)
     );
     let number = count(recent.number);
     let mut lines = vec![

@@ -414,7 +414,7 @@ fn transfers_are_taken_once_and_bounded() {
     let transfer = &taken[0];
     assert_eq!((transfer.method.as_str(), transfer.payload_bytes), ("read+write", 60));
     assert_eq!((transfer.cpu_copied_bytes, transfer.transitions), (Some(120), 4));
-    assert_eq!(transfer.time_in_calls_ns, 2000);
+    assert_eq!(transfer.time_in_calls_ns, Some(2000));
     assert_eq!(model.take_transfers(), []);
     let config = ModelConfig { record_transfers: true, most_waiting_transfers: 3, ..ModelConfig::default() };
     let mut small = Model::new(config);

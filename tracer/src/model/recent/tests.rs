@@ -43,7 +43,10 @@ fn a_relay_is_a_read_and_a_write() {
         ("read", 7, Some(4000), Some(1000))
     );
     assert_eq!((write.call.as_str(), write.tid, write.start_ns), ("write", 8, Some(8000)));
-    assert_eq!((read.blocked_ns, read.preempted_ns, read.transitions, read.shared), (300, 100, 2, false));
+    assert_eq!(
+        (read.blocked_ns, read.preempted_ns, read.transitions, read.shared),
+        (Some(300), Some(100), 2, false)
+    );
     let ways = |step: &Step| -> Vec<_> {
         step.copies.iter().map(|copy| (copy.from, copy.to, copy.mover, copy.bytes)).collect()
     };

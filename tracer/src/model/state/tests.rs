@@ -106,13 +106,30 @@ fn payload_is_unknown_once_operations_are_in_no_flow() {
     assert_eq!((totals.payload_evidence, totals.copy_amplification), (Evidence::Unknown, None));
 }
 
+/// What was in flight when tracing began is in its flow, but what happened inside it is not known: 0 would be a claim.
+#[test]
+fn what_happened_inside_is_known_of_calls_whose_beginning_was_seen() {
+    let mut in_flight = read(FILE, 0..100);
+    in_flight.call.began_before = true;
+    (in_flight.call.duration_ns, in_flight.call.inside) = (None, None);
+    let mut model = model_with(ModelConfig::default());
+    model.apply([Event::Operation(in_flight)]);
+    let seen = |model: &Model| {
+        let flow = &model.snapshot().flows[0];
+        (flow.unseen_operations, flow.context_switches.map(|switches| switches.voluntary), flow.blocked_ns)
+    };
+    assert_eq!(seen(&model), (1, None, None));
+    model.apply([Event::Operation(read(FILE, 0..100))]);
+    assert_eq!(seen(&model), (1, Some(1), Some(300)), "of the other one it is known");
+}
+
 /// Without hooks on entries no time is known: neither of a flow nor of a call.
 #[test]
 fn without_entries_no_time_is_known() {
     let sources = Sources { entries: false, ..Sources::ALL };
     let mut model = model_with(ModelConfig { sources, ..ModelConfig::default() });
     let mut untimed = read(FILE, 0..100);
-    untimed.call.duration_ns = None;
+    (untimed.call.duration_ns, untimed.call.inside) = (None, None);
     model.apply([Event::Operation(untimed)]);
     let snapshot = model.snapshot();
     assert_eq!(snapshot.flows.iter().map(|flow| flow.time_ns).collect::<Vec<_>>(), [None]);

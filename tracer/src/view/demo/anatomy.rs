@@ -8,7 +8,7 @@ use crate::{
         snapshot::{Copy, Flow, Mover},
     },
     view::{
-        format::{bytes, known_duration, mark, marked_bytes, short_duration},
+        format::{bytes, known_duration, mark, marked_bytes, ratio, short_duration},
         layout::Page,
         style::Paint,
     },
@@ -40,11 +40,11 @@ fn in_sum(flow: &Flow) -> Option<String> {
     let copied = flow.cpu_copied_bytes.map(|copied| copied / flow.transfers);
     let switches = flow.context_switches;
     Some(format!(
-        "=   per transfer of {}: {:.2} transitions, {} copied by the CPU, {:.2} context switches, {} on the CPU",
+        "=   per transfer of {}: {:.2} transitions, {} copied by the CPU, {} context switches, {} on the CPU",
         bytes(payload),
         each(flow.transitions),
         marked_bytes(copied, flow.evidence),
-        each(switches.voluntary.saturating_add(switches.involuntary)),
+        ratio(switches.map(|switches| each(switches.voluntary.saturating_add(switches.involuntary)))),
         known_duration(flow.on_cpu_ns.map(|on_cpu| on_cpu / flow.transfers)),
     ))
 }
