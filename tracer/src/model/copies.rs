@@ -1,6 +1,8 @@
-//! The copy table: what moves where, by whom, in one operation (DESIGN §3). Nothing else in the code base knows it.
+//! The copy table: what moves where, by whom, in one operation (docs/evidence.md has it in short). Nothing else in the code base
+//! knows it.
 //!
-//! Each rule's source is the kernel function that it describes; `copies/tests.rs` holds each against the ground truth.
+//! Each rule's source is the kernel function that it describes; `copies/tests.rs` has each, and the scenarios of
+//! tests/tests/evidence.rs hold them against what kernels do.
 
 use super::{
     endpoint::{EndpointKind, Offloads, Place},

@@ -1,4 +1,4 @@
-//! Each row of the table against DESIGN §3 and the ground truth that was measured on kernels 5.10 to 7.2 (HOOKS.md).
+//! Each row of the table as docs/evidence.md has it ("Places, and the copy table").
 
 use super::*;
 use crate::model::{endpoint::Endpoint, testing};
@@ -292,7 +292,7 @@ fn sockets() {
 #[test]
 fn zerocopy_sends() {
     let zerocopy = |sink| sending(sink, MSG_ZEROCOPY);
-    // HOOKS: on loopback 128 of 128 sends reported COPIED.
+    // On loopback 128 of 128 sends were reported as copied.
     check(zerocopy(loopback()), &[(User, Socket, CPU, Some(N), Modelled)]);
     check(
         zerocopy(card()),
@@ -357,7 +357,7 @@ fn sendfile_to_a_socket_copies_nothing() {
     check(Act { sink: card(), ..cold }, &[fetched, moved, out]);
     let udp = party(&testing::socket(9, "inet", "udp", Some(true), None), 0);
     check(act(CallKind::Sendfile, tmpfs(), udp), &[(PageCache, Socket, BY_REFERENCE, Some(N), Modelled)]);
-    // HOOKS: sendfile of /dev/zero to TCP works, where it does, by a bounce copy of all bytes.
+    // sendfile of /dev/zero to TCP works, where it does, by a copy of all bytes.
     check(act(CallKind::Sendfile, device(5), loopback()), &[(Device, Socket, CPU, Some(N), Modelled)]);
 }
 

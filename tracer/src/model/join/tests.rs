@@ -150,7 +150,7 @@ fn methods_of_sockets() {
     assert_eq!(method([receive, write(FILE, 0..10)]), "recv+write");
     assert_eq!(method([read(FILE, 0..10), zerocopy.clone()]), "read+send(MSG_ZEROCOPY)");
     let alone = after([zerocopy]);
-    // HOOKS: loopback copies after all.
+    // Loopback copies after all.
     assert_eq!(flow(&alone, "send(MSG_ZEROCOPY)").copy_amplification, Some(1.0));
 }
 
