@@ -17,7 +17,7 @@ use zc_trace_tests::{
     tracer::Tracer,
 };
 
-const SIZE: u64 = 8 << 20;
+pub(crate) const SIZE: u64 = 8 << 20;
 const PAGE: u64 = 4096;
 const NULL: &str = "/dev/null";
 const ZERO: &str = "/dev/zero";
@@ -28,7 +28,7 @@ fn require_disk(scenario: &Scenario) -> Result<()> {
 }
 
 /// A file of which nothing is in the page cache.
-fn cold_file(scenario: &Scenario) -> Result<PathBuf> {
+pub(crate) fn cold_file(scenario: &Scenario) -> Result<PathBuf> {
     require_disk(scenario)?;
     let path = scenario.file("from", usize::try_from(SIZE)?)?;
     let file = File::open(&path)?;

@@ -36,5 +36,6 @@ mod servers;
 mod shapes;
 mod storms;
 mod surroundings;
+mod unseen;
 mod uring;
 mod zerocopy;
