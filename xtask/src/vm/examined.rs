@@ -66,6 +66,12 @@ impl Examined {
         self.slowest.truncate(SLOWEST);
     }
 
+    /// Notes what of these runs no guest ran. To be asked when all have been joined.
+    pub(super) fn miss(&mut self, kernel: &Kernel, runs: &[&str]) {
+        let gaps = self.report.gaps(runs).into_iter();
+        self.problems.extend(gaps.map(|gap| format!("{kernel}: {gap}")));
+    }
+
     /// Whether nothing went wrong.
     pub(super) fn holds(&self) -> bool {
         self.problems.is_empty() && self.report.runs.iter().all(|run| run.code == Some(0))

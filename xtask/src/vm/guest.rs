@@ -100,14 +100,23 @@ const QUICK: &str = "copies::classical_relay copies::spliced endpoints::descript
     raw_form::relay_copies_twice";
 
 impl Plan {
+    /// Each run: its name, which is that of the file system, and filters.
+    fn parts(&self) -> Vec<(&'static str, &str)> {
+        match self {
+            Self::Full => vec![("ext4", ""), ("xfs", ON_XFS)],
+            Self::Quick => vec![("ext4", QUICK)],
+            Self::Only(filter) => vec![("ext4", filter), ("xfs", filter)],
+        }
+    }
+
+    /// The names of its runs.
+    pub(super) fn runs(&self) -> Vec<&'static str> {
+        self.parts().into_iter().map(|(name, _)| name).collect()
+    }
+
     /// As the guest reads it: a line per run with its name, the folder for files, and filters.
     fn lines(&self) -> String {
-        let run = |name: &str, filters: &str| format!("{name} /disk/{name} {filters}\n");
-        match self {
-            Self::Full => run("ext4", "") + &run("xfs", ON_XFS),
-            Self::Quick => run("ext4", QUICK),
-            Self::Only(filter) => run("ext4", filter) + &run("xfs", filter),
-        }
+        self.parts().iter().map(|(name, filters)| format!("{name} /disk/{name} {filters}\n")).collect()
     }
 }
 
@@ -236,6 +245,7 @@ mod tests {
     fn a_plan_is_a_line_per_run() {
         assert_eq!(Plan::Only("relay".to_owned()).lines(), "ext4 /disk/ext4 relay\nxfs /disk/xfs relay\n");
         assert_eq!(Plan::Full.lines().lines().count(), 2);
+        assert_eq!(Plan::Quick.runs(), ["ext4"]);
         assert!(!QUICK.contains("  ") && !ON_XFS.contains("  "));
     }
 

@@ -88,11 +88,11 @@ pub(crate) fn run(request: &Request) -> anyhow::Result<bool> {
             Err(error) => problems.push(format!("{kernel}: {error:#}")),
         }
     }
-    if let Some(filter) = &request.filter
-        && problems.is_empty()
-        && columns.iter().all(|column| column.run.tests.is_empty())
-    {
-        problems.push(format!("no scenario has `{filter}` in its name, so nothing ran"));
+    if problems.is_empty() && columns.iter().all(|column| column.run.tests.is_empty()) {
+        problems.push(match &request.filter {
+            Some(filter) => format!("no scenario has `{filter}` in its name, so nothing ran"),
+            None => "the guests list no scenario, so nothing ran".to_owned(),
+        });
     }
     print!("\n{}", matrix::text(&columns));
     Ok(conclude(&columns, &problems, started))
@@ -159,7 +159,11 @@ impl Matrix {
                 .map(|guest| guest.join().unwrap_or_else(|panic| resume_unwind(panic)))
                 .collect()
         });
-        let joined = examined.map(join);
+        let joined = examined.map(|guests| {
+            let mut all = join(guests);
+            all.miss(kernel, &self.plan.runs());
+            all
+        });
         shown.step.finish(&match &joined {
             Ok(examined) if examined.holds() => Outcome::Done(examined.summary()),
             _ => Outcome::Failed,

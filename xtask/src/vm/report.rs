@@ -1,5 +1,7 @@
 //! What a guest said: lines that begin with `@@@` part its text, and between them is what programs printed.
 
+use std::collections::BTreeSet;
+
 use xtask::progress::Outcome;
 
 /// What became of one test.
@@ -36,6 +38,8 @@ pub(super) struct Figure {
 pub(super) struct Run {
     /// The file system that it ran on.
     pub(super) name: String,
+    /// How many tests all guests are to run together; `None` if one does not tell, or tells another number.
+    pub(super) listed: Option<usize>,
     /// In the order in which they ran.
     pub(super) tests: Vec<Test>,
     /// What they printed.
@@ -106,6 +110,16 @@ impl Report {
         self.ended &= other.ended;
     }
 
+    /// What of these runs was not run, as ends of sentences: the tests of all guests together must be those that each listed.
+    /// To be asked when all have been joined.
+    pub(super) fn gaps(&self, runs: &[&str]) -> Vec<String> {
+        let gap = |name: &&str| match self.runs.iter().find(|run| run.name == **name) {
+            Some(run) => run.gap().map(|gap| format!("{gap} on {name}")),
+            None => Some(format!("nothing ran on {name}")),
+        };
+        runs.iter().filter_map(gap).collect()
+    }
+
     /// Whether the guest said that it was done.
     pub(super) fn is_complete(&self) -> bool {
         self.ended
@@ -145,6 +159,12 @@ impl Report {
             "run" => {
                 self.runs.push(Run { name: rest.to_owned(), ..Run::default() });
                 return Part::Tests { in_failures: false };
+            }
+            "listed" => {
+                if let Some(run) = self.runs.last_mut() {
+                    run.listed = rest.trim().parse().ok();
+                }
+                return before;
             }
             "code" => {
                 if let Some(run) = self.runs.last_mut() {
@@ -191,6 +211,7 @@ enum Part {
 impl Run {
     /// Takes in another guest's scenarios, in the order of their names, as libtest has them.
     fn join(&mut self, other: Self) {
+        self.listed = self.listed.filter(|listed| other.listed == Some(*listed));
         self.tests.extend(other.tests);
         self.tests.sort_by(|one, other| one.name.cmp(&other.name));
         self.figures.extend(other.figures);
@@ -199,6 +220,17 @@ impl Run {
         if self.code == Some(0) {
             self.code = other.code;
         }
+    }
+
+    fn gap(&self) -> Option<String> {
+        let Some(listed) = self.listed else {
+            return Some("the scenarios were not listed, or not alike in all guests,".to_owned());
+        };
+        let names: BTreeSet<&str> = self.tests.iter().map(|test| test.name.as_str()).collect();
+        if names.len() != self.tests.len() {
+            return Some("a scenario ran in more than one guest".to_owned());
+        }
+        (names.len() != listed).then(|| format!("{} of {listed} scenarios ran", names.len()))
     }
 
     fn line(&mut self, line: &str) {
@@ -288,6 +320,33 @@ mod tests {
         let codes: Vec<_> = one.runs.iter().map(|run| (run.name.as_str(), run.code)).collect();
         assert_eq!(codes, [("ext4", Some(101)), ("xfs", Some(0))]);
         assert!(!one.is_complete(), "one of them has not ended");
+    }
+
+    #[test]
+    fn all_that_was_listed_must_have_run() {
+        let gaps = |guests: &[&str], runs: &[&str]| {
+            let mut joined = Report::read(guests[0]);
+            guests[1..].iter().for_each(|said| joined.join(Report::read(said)));
+            joined.gaps(runs)
+        };
+        let one = "@@@ run ext4\n@@@ listed 3\n\nrunning 2 tests\ntest a ... ok\ntest c ... ok\n@@@ code 0\n@@@ end\n";
+        let other = "@@@ run ext4\n@@@ listed 3\ntest b ... ok\n@@@ code 0\n@@@ end\n";
+        assert_eq!(gaps(&[one, other], &["ext4"]), [""; 0]);
+        assert_eq!(gaps(&[one], &["ext4"]), ["2 of 3 scenarios ran on ext4"]);
+        assert_eq!(gaps(&[one, other], &["ext4", "xfs"]), ["nothing ran on xfs"]);
+        assert_eq!(gaps(&[one, one], &["ext4"]), ["a scenario ran in more than one guest on ext4"]);
+        let disagreement = ["the scenarios were not listed, or not alike in all guests, on ext4"];
+        let could_not_list = "@@@ run ext4\n@@@ code 127\n@@@ end\n";
+        assert_eq!(gaps(&[one, could_not_list], &["ext4"]), disagreement);
+        assert_eq!(gaps(&[one, &other.replace("listed 3", "listed 4")], &["ext4"]), disagreement);
+        // A filter may match nothing, and a guest have no share in a short list.
+        let none = "@@@ run ext4\n@@@ listed 0\n@@@ code 0\n";
+        assert_eq!(gaps(&[none, none], &["ext4"]), [""; 0]);
+        let no_share = "@@@ run ext4\n@@@ listed 1\n@@@ code 0\n";
+        assert_eq!(
+            gaps(&[no_share, "@@@ run ext4\n@@@ listed 1\ntest a ... ok\n@@@ code 0\n"], &["ext4"]),
+            [""; 0]
+        );
     }
 
     #[test]

@@ -67,14 +67,22 @@ while read -r name folder filters; do
     say "run $name"
     # Words, if there are any: names of tests hold no spaces.
     {
-        # The kernel's command line tells which share of the scenarios is this guest's.
+        # To a file: of a pipe only the last program's end is seen, and one that cannot start lists nothing.
         # shellcheck disable=SC2086
-        mine=$("$SCENARIOS" --list --format terse $filters | sed -n 's/: test$//p' |
-            awk -v shares="$SHARES" -v index_of_mine="$SHARE_INDEX" 'NR % shares == index_of_mine')
-        # Without a name it would run them all.
-        # shellcheck disable=SC2086
-        [ -z "$mine" ] || TMPDIR=$folder "$SCENARIOS" --color never --test-threads 1 --exact $mine
-        echo "@@@ code $?"
+        "$SCENARIOS" --list --format terse $filters >/run/list
+        code=$?
+        sed -n 's/: test$//p' /run/list >/run/names
+        if [ "$code" = 0 ]; then
+            # Of all guests, so that what none of them ran is missed.
+            echo "@@@ listed $(wc -l </run/names)"
+            # The kernel's command line tells which share of the scenarios is this guest's.
+            mine=$(awk -v shares="$SHARES" -v index_of_mine="$SHARE_INDEX" 'NR % shares == index_of_mine' /run/names)
+            # Without a name it would run them all.
+            # shellcheck disable=SC2086
+            [ -z "$mine" ] || TMPDIR=$folder "$SCENARIOS" --color never --test-threads 1 --exact $mine
+            code=$?
+        fi
+        echo "@@@ code $code"
     } 2>&1 | cat >/dev/ttyS1
 done </plan
 say "end"
