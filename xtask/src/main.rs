@@ -2,6 +2,8 @@
 
 mod bench;
 mod checks;
+#[cfg(test)]
+mod documents;
 mod launch;
 mod screenshots;
 mod tally;
