@@ -233,6 +233,8 @@ pub struct Copy {
     pub mover: Option<String>,
     /// How many bytes, if known.
     pub bytes: Option<u64>,
+    /// How well that is known.
+    pub evidence: String,
     /// Why, where it is not plain.
     pub note: Option<String>,
 }
@@ -284,6 +286,7 @@ impl Copy {
             to: document.text("to")?.to_owned(),
             mover: document.get("mover")?.as_str().map(str::to_owned),
             bytes: document.get("bytes")?.as_u64(),
+            evidence: document.text("evidence")?.to_owned(),
             note: document.get("note").ok().and_then(|note| note.as_str()).map(str::to_owned),
         })
     }

@@ -7,8 +7,8 @@ use std::{
     io::{self, Write as _},
 };
 
-/// How a figure is known; the words are those of zc-trace's own reports.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+/// How a figure is known; the words are those of zc-trace's own reports. Ordered from best to worst.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Ord, PartialOrd)]
 pub enum Evidence {
     /// A hook of the kernel or one of its accounts counted it.
     Measured,
@@ -16,6 +16,17 @@ pub enum Evidence {
     Derived,
     /// It is the documented behaviour of that kernel.
     Modelled,
+}
+
+impl Evidence {
+    /// The weakest of what a document says of the parts of a figure. None where one is not known, or there is none: then there is
+    /// no figure.
+    pub fn weakest<'a>(words: impl IntoIterator<Item = &'a str>) -> Option<Self> {
+        let all = [Self::Measured, Self::Derived, Self::Modelled];
+        let known = |word: &str| all.into_iter().find(|evidence| evidence.to_string() == word);
+        let parts: Option<Vec<Self>> = words.into_iter().map(known).collect();
+        parts?.into_iter().max()
+    }
 }
 
 impl fmt::Display for Evidence {
@@ -41,6 +52,13 @@ fn line(name: &str, value: impl fmt::Display, evidence: Evidence) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_figure_is_known_as_well_as_its_weakest_part() {
+        assert_eq!(Evidence::weakest(["measured", "modelled", "derived"]), Some(Evidence::Modelled));
+        assert_eq!(Evidence::weakest(["measured", "unknown"]), None);
+        assert_eq!(Evidence::weakest([]), None);
+    }
 
     #[test]
     fn a_figure_is_one_line() {
