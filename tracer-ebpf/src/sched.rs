@@ -45,7 +45,11 @@ fn previous_state(ctx: &Context) -> u64 {
 fn switched_out(task: Task, slot: &mut ThreadSlot, previous_state: u64) {
     // SAFETY: time has no preconditions.
     let now = unsafe { bpf_ktime_get_ns() };
-    threads::activate(task, slot);
+    if previous_state & TASK_DEAD != 0 {
+        threads::activate(task, slot);
+    } else if !threads::activate_if_settled(task, slot) {
+        return;
+    }
     let voluntary = slot.latest.voluntary;
     task.switches_and_faults(&mut slot.latest);
     slot.off_cpu_since_ns = now;
@@ -64,7 +68,9 @@ fn switched_out(task: Task, slot: &mut ThreadSlot, previous_state: u64) {
 
 #[inline(always)]
 fn switched_in(task: Task, slot: &mut ThreadSlot) {
-    threads::activate(task, slot);
+    if !threads::activate_if_settled(task, slot) {
+        return;
+    }
     if slot.off_cpu_since_ns == 0 {
         return;
     }
