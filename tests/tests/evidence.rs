@@ -11,7 +11,7 @@ use zc_trace_tests::{
     document::Document,
     figures::{Evidence, figure},
     ktls,
-    scenario::{Outcome, Scenario, last_line, require_root, scenario},
+    scenario::{Outcome, Scenario, last_line, require_program, require_root, scenario},
     skip,
     tracer::Tracer,
 };
@@ -262,6 +262,44 @@ fn direct_write() -> Outcome {
             &[("user", "device", "dma", SIZE, By("dma_bytes.block"))],
         )
     })
+}
+
+/// Between files that are both opened with O_DIRECT nothing is copied and nothing is cached: each byte is moved to memory of the
+/// kernel and from there, by the device.
+#[test]
+fn direct_to_direct() -> Outcome {
+    for call in ["sendfile", "copy_file_range"] {
+        scenario(&format!("evidence/direct to direct by {call}"), |s| {
+            require_root()?;
+            if disk(s)? != EXT4 && call == "copy_file_range" {
+                skip!("extents may be shared here");
+            }
+            let from = s.file("from", usize::try_from(SIZE)?)?;
+            let script = format!(
+                "import os, sys\n\
+                 f = os.open(sys.argv[1], os.O_RDONLY | os.O_DIRECT)\n\
+                 g = os.open(sys.argv[2], os.O_RDWR | os.O_CREAT | os.O_DIRECT)\n\
+                 left = {SIZE}\n\
+                 while left:\n\
+                 \x20left -= os.sendfile(g, f, None, left) if sys.argv[3] == 'sendfile' else os.copy_file_range(f, g, left)\n"
+            );
+            let to = s.path("to");
+            let arguments = ["-c".as_ref(), script.as_ref(), from.as_os_str(), to.as_os_str(), call.as_ref()];
+            let document =
+                Tracer::new(s)?.traced(require_program("python3")?, &arguments).run()?.document()?;
+            let flows = document.flows_to(&to)?;
+            let mut comparison = Comparison::default();
+            comparison.equal("payload", flows.iter().map(|flow| flow.payload_bytes).sum(), SIZE);
+            comparison.equal(
+                "copied by the CPU",
+                flows.iter().map(|flow| flow.cpu_copied_bytes).sum(),
+                Some(0),
+            );
+            comparison.equal("moved by DMA", flows.iter().map(|flow| flow.dma_bytes).sum(), Some(2 * SIZE));
+            comparison.finish()
+        })?;
+    }
+    Ok(())
 }
 
 /// What copies between files is measured by where it arrives; without a hook there it is modelled.

@@ -63,8 +63,8 @@ const ADVICE: [Advice; 9] = [
     Advice {
         reason: Reason::SourceGivesNoPages,
         title: "splice or sendfile copied after all: the source gives no pages",
-        advice: "A source that was opened with O_DIRECT, or is no regular file, is read into new pages first. Without O_DIRECT, \
-                 pages of the page cache are passed by reference.",
+        advice: "A source that is no regular file is read into new pages first: only pages of the page cache, of sockets and of pipes \
+                 are passed by reference.",
         applies: |_| true,
     },
     Advice {

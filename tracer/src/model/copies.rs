@@ -207,7 +207,9 @@ impl Act {
     fn put_in_user(&self, parts: &mut Parts) {
         let (source, user) = (self.source, Place::User);
         match source.traits.kind {
-            EndpointKind::File | EndpointKind::BlockDevice if source.is_direct() => self.direct_read(parts),
+            EndpointKind::File | EndpointKind::BlockDevice if source.is_direct() => {
+                self.direct_read(parts, user);
+            }
             EndpointKind::File | EndpointKind::BlockDevice => {
                 // mm/filemap.c, filemap_read; mm/shmem.c, shmem_file_read_iter.
                 self.fetched(parts, source);

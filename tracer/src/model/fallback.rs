@@ -9,7 +9,7 @@ use super::{evidence::Evidence, part::Note};
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Ord, PartialOrd, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Reason {
-    /// splice, sendfile: the source has no pages to give (a device, O_DIRECT, DAX), and is read into new ones.
+    /// splice, sendfile: the source has no pages to give (a device, DAX), and is read into new ones.
     SourceGivesNoPages,
     /// splice, sendfile: the sink copied pages instead of taking references.
     SinkTakesNoPages,

@@ -59,7 +59,7 @@ impl Act {
 
     /// Bytes written to a device by it: of a direct write from the memory that it writes from, else (O_SYNC) from the page
     /// cache.
-    fn device_written(&self) -> u64 {
+    pub(super) fn device_written(&self) -> u64 {
         self.counted.map_or(0, |counted| counted.device_written)
     }
 
@@ -186,35 +186,35 @@ impl Act {
         }
     }
 
-    /// A read past the page cache. The requests, or the task's storage account, tell whether
-    /// it really was one.
-    pub(super) fn direct_read(&self, parts: &mut Parts) {
+    /// A read past the page cache, into user memory or a pipe's new pages. The requests, or the task's storage account,
+    /// tell whether it really was one.
+    pub(super) fn direct_read(&self, parts: &mut Parts, into: Place) {
         let Traits { dma, storage, .. } = self.source.traits;
-        let (device, user) = (Place::Device, Place::User);
+        let device = Place::Device;
         if self.sees_requests() && storage != Storage::Remote {
             let read = self.counted.map_or(0, |counted| counted.device_read);
-            self.moved_directly(parts, device, user, dma, read);
+            self.moved_directly(parts, device, into, dma, read);
             if read < self.bytes {
-                self.not_directly(parts, Place::PageCache, user, self.bytes - read);
+                self.not_directly(parts, Place::PageCache, into, self.bytes - read);
             }
             return;
         }
         if dma == Some(false) && self.storage_read != Some(0) {
-            return self.put(parts, device, user, Mover::Cpu, Modelled, Some(Note::DriverCopies));
+            return self.put(parts, device, into, Mover::Cpu, Modelled, Some(Note::DriverCopies));
         }
         match self.storage_read {
             Some(0) if storage != Storage::Remote => {
                 let note = Some(Note::BufferedDespiteDirect);
-                self.put(parts, Place::PageCache, user, Mover::Cpu, Modelled, note);
+                self.put(parts, Place::PageCache, into, Mover::Cpu, Modelled, note);
             }
             _ if dma.is_none() => {
-                self.put(parts, device, user, Mover::Dma, Modelled, Some(Note::DeviceNotKnown));
+                self.put(parts, device, into, Mover::Dma, Modelled, Some(Note::DeviceNotKnown));
             }
-            Some(read) if read == self.bytes => self.put(parts, device, user, Mover::Dma, Measured, None),
+            Some(read) if read == self.bytes => self.put(parts, device, into, Mover::Dma, Measured, None),
             // Fewer came from the device than were returned: holes, or part of it was in the cache.
-            Some(read) if read < self.bytes => self.put(parts, device, user, Mover::Dma, Modelled, None),
+            Some(read) if read < self.bytes => self.put(parts, device, into, Mover::Dma, Modelled, None),
             // More: the last block of the file is read whole.
-            Some(_) | None => self.put(parts, device, user, Mover::Dma, Derived, None),
+            Some(_) | None => self.put(parts, device, into, Mover::Dma, Derived, None),
         }
     }
 

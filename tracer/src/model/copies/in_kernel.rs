@@ -14,40 +14,52 @@ impl Act {
             // drivers/char/mem.c, splice_write_null: drops the references.
             return self.nothing(parts, source.place(), Place::Device, Derived, Note::Discarded);
         }
+        if source.is_direct() {
+            // fs/splice.c, copy_splice_read: new pages, which the device fills itself. The pipe owns them.
+            self.direct_read(parts, Place::Pipe);
+            return self.hand_over(parts, Place::Pipe, true);
+        }
         if source.traits.is_file() {
             self.fetched(parts, source);
         } else if source.traits.kind == EndpointKind::Socket {
             self.wire_in(parts, source);
         }
+        let gives_pages = source.traits.is_file()
+            || matches!(source.traits.kind, EndpointKind::Socket | EndpointKind::Pipe);
+        if gives_pages {
+            return self.hand_over(parts, source.place(), source.traits.kind != EndpointKind::Socket);
+        }
         // fs/splice.c, copy_splice_read: what has no pages to give is read into new ones.
-        let bounces = source.is_direct()
-            || !(source.traits.is_file()
-                || matches!(source.traits.kind, EndpointKind::Socket | EndpointKind::Pipe));
+        let note = Some(Note::CopyingSplice);
         match sink.traits.kind {
-            EndpointKind::Pipe | EndpointKind::Socket if bounces => {
-                self.put(
-                    parts,
-                    source.place(),
-                    sink.place(),
-                    Mover::Cpu,
-                    Modelled,
-                    Some(Note::CopyingSplice),
-                );
+            EndpointKind::Pipe | EndpointKind::Socket => {
+                self.put(parts, source.place(), sink.place(), Mover::Cpu, Modelled, note);
                 if sink.traits.kind == EndpointKind::Socket {
                     let rests = self.put_together(parts, Place::Socket, true);
                     self.wire_out(parts, rests, sink);
                 }
             }
+            _ => {
+                self.put(parts, source.place(), Place::Pipe, Mover::Cpu, Modelled, note);
+                self.finish_in_file(parts, Place::Pipe);
+            }
+        }
+    }
+
+    /// Pages that rest in `from` go to the sink, by reference where it takes such. `certain`: whether they surely can be given.
+    fn hand_over(&self, parts: &mut Parts, from: Place, certain: bool) {
+        let sink = self.sink;
+        match sink.traits.kind {
+            EndpointKind::Pipe if self.source.is_direct() => {}
             EndpointKind::Pipe => {
                 // By reference: filemap_splice_read; the sockets' splice_read; splice_pipe_to_pipe.
-                let certain = source.traits.kind != EndpointKind::Socket;
                 let evidence = if certain { Derived } else { Modelled };
-                self.put(parts, source.place(), Place::Pipe, Mover::None, evidence, None);
+                self.put(parts, from, Place::Pipe, Mover::None, evidence, None);
             }
             EndpointKind::Socket if sink.traits.protocol == Protocol::Tls => {
                 // net/tls/tls_sw.c: takes references, and encrypts into pages of its own.
                 let note = Some(self.encryption(true));
-                self.put(parts, source.place(), Place::Socket, Mover::Cpu, Modelled, note);
+                self.put(parts, from, Place::Socket, Mover::Cpu, Modelled, note);
                 let rests = self.put_together(parts, Place::Socket, false);
                 self.wire_out(parts, rests, sink);
             }
@@ -55,21 +67,12 @@ impl Act {
                 // MSG_SPLICE_PAGES or sendpage. TCP and AF_UNIX take references; others may copy.
                 let certain = matches!(sink.traits.protocol, Protocol::Tcp | Protocol::Unix);
                 let evidence = if certain { Derived } else { Modelled };
-                self.put(parts, source.place(), Place::Socket, Mover::None, evidence, None);
-                let rests = if source.traits.is_file() { Place::PageCache } else { Place::Socket };
+                self.put(parts, from, Place::Socket, Mover::None, evidence, None);
+                let rests = if from == Place::PageCache { Place::PageCache } else { Place::Socket };
                 let rests = self.put_together(parts, rests, true);
                 self.wire_out(parts, rests, sink);
             }
-            _ => {
-                let from = if bounces {
-                    let note = Some(Note::CopyingSplice);
-                    self.put(parts, source.place(), Place::Pipe, Mover::Cpu, Modelled, note);
-                    Place::Pipe
-                } else {
-                    source.place()
-                };
-                self.finish_in_file(parts, from);
-            }
+            _ => self.finish_in_file(parts, from),
         }
     }
 
@@ -98,11 +101,23 @@ impl Act {
         let may_share = |traits: Traits| {
             matches!(traits.storage, Storage::Reflinking | Storage::ReflinkingIomap | Storage::Remote)
         };
-        if source.device == sink.device && (may_share(source) || may_share(sink)) {
-            self.unknown(parts, cache, cache, None, Note::MaybeReflinked);
+        let moved_directly = self.source.is_direct() && self.sees_requests() && self.device_read() > Some(0)
+            || self.sink.is_direct() && self.device_written() > 0;
+        let shares = source.device == sink.device && (may_share(source) || may_share(sink));
+        if shares && !moved_directly {
+            return self.unknown(parts, cache, cache, None, Note::MaybeReflinked);
+        }
+        let from = if self.source.is_direct() {
+            self.direct_read(parts, Place::Pipe);
+            Place::Pipe
         } else {
             self.fetched(parts, self.source);
-            self.put(parts, cache, cache, Mover::Cpu, Modelled, Some(Note::NotReflinked));
+            cache
+        };
+        if self.sink.is_direct() {
+            self.finish_in_file(parts, from);
+        } else {
+            self.put(parts, from, cache, Mover::Cpu, Modelled, Some(Note::NotReflinked));
             self.written_back(parts, self.sink);
         }
     }

@@ -396,10 +396,36 @@ fn splices() {
     for source in [special, device(5), party(&testing::endpoint(EndpointKind::Terminal, 9), 0)] {
         check(splice(source, pipe()), &[(Device, Pipe, CPU, Some(N), Modelled)]);
     }
-    check(splice(direct(disk()), pipe()), &[fetched, (PageCache, Pipe, CPU, Some(N), Modelled)]);
-    let notes = splice(direct(disk()), pipe()).parts();
+    let notes = splice(special, pipe()).parts();
     assert!(notes.iter().any(|part| part.step.note == Some(Note::CopyingSplice)));
     check(splice(pipe(), device(3)), &[(Pipe, Device, BY_REFERENCE, Some(0), Derived)]);
+}
+
+/// fs/splice.c, copy_splice_read reads into new pages: what O_DIRECT reads the device puts there itself, past the page cache.
+#[test]
+fn direct_files_in_the_kernel() {
+    let moved = (Device, Pipe, DMA, Some(N), Measured);
+    let between = |kind, source, sink| counting(act(kind, source, sink), N, 0);
+    check(between(CallKind::Splice, direct(disk()), pipe()), &[moved]);
+    let given = (Pipe, Socket, BY_REFERENCE, Some(N), Derived);
+    check(between(CallKind::Sendfile, direct(disk()), loopback()), &[moved, given]);
+    // Misaligned, it is done through the page cache after all.
+    check(
+        counting(act(CallKind::Splice, direct(disk()), pipe()), 0, 0),
+        &[(PageCache, Pipe, CPU, Some(N), Modelled)],
+    );
+    for kind in [CallKind::Sendfile, CallKind::CopyFileRange] {
+        let both = counting(act(kind, direct(disk()), direct(disk())), N, N);
+        check(both, &[moved, (Pipe, Device, DMA, Some(N), Measured)]);
+        let fetched = (Device, PageCache, DMA, Some(N), Measured);
+        let into = counting(act(kind, disk(), direct(disk())), N, N);
+        check(into, &[fetched, (PageCache, Device, DMA, Some(N), Measured)]);
+    }
+    let xfs = direct(party(&testing::file(9, "xfs", Some(true)), 0));
+    let shared = counting(act(CallKind::CopyFileRange, xfs, xfs), 0, 0);
+    check(shared, &[(PageCache, PageCache, None, None, Unknown)]);
+    let copied = counting(act(CallKind::CopyFileRange, xfs, xfs), N, N);
+    check(copied, &[moved, (Pipe, Device, DMA, Some(N), Measured)]);
 }
 
 #[test]
