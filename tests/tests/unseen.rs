@@ -172,6 +172,41 @@ fn returns_from_signal_handlers() -> Outcome {
     Ok(())
 }
 
+/// seccomp refuses before the hook on entries. The program has entered the kernel and returned all the same.
+#[test]
+fn refused_by_seccomp() -> Outcome {
+    for (way, _) in WAYS {
+        scenario(&format!("unseen/refused by seccomp {}", way.join(" ")), |s| {
+            let file = s.path("file");
+            // Loads the number of the call; if it is this one, fails with EPERM; else lets it pass (include/uapi/linux/seccomp.h).
+            let script = format!(
+                "import ctypes, os, struct, sys\n\
+                 f = os.open(sys.argv[1], os.O_CREAT | os.O_WRONLY)\n\
+                 os.pwrite(f, b'x' * 100, 0)\n\
+                 code = ((0x20, 0, 0, 0), (0x15, 0, 1, {}), (6, 0, 0, 0x50001), (6, 0, 0, 0x7fff0000))\n\
+                 code = ctypes.create_string_buffer(b''.join(struct.pack('=HBBI', *one) for one in code))\n\
+                 program = ctypes.create_string_buffer(struct.pack('@HP', 4, ctypes.addressof(code)))\n\
+                 libc = ctypes.CDLL(None)\n\
+                 assert libc.prctl(38, 1, 0, 0, 0) == 0 and libc.prctl(22, 2, program, 0, 0) == 0\n\
+                 for i in range(10):\n\
+                 \x20try: os.pwrite(f, b'x' * 100, 0)\n\
+                 \x20except PermissionError: pass\n\
+                 \x20else: sys.exit(1)\n",
+                libc::SYS_pwrite64
+            );
+            let document = python(s, way, &script, &[&file])?;
+            let flows = document.flows_to(&file)?;
+            let mut comparison = Comparison::default();
+            comparison.equal("operations", flows.iter().map(|flow| flow.operations).sum(), 11u64);
+            comparison.equal("their transitions", flows.iter().map(|flow| flow.transitions).sum(), 22u64);
+            let refused = document.calls()?.get("pwrite64").map_or(0, |call| call.errors);
+            comparison.equal("errors", refused, 10);
+            comparison.finish()
+        })?;
+    }
+    Ok(())
+}
+
 /// Which numbers the socket gives to sends only their entries show; without them nobody can say whether it copied.
 #[test]
 fn zerocopy_sends() -> Outcome {

@@ -59,8 +59,8 @@ pub mod flag {
     pub const FAULT_ON_PRESENT: u16 = 1024;
     /// Of an operation: the thread has made others since the last one that was told.
     pub const AFTER_UNTOLD: u16 = 2048;
-    /// Entries of calls are not hooked: the call began and ended while tracing, but its start, and what happened inside,
-    /// is unknown.
+    /// The call began and ended while tracing, but its start, and what happened inside, is unknown: entries of calls are
+    /// not hooked, or seccomp or a debugger refused it before the hook.
     pub const UNTIMED: u16 = 4096;
     /// What happened inside the call is not known: time, switches, faults, interrupts.
     pub const START_UNSEEN: u16 = NO_START | UNTIMED;

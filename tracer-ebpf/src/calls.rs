@@ -276,7 +276,7 @@ fn is_storage_of_call(slot: &ThreadSlot) -> bool {
 
 #[inline(always)]
 fn flags(known_start: bool, refused: bool, storage_known: bool) -> u16 {
-    let start = match (known_start, refused && is_entry_too()) {
+    let start = match (known_start, refused) {
         (true, _) => 0,
         (false, true) => flag::UNTIMED,
         (false, false) => flag::NO_START,

@@ -231,7 +231,7 @@ pub struct Call {
     pub end_ns: u64,
     /// Wall time, ns; `None` if it was in flight when tracing began, or where entries of calls are not hooked.
     pub duration_ns: Option<u64>,
-    /// Whether it was in flight when tracing began, or its entry was not seen though entries are hooked.
+    /// Whether it was in flight when tracing began: its entry was before that.
     pub began_before: bool,
     /// Return value; negative is an errno.
     pub result: i64,

@@ -70,6 +70,6 @@ pub(super) fn shown(
         dma_bytes: tally.by_dma().bytes,
         transitions: tally.stats.transitions,
         time_in_calls_ns: (tally.stats.unseen == 0).then_some(tally.stats.time_ns),
-        copies: tally.copies(),
+        copies: tally.copies(false),
     }
 }

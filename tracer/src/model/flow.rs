@@ -10,7 +10,7 @@ use super::{
     evidence::Evidence,
     fallback::{self, Fallback},
     flow_list::{FlowList, Rank},
-    hash::HashMap,
+    hash::{HashMap, HashSet},
     method::{Delivery, Method, Origin},
     part::{Note, Part, Step, proportion},
     reach::Reach,
@@ -325,14 +325,19 @@ impl Tally {
         self.sum(Mover::Dma, |mover| matches!(mover, Some(Mover::Dma) | None))
     }
 
-    /// Each copy and move, in the order in which the bytes pass.
-    pub(crate) fn copies(&self) -> Vec<snapshot::Copy> {
+    /// Each copy and move, in the order in which the bytes pass. What was fetched of a file outside of calls went to one of
+    /// its flows: where there are several, that it was this one is a model's word.
+    pub(crate) fn copies(&self, shares_source: bool) -> Vec<snapshot::Copy> {
         let mut parts: Vec<_> = self.telling().copied().collect();
         parts.sort_by_key(|(step, _)| (rank(step), *step));
-        parts
-            .into_iter()
-            .map(|(step, amount)| step.with_bytes(narrow(amount.bytes), narrow(amount.expected)))
-            .collect()
+        let shown = |(step, amount): (Step, Amount)| {
+            let mut copy = step.with_bytes(narrow(amount.bytes), narrow(amount.expected));
+            if shares_source && step.note == Some(Note::FetchedApart) {
+                copy.evidence = copy.evidence.max(Evidence::Modelled);
+            }
+            copy
+        };
+        parts.into_iter().map(shown).collect()
     }
 
     /// What was to be spared and was copied after all, by reason, most bytes first.
@@ -412,6 +417,8 @@ pub(crate) struct Flows {
     by_key: HashMap<FlowKey, FlowId>,
     /// The newest flow from each source.
     by_source: HashMap<EndpointId, FlowId>,
+    /// Sources of more than one flow.
+    shared_sources: HashSet<EndpointId>,
     most: usize,
 }
 
@@ -422,6 +429,7 @@ impl Flows {
             flows: Vec::new(),
             by_key: HashMap::default(),
             by_source: HashMap::default(),
+            shared_sources: HashSet::default(),
             most: most.max(1),
         }
     }
@@ -439,7 +447,9 @@ impl Flows {
         let id = FlowId(u32::try_from(self.flows.len()).unwrap_or(u32::MAX));
         self.flows.push((key, Tally::default()));
         self.by_key.insert(key, id);
-        self.by_source.insert(key.source, id);
+        if self.by_source.insert(key.source, id).is_some() {
+            self.shared_sources.insert(key.source);
+        }
         id
     }
 
@@ -516,6 +526,7 @@ impl Flows {
         let reached = tally.reached.shown(faults_told, tally.payload_bytes());
         Some(snapshot::Flow {
             reached: key.method.is_from_mapping().then_some(reached),
+            copies: tally.copies(self.shared_sources.contains(&key.source)),
             ..shown(id, *key, tally, endpoints)
         })
     }
@@ -591,7 +602,7 @@ fn shown(id: u64, key: FlowKey, tally: &Tally, endpoints: &Endpoints) -> snapsho
         not_written_back_bytes: tally.not_written_back(),
         zerocopy: (tally.zerocopy.sends > 0).then(|| zerocopy(&tally.zerocopy)),
         reached: None,
-        copies: tally.copies(),
+        copies: Vec::new(),
         fallbacks: tally.fallbacks(),
         evidence: cpu.evidence,
     }
@@ -628,7 +639,7 @@ mod tests {
         tally.put(&unknown);
         tally.remove(&unknown);
         assert_eq!(tally.by_cpu().bytes, Some(0));
-        assert_eq!(tally.copies(), []);
+        assert_eq!(tally.copies(false), []);
     }
 
     #[test]

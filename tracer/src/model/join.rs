@@ -118,6 +118,7 @@ pub(crate) struct Join {
     blind_bytes: u128,
     /// Threads that have not read since operations of theirs were folded: what they write may have come by one of these.
     since_folded: HashSet<Tid>,
+    untold: folds::Untold,
     pub(crate) devices: Devices,
     /// Operations for which a hook counted other copies than the copy table derives.
     pub(crate) disagreements: u64,
@@ -153,6 +154,7 @@ impl Join {
             folded_reads: false,
             blind_bytes: 0,
             since_folded: HashSet::default(),
+            untold: folds::Untold::default(),
             devices: Devices::new(limits.endpoints),
             disagreements: 0,
             deposits: Deposits::new(),

@@ -3,6 +3,7 @@
 use super::{
     calls::{self, Calls},
     descriptors::{self, Descriptors},
+    endpoint::EndpointKind,
     event::{Call, CallKind, Counters, Event, Losses, Operation, Pid, Serial, Summed, Tid},
     evidence::Evidence,
     extent::Extent,
@@ -278,7 +279,10 @@ impl Model {
 
     fn flows(&self, wanted: &FlowList<'_>, faults_told: bool) -> Vec<snapshot::Flow> {
         let mut flows = self.join.flows.snapshot(wanted, &self.join.endpoints, faults_told);
-        flows.iter_mut().for_each(|flow| self.leave_out_times(flow));
+        for flow in &mut flows {
+            self.leave_out_times(flow);
+            self.doubt_ends(flow);
+        }
         flows
     }
 
@@ -286,6 +290,16 @@ impl Model {
     fn leave_out_times(&self, flow: &mut snapshot::Flow) {
         if !self.timed {
             (flow.time_ns, flow.on_cpu_ns, flow.blocked_ns, flow.preempted_ns) = (None, None, None, None);
+        }
+    }
+
+    /// That no call brought what was written, or sent on what was read, is not certain where some calls were not told.
+    fn doubt_ends(&self, flow: &mut snapshot::Flow) {
+        let is_memory = |end: &FlowEnd| end.kind == EndpointKind::User;
+        let untold = self.join.untold(flow.pid);
+        if is_memory(&flow.source) && untold.reads || is_memory(&flow.sink) && untold.writes {
+            flow.payload_evidence = flow.payload_evidence.max(Evidence::Modelled);
+            flow.copy_amplification_evidence = flow.copy_amplification_evidence.max(Evidence::Modelled);
         }
     }
 

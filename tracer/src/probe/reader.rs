@@ -1,7 +1,7 @@
 //! Reading what the kernel side reports: records from the ring buffer, identities and counters from maps.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, HashSet},
     os::fd::{AsRawFd, RawFd},
 };
 
@@ -62,7 +62,14 @@ pub struct Reader {
     folded_before: u64,
     spill_grew: bool,
     own_serials: u64,
+    /// Events and endpoints that had been lost at the last reading.
+    lost_before: u64,
+    /// Serials whose identity waited to be named at the last sweep.
+    unnamed: HashSet<u64>,
 }
+
+/// Most identities that one sweep hands on: each may take a look into `/proc`.
+const SWEPT_AT_ONCE: usize = 1024;
 
 impl Reader {
     pub(super) fn new(
@@ -94,6 +101,8 @@ impl Reader {
             folded_before: 0,
             spill_grew: false,
             own_serials: 0,
+            lost_before: 0,
+            unnamed: HashSet::new(),
         })
     }
 
@@ -170,7 +179,26 @@ impl Reader {
             self.tell_endpoints(&event, events);
             events.push(event);
         }
+        let (losses, _) = counters::losses(&self.losses);
+        let lost = losses.lost_events.wrapping_add(losses.unknown_endpoints);
+        let lost_more = std::mem::replace(&mut self.lost_before, lost) != lost;
+        if lost_more || !self.unnamed.is_empty() {
+            self.sweep_endpoints(events);
+        }
+        if lost_more || lost > 0 && self.ended_tracing {
+            self.find_slots();
+        }
         events.push(Event::Counters(Box::new(self.read_counters(&unflushed))));
+    }
+
+    /// Where the record was lost that would have named it, an identity would keep its room in the kernel side's table for ever.
+    /// What waits since the last sweep is handed on unasked.
+    fn sweep_endpoints(&mut self, events: &mut Vec<Event>) {
+        let waiting: HashSet<u64> = self.new_endpoints.keys().flatten().collect();
+        for serial in waiting.intersection(&self.unnamed).copied().take(SWEPT_AT_ONCE).collect::<Vec<_>>() {
+            self.tell_serials([Some(Serial(serial)), None], events);
+        }
+        self.unnamed = waiting;
     }
 
     /// Whether anything was folded since the last time. There may be many thousand entries, and each takes two calls to read.
@@ -189,9 +217,6 @@ impl Reader {
         let (losses, mut summed) = counters::losses(&self.losses);
         for rest in unflushed {
             rest.add_to(&mut summed);
-        }
-        if losses.lost_events > 0 {
-            self.find_slots();
         }
         let mut threads = std::mem::take(&mut self.ended);
         for number in &self.live {

@@ -139,10 +139,15 @@ impl Descriptors {
         if fd < 0 || serial == Serial(0) {
             return false;
         }
+        let (endpoint, _) = endpoints.resolve(serial);
+        let ended = (pid, 0);
+        if self.table_of(pid, pid).is_none() && self.closed.contains_key(&(ended, fd, endpoint)) {
+            // The sums of a process come after its end.
+            return self.book_past(ended, side, endpoint, usage);
+        }
         let Some(id) = self.table_or_new(pid, pid) else { return false };
         let Some(table) = self.tables.get_mut(&id) else { return false };
         let owner = table.owner;
-        let (endpoint, _) = endpoints.resolve(serial);
         match table.open.get_mut(&fd) {
             Some(open) if open.serial == serial || open.endpoint == endpoint || !open.identified => {
                 if open.serial != serial {

@@ -322,6 +322,17 @@ fn what_the_kernel_folded_went_through_descriptors_too() {
     assert!(when.contains(&(3, Some(20))) && when.contains(&(7, None)), "{when:?}");
 }
 
+/// What a process has summed is collected after its end: nothing is open any more.
+#[test]
+fn what_was_folded_before_the_end() {
+    let source = Some(Side { fd: 3, serial: Serial(FILE), flags: 2 });
+    let folded = Event::Folded(vec![Folded { source, ..testing::folded(CallKind::Read, FILE, 0, 10, 1000) }]);
+    let ended = Event::ThreadEnded { pid: PID, tid: PID, time_ns: 40, exit_code: 0 };
+    let snapshot = after([started(PID, PID, 1, false), open(10, 3, FILE), read(20, 3, FILE), ended, folded]);
+    assert_eq!(table(&snapshot, PID), [(3, "1", Some(false), 1010)]);
+    assert_eq!((snapshot.descriptor_summary.open, snapshot.descriptor_summary.corrected), (0, 0));
+}
+
 #[test]
 fn memory_is_bounded_and_nothing_is_left_out() {
     let limits = ModelConfig { most_descriptors: 8, most_closed_descriptors: 4, ..ModelConfig::default() };

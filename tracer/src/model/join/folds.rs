@@ -13,6 +13,42 @@ type Sink = (Pid, EndpointId, Delivery);
 /// What brought the bytes of writes that were told, and how many.
 type Told = Vec<((EndpointId, Origin), u128)>;
 
+/// Processes of which some operations were not told.
+#[derive(Debug, Default)]
+pub(super) struct Untold {
+    of: HashMap<Pid, Kinds>,
+    /// Of those that found no room.
+    rest: Kinds,
+}
+
+impl Untold {
+    /// Most processes that are told apart.
+    const MOST: usize = 1 << 16;
+
+    fn note(&mut self, pid: Pid, way: Way) {
+        let has_room = self.of.len() < Self::MOST || self.of.contains_key(&pid);
+        let kinds = if has_room { self.of.entry(pid).or_default() } else { &mut self.rest };
+        match way {
+            Way::IntoMemory(_) => kinds.reads = true,
+            Way::FromMemory(_) => kinds.writes = true,
+            Way::InKernel(_) => {}
+        }
+    }
+
+    fn of(&self, pid: Pid) -> Kinds {
+        self.of.get(&pid).copied().unwrap_or(self.rest)
+    }
+}
+
+/// Which operations were not told.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(crate) struct Kinds {
+    /// Some that put bytes into memory.
+    pub(crate) reads: bool,
+    /// Some that took bytes from memory.
+    pub(crate) writes: bool,
+}
+
 /// Operations that were folded together, as far as they are in no flow yet.
 struct Fold<'a> {
     folded: &'a Folded,
@@ -115,6 +151,9 @@ impl Join {
         for Fold { folded, moved, .. } in &folds {
             let transfers = if moved.payload > 0 { folded.operations } else { 0 };
             self.count_overall(moved, transfers);
+            if moved.payload > 0 {
+                self.untold.note(folded.pid, moved.path.way);
+            }
             self.forget_under_way(folded, moved);
         }
         self.send_on_as_told(&mut folds);
@@ -129,6 +168,11 @@ impl Join {
     pub(crate) fn is_blind(&self) -> bool {
         let many = self.blind_bytes.saturating_mul(100) > self.overall.payload;
         self.unjoined || self.folded_reads && many
+    }
+
+    /// Which operations of a process were not told.
+    pub(crate) fn untold(&self, pid: Pid) -> Kinds {
+        self.untold.of(pid)
     }
 
     /// Whether an operation says something of those that were folded.
