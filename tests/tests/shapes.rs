@@ -36,6 +36,14 @@ const KERNELS: &[Kernel] = &[
     kernel("no thread status", 2, |offsets| offsets.task_status = ABSENT),
     kernel("pages that a request has pinned are not marked", 1, |offsets| offsets.bio_page_pinned = ABSENT),
     kernel("requests for metadata are not marked", 1, |offsets| offsets.request_metadata = ABSENT),
+    kernel("no flags of a net device", 1, |offsets| offsets.netdev_flags = ABSENT),
+    kernel("no features of a net device", 1, |offsets| offsets.netdev_features = ABSENT),
+    kernel("no protocol on top of TCP", 1, |offsets| offsets.icsk_ulp = ABSENT),
+    kernel("no device of a route", 1, |offsets| offsets.dst_dev = ABSENT),
+    kernel("no name of an open file", 1, |offsets| offsets.file_dentry = ABSENT),
+    kernel("no faults switched off", 1, |offsets| offsets.task_faults_disabled = ABSENT),
+    kernel("no object of AIO", 1, |offsets| offsets.aio_object = ABSENT),
+    kernel("no notifications of sends", 1, |offsets| offsets.network_notification = ABSENT),
     kernel("all of these are missing", 16, |offsets| {
         offsets.sk_dst = ABSENT;
         offsets.mount_vfsmount = ABSENT;
@@ -67,6 +75,14 @@ fn load(types: &Types, form: Form, adjust: impl FnOnce(&mut Offsets, &mut Config
     Ok(Probe::load_shape(&options(), types, form, adjust)?)
 }
 
+/// What the kernel refused of the hooks, but what it does not have: it may lack a tracepoint or a function, or take no
+/// programs on function exits at all.
+fn refused(probe: &Probe) -> Option<(&'static str, &str)> {
+    let excused = ["no tracepoint", "no function", "refused to load programs"];
+    let mut missing = probe.missing().iter().map(|(hook, why)| (hook.name, why.as_str()));
+    missing.find(|(_, why)| !excused.iter().any(|excuse| why.contains(excuse)))
+}
+
 fn every_shape(form: Form) -> Result<()> {
     let types = types()?;
     let arity = types.tracepoint_arity("sched_switch").context("no sched_switch")?;
@@ -95,10 +111,7 @@ fn every_shape(form: Form) -> Result<()> {
                 };
             });
             let probe = probe.with_context(|| format!("{form:?}, {what}, {shape:?}"))?;
-            // A kernel may lack a tracepoint or a function, or take no programs on function exits at all.
-            let excused = ["no tracepoint", "no function", "refused to load programs"];
-            let mut missing = probe.missing().iter().map(|(hook, why)| (hook.name, why));
-            let refused = missing.find(|(_, why)| !excused.iter().any(|excuse| why.contains(excuse)));
+            let refused = refused(&probe);
             ensure!(refused.is_none(), "{form:?}, {what}, {shape:?}: {refused:?}");
         }
     }
@@ -113,6 +126,26 @@ fn of_the_typed_form() -> Outcome {
 #[test]
 fn of_the_raw_form() -> Outcome {
     scenario("shapes/raw", |_| every_shape(Form::Raw))
+}
+
+/// Which calls are told and which are timed: both decide what is in the programs of calls.
+#[test]
+fn of_each_way_to_follow_calls() -> Outcome {
+    scenario("shapes/ways to follow calls", |_| {
+        let types = types()?;
+        for form in [Form::Typed, Form::Raw] {
+            for detail in [Detail::Auto, Detail::All, Detail::Summed] {
+                for latency in [Latency::Auto, Latency::All, Latency::None] {
+                    let options = Options { detail, latency, ..options() };
+                    let what = format!("{form:?}, {detail:?}, {latency:?}");
+                    let probe = Probe::load_shape(&options, &types, form, |_, _| {});
+                    let probe = probe.with_context(|| what.clone())?;
+                    ensure!(refused(&probe).is_none(), "{what}: {:?}", refused(&probe));
+                }
+            }
+        }
+        Ok(())
+    })
 }
 
 /// What other kernels have of io_uring, by the members that the programs ask for.

@@ -207,6 +207,22 @@ fn refused_by_seccomp() -> Outcome {
     Ok(())
 }
 
+/// Each call crosses twice, the last one, which ends the program, once: whichever hooks tell of it.
+#[test]
+fn transitions_are_the_same() -> Outcome {
+    scenario("unseen/transitions", |s| {
+        let mut comparison = Comparison::default();
+        for (way, _) in WAYS {
+            let tracer = Tracer::new(s)?.args(way).traced(require_program("true")?, &[] as &[&str]);
+            let document = tracer.run()?.document()?;
+            let transitions = document.number("totals.transitions.syscall")?;
+            let calls: u64 = document.calls()?.values().map(|call| call.count).sum();
+            comparison.equal(&format!("transitions {}", way.join(" ")), transitions, 2 * calls - 1);
+        }
+        comparison.finish()
+    })
+}
+
 /// Which numbers the socket gives to sends only their entries show; without them nobody can say whether it copied.
 #[test]
 fn zerocopy_sends() -> Outcome {

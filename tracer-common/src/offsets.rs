@@ -45,7 +45,6 @@ offsets! {
     task_stack = "task_struct" "stack";
     task_signal = "task_struct" "signal";
     signal_live = "signal_struct" "live";
-    signal_group_exit_code = "signal_struct" "group_exit_code";
     task_voluntary = "task_struct" "nvcsw";
     task_involuntary = "task_struct" "nivcsw";
     task_minor_faults = "task_struct" "min_flt";
@@ -161,7 +160,7 @@ offsets! {
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
 pub struct Config {
-    /// Process id of the daemon itself, never traced.
+    /// Process id of the daemon itself, by which the raw form sees whether its offsets fit.
     pub own_tgid: u32,
     /// 1: children of traced processes are traced too.
     pub follow: u32,

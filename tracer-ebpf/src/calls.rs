@@ -57,7 +57,7 @@ pub fn sys_exit(ctx: Context) -> i32 {
 
 /// Whether the returns of calls stand for their entries too, which are not hooked.
 #[inline(always)]
-fn is_entry_too() -> bool {
+pub fn is_entry_too() -> bool {
     config!(latency) == latency::NONE
 }
 

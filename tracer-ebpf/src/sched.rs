@@ -121,7 +121,8 @@ pub fn sched_process_exec(ctx: Context) -> i32 {
     if slot.state & state::BEFORE_EXEC != 0 {
         // From here on its calls are the command's, beginning with this execve, whose entry was not counted.
         slot.state &= !state::BEFORE_EXEC;
-        slot.syscall_transitions += 1;
+        // Where entries are not hooked, its return stands for both.
+        slot.syscall_transitions += !calls::is_entry_too() as u64;
     }
     if config!(debug) != 0 {
         debug!(&ctx, "exec: {} (thread {} before), state {}", task.tgid(), old_tid, slot.state);

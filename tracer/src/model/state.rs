@@ -76,6 +76,8 @@ impl Default for ModelConfig {
     }
 }
 
+/// Most processes of which it is kept that their mappings were not seen.
+const MOST_UNMAPPED: usize = 1 << 16;
 /// Most calls that are named as in flight when tracing began.
 const MOST_IN_FLIGHT: usize = 4096;
 
@@ -101,6 +103,8 @@ pub struct Model {
     seen_transitions: u64,
     /// Bytes fetched from storage by I/O calls.
     storage_read_bytes: u64,
+    /// Processes whose program's mappings have not been seen since they executed it.
+    unmapped: HashSet<Pid>,
     in_flight_at_start: Vec<InFlightCall>,
     /// Threads that were attached and of which no call has finished yet: the first one may have been in flight.
     fresh: HashSet<Tid>,
@@ -143,6 +147,7 @@ impl Model {
             faults: Faults::default(),
             seen_transitions: 0,
             storage_read_bytes: 0,
+            unmapped: HashSet::default(),
             in_flight_at_start: Vec::new(),
             fresh: HashSet::default(),
         }
@@ -172,7 +177,10 @@ impl Model {
                 let (file, _) = self.join.endpoints.resolve(mapping.serial);
                 self.join.memories.map(mapping.pid, mapping.range, file, mapping.fresh);
             }
-            Event::MappingsKnown { pid } => self.faults.know(pid),
+            Event::MappingsKnown { pid } => {
+                self.unmapped.remove(&pid);
+                self.faults.know(pid);
+            }
             Event::Unmapped { pid, range } => self.join.memories.unmap(pid, &range),
             Event::Remapped { pid, from, to } => self.join.memories.remap(pid, &from, &to),
             Event::ThreadStarted(thread) => {
@@ -201,6 +209,9 @@ impl Model {
             }
             Event::Executed { pid, comm, time_ns } => {
                 self.join.memories.forget(pid);
+                if self.unmapped.len() < MOST_UNMAPPED {
+                    self.unmapped.insert(pid);
+                }
                 self.faults.forget(pid);
                 self.descriptors.executed(pid, time_ns);
                 self.threads.executed(pid, comm);
@@ -293,11 +304,15 @@ impl Model {
         }
     }
 
-    /// That no call brought what was written, or sent on what was read, is not certain where some calls were not told.
+    /// That no call brought what was written, or sent on what was read, is not certain where some calls were not told. What a
+    /// process had mapped that ended before anybody looked may be what it wrote.
     fn doubt_ends(&self, flow: &mut snapshot::Flow) {
         let is_memory = |end: &FlowEnd| end.kind == EndpointKind::User;
         let untold = self.join.untold(flow.pid);
-        if is_memory(&flow.source) && untold.reads || is_memory(&flow.sink) && untold.writes {
+        let may_be_mapped = self.unmapped.contains(&flow.pid);
+        if is_memory(&flow.source) && (untold.reads || may_be_mapped)
+            || is_memory(&flow.sink) && untold.writes
+        {
             flow.payload_evidence = flow.payload_evidence.max(Evidence::Modelled);
             flow.copy_amplification_evidence = flow.copy_amplification_evidence.max(Evidence::Modelled);
         }
@@ -456,7 +471,8 @@ impl Model {
                 ..accounts
             });
         let apart = self.apart(accounts);
-        let (cpu, dma) = whole(cpu, dma, &apart, calls.untraced_submissions);
+        let untraced = calls.untraced_submissions.saturating_add(self.losses.missed_runs);
+        let (cpu, dma) = whole(cpu, dma, &apart, untraced);
         let payload_evidence = if self.join.is_blind() || self.losses.unattributed_operations > 0 {
             // Bytes that were read and then written may count twice.
             Evidence::Unknown

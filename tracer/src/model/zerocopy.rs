@@ -7,7 +7,8 @@ use std::collections::VecDeque;
 
 use super::{endpoints::EndpointId, flow::FlowId, hash::HashMap, part::Part};
 
-/// Most sends that wait for their report, over all sockets. Those beyond stay as the copy table has them.
+/// Most sends that wait for their report, over all sockets. Beyond them the oldest wait no more and stay as the copy table has
+/// them: programs that never take their reports must not keep others' from being tied.
 const MOST: usize = 65_536;
 
 /// What a flow's sends with MSG_ZEROCOPY came to.
@@ -31,6 +32,8 @@ impl Sends {
 /// One send that waits for its report.
 #[derive(Clone, Debug)]
 pub(crate) struct Sent {
+    /// Counts all sends.
+    serial: u64,
     /// Its first number, and
     first: u32,
     /// how many it has: one, but for `sendmmsg`.
@@ -68,24 +71,42 @@ impl Sent {
 pub(crate) struct Waiting {
     by_socket: HashMap<EndpointId, VecDeque<Sent>>,
     waiting: usize,
+    /// Serials and sockets of sends in their order, some of which wait no more.
+    order: VecDeque<(u64, EndpointId)>,
+    next: u64,
 }
 
 impl Waiting {
-    /// A send got the numbers from `first` to before `end`. False if there is no room for it.
-    pub(crate) fn sent(
-        &mut self,
-        socket: EndpointId,
-        first: u32,
-        end: u32,
-        parts: Vec<(FlowId, Part)>,
-    ) -> bool {
-        if self.waiting >= MOST {
-            return false;
+    /// A send got the numbers from `first` to before `end`.
+    pub(crate) fn sent(&mut self, socket: EndpointId, first: u32, end: u32, parts: Vec<(FlowId, Part)>) {
+        if self.order.len() >= 2 * MOST {
+            let waits = |&(serial, socket): &(u64, EndpointId)| self.place(serial, socket).is_some();
+            self.order = self.order.iter().copied().filter(waits).collect();
         }
+        while self.waiting >= MOST {
+            let Some((serial, socket)) = self.order.pop_front() else { break };
+            self.give_up(serial, socket);
+        }
+        let serial = self.next;
+        self.next += 1;
         self.waiting += 1;
-        let sent = Sent { first, numbers: end.wrapping_sub(first).max(1), done: 0, copied: 0, parts };
+        let sent = Sent { serial, first, numbers: end.wrapping_sub(first).max(1), done: 0, copied: 0, parts };
         self.by_socket.entry(socket).or_default().push_back(sent);
-        true
+        self.order.push_back((serial, socket));
+    }
+
+    fn place(&self, serial: u64, socket: EndpointId) -> Option<usize> {
+        self.by_socket.get(&socket)?.binary_search_by_key(&serial, |sent| sent.serial).ok()
+    }
+
+    fn give_up(&mut self, serial: u64, socket: EndpointId) {
+        let Some(at) = self.place(serial, socket) else { return };
+        let Some(sends) = self.by_socket.get_mut(&socket) else { return };
+        sends.remove(at);
+        self.waiting -= 1;
+        if sends.is_empty() {
+            self.by_socket.remove(&socket);
+        }
     }
 
     /// The kernel is done with the numbers from `first` to before `end`. Gives those sends to `each` that are
@@ -134,7 +155,7 @@ mod tests {
     fn reports_may_cover_several_sends_and_numbers_wrap() {
         let mut waiting = Waiting::default();
         for first in [u32::MAX - 1, u32::MAX, 0, 1] {
-            assert!(waiting.sent(EndpointId::USER, first, first.wrapping_add(1), Vec::new()));
+            waiting.sent(EndpointId::USER, first, first.wrapping_add(1), Vec::new());
         }
         assert_eq!(verdicts(&mut waiting, u32::MAX - 1, 1, true), [(1, 1); 3]);
         assert_eq!(verdicts(&mut waiting, 1, 2, false), [(0, 1)]);
@@ -151,12 +172,19 @@ mod tests {
     }
 
     #[test]
-    fn there_is_room_for_so_many() {
+    fn the_oldest_make_room() {
         let mut waiting = Waiting::default();
-        let mut taken = 0;
-        for first in 0..u32::try_from(MOST).unwrap_or(u32::MAX) + 10 {
-            taken += usize::from(waiting.sent(EndpointId::USER, first, first + 1, Vec::new()));
+        let most = u32::try_from(MOST).unwrap();
+        for first in 0..3 * most + 10 {
+            waiting.sent(EndpointId::USER, first, first + 1, Vec::new());
         }
-        assert_eq!(taken, MOST);
+        assert_eq!(waiting.waiting, MOST);
+        assert!(waiting.order.len() <= 2 * MOST);
+        assert_eq!(
+            verdicts(&mut waiting, 2 * most + 9, 2 * most + 11, false),
+            [(0, 1)],
+            "the one before waits no more"
+        );
+        assert_eq!(waiting.waiting, MOST - 1);
     }
 }

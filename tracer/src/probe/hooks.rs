@@ -29,18 +29,26 @@ pub struct Hook {
     pub need: Need,
     /// What it gives.
     pub gives: &'static str,
+    /// Whether it counts by the call that its thread is inside of, which is not known unless entries of calls are hooked.
+    pub needs_entries: bool,
+}
+
+impl Hook {
+    const fn inside_calls(self) -> Self {
+        Self { needs_entries: true, ..self }
+    }
 }
 
 const fn required(name: &'static str, gives: &'static str) -> Hook {
-    Hook { name, place: Place::Tracepoint, need: Need::Required, gives }
+    Hook { name, place: Place::Tracepoint, need: Need::Required, gives, needs_entries: false }
 }
 
 const fn optional(name: &'static str, gives: &'static str) -> Hook {
-    Hook { name, place: Place::Tracepoint, need: Need::Optional, gives }
+    Hook { name, place: Place::Tracepoint, need: Need::Optional, gives, needs_entries: false }
 }
 
 const fn returns(name: &'static str, functions: &'static [&'static str], gives: &'static str) -> Hook {
-    Hook { name, place: Place::Return(functions), need: Need::Optional, gives }
+    Hook { name, place: Place::Return(functions), need: Need::Optional, gives, needs_entries: true }
 }
 
 /// What hooks on the functions give that run requests of io_uring.
@@ -54,13 +62,13 @@ pub const HOOKS: &[Hook] = &[
     required("sched_process_exit", "calls cut off by the end of a thread"),
     required("sched_switch", "context switches, time blocked and preempted"),
     optional("page_fault_user", "transitions by exception"),
-    optional("page_fault_kernel", "page faults inside calls by what they were on"),
+    optional("page_fault_kernel", "page faults inside calls by what they were on").inside_calls(),
     optional("irq_handler_entry", "transitions by device interrupts"),
     optional("local_timer_entry", "transitions by the timer's interrupt"),
     optional("reschedule_entry", "transitions by interrupts from other CPUs"),
     optional("call_function_entry", "transitions by interrupts from other CPUs"),
     optional("call_function_single_entry", "transitions by interrupts from other CPUs"),
-    optional("block_bio_queue", "DMA of block devices, also late"),
+    optional("block_bio_queue", "DMA of block devices, also late").inside_calls(),
     optional("net_dev_start_xmit", "DMA of network cards: packets sent"),
     optional("net_dev_xmit", "packets that a network card refused"),
     optional("swiotlb_bounced", "DMA through bounce buffers"),
@@ -69,7 +77,7 @@ pub const HOOKS: &[Hook] = &[
     optional("io_uring_submit_sqe", "when and by whom a request was submitted (before)"),
     optional("io_uring_queue_async_work", "requests run by workers of the kernel"),
     optional("io_uring_cqe_overflow", "requests whose completion found no room"),
-    optional("skb_copy_datagram_iovec", "copies from sockets"),
+    optional("skb_copy_datagram_iovec", "copies from sockets").inside_calls(),
     returns("filemap_read", &["filemap_read"], "copies from the page cache"),
     returns("shmem_file_read_iter", &["shmem_file_read_iter"], "copies from tmpfs"),
     returns("generic_perform_write", &["generic_perform_write"], "copies into the page cache"),
@@ -96,7 +104,7 @@ pub const HOOKS: &[Hook] = &[
     returns("io_recvmsg", &["io_recvmsg"], REQUEST_COPIES),
     returns("io_splice", &["io_splice"], REQUEST_COPIES),
     required("sys_exit", "operations, counts and bytes by call"),
-    required("sys_enter", "durations, and calls in flight"),
+    required("sys_enter", "durations, and calls in flight").inside_calls(),
 ];
 
 /// The task iterator that attaches to threads that already run: in the typed form.
@@ -111,8 +119,19 @@ pub const URING_COMPLETE: &str = "io_uring_complete";
 /// Hooks that stand in for each other: what the kernel lacks of a pair is not needed.
 pub const PAIRS: &[(&str, &str)] = &[("io_uring_submit_sqe", "io_uring_submit_req")];
 
-/// Whether a hook counts by the call that its thread is inside of, which is not known unless entries of calls are hooked.
-pub fn needs_entries(hook: &Hook) -> bool {
-    let by_name = ["sys_enter", "skb_copy_datagram_iovec", "page_fault_kernel"].contains(&hook.name);
-    by_name || hook.name.starts_with("block_") || matches!(hook.place, Place::Return(_))
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn the_floor_has_the_same_tracepoints() {
+        let source = include_str!("../../../tracer-ebpf/src/floor.rs");
+        let list =
+            source.split_once("\nempty! {").and_then(|(_, rest)| rest.split_once('}')).map(|(list, _)| list);
+        let floor: BTreeSet<&str> = list.unwrap_or_default().split_whitespace().collect();
+        let hooks = HOOKS.iter().filter(|hook| hook.place == Place::Tracepoint).map(|hook| hook.name);
+        assert_eq!(floor, hooks.collect());
+    }
 }

@@ -22,10 +22,7 @@ use super::{
     diagnostics::Diagnostics,
     error::{LoadError, from_aya, other, refused},
     form::{Form, Source},
-    hooks::{
-        ATTACH_THREADS, CHECK_OFFSETS, HOOKS, Hook, Need, PAIRS, Place, REQUEST_COPIES, URING_COMPLETE,
-        needs_entries,
-    },
+    hooks::{ATTACH_THREADS, CHECK_OFFSETS, HOOKS, Hook, Need, PAIRS, Place, REQUEST_COPIES, URING_COMPLETE},
     offsets::{Types, Uring},
     pace::{Detail, Latency},
     programs::{self, Link, Target},
@@ -224,7 +221,7 @@ impl Probe {
                 *one == hook.name && types.has_tracepoint(other)
                     || *other == hook.name && types.has_tracepoint(one) && !types.has_tracepoint(other)
             };
-            let without_entries = self.config.latency == latency::NONE && needs_entries(hook);
+            let without_entries = self.config.latency == latency::NONE && hook.needs_entries;
             if without_entries || PAIRS.iter().any(stands_in) {
                 self.unneeded.push(hook.name);
                 continue;

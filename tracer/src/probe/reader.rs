@@ -69,7 +69,7 @@ pub struct Reader {
 }
 
 /// Most identities that one sweep hands on: each may take a look into `/proc`.
-const SWEPT_AT_ONCE: usize = 1024;
+const SWEPT_AT_ONCE: usize = 4096;
 
 impl Reader {
     pub(super) fn new(

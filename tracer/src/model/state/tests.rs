@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::*;
 use crate::model::{
     event::{Accounts, CallName, CallTotals, Losses, ThreadTotals},
-    testing::{FILE, SOCKET, model, model_with, read, write},
+    testing::{FILE, PID, SOCKET, model, model_with, read, write},
 };
 
 fn counters(rchar: u64) -> Event {
@@ -121,6 +121,33 @@ fn what_happened_inside_is_known_of_calls_whose_beginning_was_seen() {
     assert_eq!(seen(&model), (1, None, None));
     model.apply([Event::Operation(read(FILE, 0..100))]);
     assert_eq!(seen(&model), (1, Some(1), Some(300)), "of the other one it is known");
+}
+
+/// A program that ended before anybody looked may have written what it had mapped.
+#[test]
+fn without_mappings_nobody_knows_whose_bytes_were_written() {
+    let evidence = |events: Vec<Event>| {
+        let mut model = model_with(ModelConfig::default());
+        model.apply(events);
+        model.apply([Event::Operation(write(FILE, 0..100))]);
+        model.snapshot().flows[0].payload_evidence
+    };
+    let executed = || Event::Executed { pid: PID, comm: "a".to_owned(), time_ns: 1 };
+    assert_eq!(evidence(vec![]), Evidence::Derived);
+    assert_eq!(evidence(vec![executed()]), Evidence::Modelled);
+    assert_eq!(evidence(vec![executed(), Event::MappingsKnown { pid: PID }]), Evidence::Derived);
+}
+
+/// Where the kernel did not run a program, what was copied is not known as a whole.
+#[test]
+fn missed_runs_leave_the_totals_open() {
+    let mut model = model_with(ModelConfig::default());
+    let losses = Losses { missed_runs: 1, ..Losses::default() };
+    let counters = Counters { losses, ..Counters::default() };
+    model.apply([Event::Operation(read(FILE, 0..100)), Event::Counters(Box::new(counters))]);
+    let totals = model.totals();
+    assert_eq!((totals.cpu_copied_bytes, totals.cpu_copied_bytes_at_least), (None, 100));
+    assert_eq!(totals.cpu_copied_evidence, Evidence::Unknown);
 }
 
 /// Without hooks on entries no time is known: neither of a flow nor of a call.
