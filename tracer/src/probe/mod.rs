@@ -4,6 +4,7 @@
 mod btf;
 pub mod call_table;
 mod counters;
+mod coverage;
 pub mod decode;
 mod descriptor_calls;
 pub mod descriptors;
