@@ -147,8 +147,8 @@ pub struct ThreadSlot {
     pub message_bytes: u64,
     /// Of a send with MSG_ZEROCOPY: the number that the socket would give to it.
     pub zerocopy_first: u32,
-    /// Padding.
-    pub _pad: u32,
+    /// Bits of [`crate::record::flag`] of the call that ends.
+    pub flags: u32,
     /// Bytes that a socket took by reference, of which the function that sends them has not yet returned.
     pub by_reference: u64,
     /// What was counted inside the current call, or inside the last one.

@@ -4,6 +4,8 @@
 //! still stand in the saved registers), but not for durations, for what happened inside the call, for what is in flight when tracing ends, nor
 //! for a descriptor that another thread closes meanwhile. docs/architecture.md has the measurements.
 
+use core::ptr;
+
 use aya_ebpf::helpers::bpf_ktime_get_ns;
 use tracer_common::{
     call::{CallClass, CallShape, NONE},
@@ -212,7 +214,7 @@ fn leave(task: Task, slot: &mut ThreadSlot, registers: Registers, result: i64) {
         duration_ns: now.wrapping_sub(slot.call_start_ns),
         result,
         bytes: bytes_moved(slot, shape, result),
-        flags: flags(known_start, refused, storage_known),
+        flags: forgotten(&mut slot.flags, flags(known_start, refused, storage_known)),
         shape,
         descriptors: [-1; 2],
     };
@@ -262,6 +264,15 @@ fn identify_new(slot: &mut ThreadSlot, outcome: &mut Outcome) {
 #[inline(never)]
 fn identify(slot: &mut ThreadSlot, fd: u64) -> u64 {
     identity::of_descriptor(Task::current(), fd, &mut slot.met_source).serial
+}
+
+/// The value, by a way on which the verifier forgets it: where it knew each that there can be, it would walk all that follows
+/// once for each.
+#[inline(always)]
+fn forgotten(place: &mut u32, value: u16) -> u16 {
+    *place = value as u32;
+    // SAFETY: a valid reference.
+    unsafe { ptr::read_volatile(place) as u16 }
 }
 
 /// Whether what came from storage, or was made dirty, since the last call ended is this call's, whose entry was not seen:
