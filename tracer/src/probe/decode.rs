@@ -5,7 +5,7 @@ use std::ops::Range;
 use tracer_common::{
     call::CallKind,
     counted::Counted,
-    limits::IOVECS,
+    limits::{IOVECS, URING_BASE},
     record::{
         CallRecord, DescriptorRecord, FaultRecord, Header, NotificationRecord, OperationRecord, RecordKind,
         RequestRecord, ThreadRecord, VectorRecord, ZerocopyIds, flag, ran,
@@ -123,7 +123,7 @@ pub fn change(bytes: &[u8], table: &CallTable) -> Option<Event> {
 fn call(record: &CallRecord, table: &CallTable) -> Call {
     let header = &record.header;
     let seen = header.flags & flag::START_UNSEEN == 0;
-    let has_thread = seen && header.kind != RecordKind::REQUEST.0 && !table.name(header.call).is_request();
+    let has_thread = seen && header.call < URING_BASE;
     Call {
         pid: header.tgid,
         tid: header.tid,
@@ -320,7 +320,6 @@ pub(super) fn comm(bytes: &[u8; 16]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use tracer_common::limits::URING_BASE;
 
     use super::*;
 
