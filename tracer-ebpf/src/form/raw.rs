@@ -58,9 +58,12 @@ pub fn find(task: Task) -> Option<u32> {
     unsafe { THREAD_OF_TASK.get(task.0 as u64) }.copied()
 }
 
-/// Gives the task a slot number plus one. Only who has claimed the task asks: [`attach`], or its parent's fork.
+/// Gives the task a slot number plus one, unless it has one.
 #[inline(always)]
 pub fn set(task: Task, number: u32) -> Claim {
+    if find(task).is_some_and(|taken| taken != 0) {
+        return Claim::Taken;
+    }
     if THREAD_OF_TASK.insert(task.0 as u64, number, 0).is_ok() { Claim::Made } else { Claim::NoRoom }
 }
 
