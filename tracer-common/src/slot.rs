@@ -53,9 +53,6 @@ pub mod state {
     /// The thread was attached, and none of its own hooks has fired yet: its accounts are taken when one does, so that
     /// they and the counts begin at the same moment.
     pub const PENDING: u32 = 256;
-    /// The thread was attached while it was on a CPU or waited for one: if it was inside a call, that may have been past the
-    /// point where the kernel books what it moved.
-    pub const RAN: u32 = 512;
 }
 
 /// The open file that a call of the thread met last, so that the next call on it needs no look-up.

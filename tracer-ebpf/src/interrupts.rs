@@ -50,9 +50,7 @@ fn interrupted() -> i32 {
         if slot.state & (state::BEFORE_EXEC | state::EXITING) != 0 {
             return 0;
         }
-        if !threads::activate_if_settled(task, slot) {
-            return 0;
-        }
+        threads::activate(task, slot);
         if in_user_mode(task, slot) {
             slot.user_interrupts += 1;
         } else {

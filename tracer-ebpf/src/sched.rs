@@ -45,11 +45,7 @@ fn previous_state(ctx: &Context) -> u64 {
 fn switched_out(task: Task, slot: &mut ThreadSlot, previous_state: u64) {
     // SAFETY: time has no preconditions.
     let now = unsafe { bpf_ktime_get_ns() };
-    if previous_state & TASK_DEAD != 0 {
-        threads::activate(task, slot);
-    } else if !threads::activate_if_settled(task, slot) {
-        return;
-    }
+    threads::activate(task, slot);
     let voluntary = slot.latest.voluntary;
     task.switches_and_faults(&mut slot.latest);
     slot.off_cpu_since_ns = now;
@@ -68,9 +64,7 @@ fn switched_out(task: Task, slot: &mut ThreadSlot, previous_state: u64) {
 
 #[inline(always)]
 fn switched_in(task: Task, slot: &mut ThreadSlot) {
-    if !threads::activate_if_settled(task, slot) {
-        return;
-    }
+    threads::activate(task, slot);
     if slot.off_cpu_since_ns == 0 {
         return;
     }

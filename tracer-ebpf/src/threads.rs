@@ -7,7 +7,6 @@ use tracer_common::{
 };
 
 use crate::{
-    arch::Registers,
     emit, form,
     kernel::Task,
     maps::{CONTROL, FREE_SLOTS, ON_CPU, SLOTS, lost},
@@ -100,18 +99,6 @@ pub fn activate(task: Task, slot: &mut ThreadSlot) {
         slot.at_enter = slot.baseline;
         look_again();
     }
-}
-
-/// Likewise by the scheduler, but not inside a call that was under way when the thread was attached and that may be in the
-/// accounts already: the counting begins at its return then.
-#[inline(always)]
-pub fn activate_if_settled(task: Task, slot: &mut ThreadSlot) -> bool {
-    let unsettled = state::PENDING | state::RAN;
-    if slot.state & unsettled == unsettled && Registers::of(task).call_number() >= 0 {
-        return false;
-    }
-    activate(task, slot);
-    true
 }
 
 /// Gives a task a slot in a `state` and tells user space. Counts a loss if there is none free. The accounts of a new

@@ -34,8 +34,7 @@ pub extern "C" fn attach_threads(context: *const TaskIteration) -> i32 {
     if unsafe { TARGETS.get(tgid) }.is_none() || is_dead(task) {
         return 0;
     }
-    let ran = if is_asleep(task) { 0 } else { state::RAN };
-    threads::begin(task, state::ATTACHED | state::MAYBE_IN_CALL | state::PENDING | ran, tgid, false);
+    threads::begin(task, state::ATTACHED | state::MAYBE_IN_CALL | state::PENDING, tgid, false);
     0
 }
 
@@ -46,12 +45,6 @@ fn is_dead(task: Task) -> bool {
     task.state() as u64 & sched::TASK_DEAD != 0
 }
 
-/// Sleeping, interruptibly or not (include/linux/sched.h).
-#[inline(always)]
-fn is_asleep(task: Task) -> bool {
-    task.state() & 0x3 != 0
-}
-
 #[inline(always)]
 fn last_look(task: Task, slot: &mut ThreadSlot) {
     if slot.state & state::DEAD != 0 {
@@ -60,8 +53,9 @@ fn last_look(task: Task, slot: &mut ThreadSlot) {
     if slot.state & state::PENDING == 0 {
         task.switches_and_faults(&mut slot.latest);
     }
-    // A task that a signal has stopped is on its way out of a call.
-    if slot.state & state::MAYBE_IN_CALL != 0 && is_asleep(task) {
+    // Sleeping, interruptibly or not (include/linux/sched.h); a task that a signal has stopped is on its way out of a call.
+    let asleep = task.state() & 0x3 != 0;
+    if slot.state & state::MAYBE_IN_CALL != 0 && asleep {
         // Blocked since before tracing began, so inside a call: the registers it entered with still tell which.
         let number = Registers::of(task).call_number();
         if number >= 0 {
