@@ -133,7 +133,8 @@ fn in_flight_at_the_attach() -> Outcome {
         command.stdin(Stdio::piped()).stdout(File::create(s.path("out"))?);
         let mut process = s.spawn(&mut command)?;
         wait_until(STEP, "cat to wait for input", || is_blocked_in(process.pid(), libc::SYS_read))?;
-        let trace = Tracer::new(s)?.pid(process.pid()).start()?;
+        let lines = s.path("lines");
+        let trace = Tracer::new(s)?.arg("--ndjson").arg(&lines).pid(process.pid()).start()?;
         let mut stdin = process.child().stdin.take().context("no stdin")?;
         stdin.write_all(b"first")?;
         drop(stdin);
@@ -143,9 +144,17 @@ fn in_flight_at_the_attach() -> Outcome {
         let mut comparison = Comparison::default();
         let unseen: u64 = flows.iter().filter_map(|flow| flow.number("unseen_operations").ok()).sum();
         comparison.equal("operations whose beginning was not seen", unseen, 1);
-        for flow in flows.iter().filter(|flow| flow.number("operations").is_ok_and(|count| count == 1)) {
-            if flow.number("unseen_operations")? == 1 {
-                comparison.equal("switches", flow.get("context_switches")?, &Value::Null);
+        let lines = fs::read_to_string(&lines)?;
+        let lines: Vec<_> = lines.lines().map(Document::parse).collect::<Result<_>>()?;
+        let brought = lines.iter().filter(|line| {
+            line.text("name").is_ok_and(|name| name == "read")
+                && line.number("bytes").is_ok_and(|bytes| bytes == 5)
+        });
+        let brought: Vec<_> = brought.collect();
+        comparison.equal("reads that brought it", brought.len(), 1);
+        for line in brought {
+            for member in ["duration_ns", "blocked_ns", "context_switches", "interrupts"] {
+                comparison.equal(member, line.get(member)?, &Value::Null);
             }
         }
         comparison.finish()
