@@ -2,9 +2,10 @@
 //! under way at either end are named.
 
 use std::{
-    fs::File,
+    fs::{self, File},
     io::{Read as _, Write as _},
     net::TcpStream,
+    path::PathBuf,
     process::{Command, Stdio},
     time::{Duration, Instant},
 };
@@ -16,6 +17,7 @@ use zc_trace_tests::{
     comparison::Comparison,
     process::{Process, STEP, patience, wait_until},
     scenario::{Outcome, Scenario, require_program, require_root, scenario},
+    skip,
     tracer::Tracer,
 };
 
@@ -76,6 +78,60 @@ pub(crate) fn trace_between_two_stops(name: &str, options: &[&str]) -> Outcome {
         comparison.faults(&document, &(closing - opening))?;
         comparison.equal("in_flight.at_end", document.in_flight("at_end")?, vec![]);
         comparison.finish()
+    })
+}
+
+/// Another tracer that takes its time at each return of a call: its hook comes before zc-trace's, after the kernel has booked what
+/// the call moved. So most of the target's time is between the two. An instance of its own (Documentation/trace/ftrace.rst).
+struct SlowReturns(PathBuf);
+
+impl SlowReturns {
+    fn of(pid: u32) -> Result<Self> {
+        let folder = PathBuf::from(format!("/sys/kernel/tracing/instances/zc-trace-test-{pid}"));
+        if fs::create_dir(&folder).is_err() {
+            skip!("the kernel's own tracer is not there");
+        }
+        let instance = Self(folder);
+        for tid in threads(pid)? {
+            let mut pids = File::options().append(true).open(instance.0.join("set_event_pid"))?;
+            pids.write_all(tid.to_string().as_bytes())?;
+        }
+        fs::write(instance.0.join("options/stacktrace"), "1")?;
+        fs::write(instance.0.join("events/raw_syscalls/sys_exit/enable"), "1")?;
+        Ok(instance)
+    }
+}
+
+impl Drop for SlowReturns {
+    fn drop(&mut self) {
+        let _ = fs::write(self.0.join("events/raw_syscalls/sys_exit/enable"), "0");
+        // It has no files of its own, only those that the kernel shows.
+        let _ = fs::remove_dir(&self.0);
+    }
+}
+
+#[test]
+fn after_calls_were_booked() -> Outcome {
+    trace_after_calls_were_booked("midway/after calls were booked", &[])
+}
+
+/// The calls under way at the attach are in the totals if they are in the kernel's accounts: both begin with the same call.
+pub(crate) fn trace_after_calls_were_booked(name: &str, options: &[&str]) -> Outcome {
+    scenario(name, |s| {
+        let process = busy(s)?;
+        let _slow = SlowReturns::of(process.pid())?;
+        for _ in 0..3 {
+            let trace = Tracer::new(s)?.args(options).pid(process.pid()).start()?;
+            reads_on(process.pid(), 1000)?;
+            let document = trace.stop()?.document()?;
+            let mut comparison = Comparison::default();
+            let bytes = document.number("totals.read_bytes")?;
+            comparison.equal("totals.read_bytes", bytes, document.number("totals.kernel_accounts.rchar")?);
+            let calls = document.number("totals.read_calls")?;
+            comparison.equal("totals.read_bytes, a hundred for each call", bytes, calls * BYTES);
+            comparison.finish()?;
+        }
+        Ok(())
     })
 }
 
@@ -179,7 +235,7 @@ fn a_web_server() -> Outcome {
         let pid = server.pid();
         let mut port = None;
         wait_until(STEP, "the server's port", || {
-            let text = std::fs::read_to_string(&log)?;
+            let text = fs::read_to_string(&log)?;
             port = text
                 .split_whitespace()
                 .skip_while(|word| *word != "port")
@@ -192,7 +248,7 @@ fn a_web_server() -> Outcome {
             let mut command = Command::new(&curl);
             command.args(["-sf", "-o"]).arg(s.path("fetched")).arg(format!("http://127.0.0.1:{port}/file"));
             ensure!(s.run(&mut command)? == 0, "curl failed");
-            ensure!(std::fs::metadata(s.path("fetched"))?.len() == size as u64, "not everything came");
+            ensure!(fs::metadata(s.path("fetched"))?.len() == size as u64, "not everything came");
             Ok(())
         };
         // A thread per request, which ends after curl has.

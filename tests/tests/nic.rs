@@ -302,6 +302,27 @@ fn sendfile_without_scatter_gather() -> Outcome {
     })
 }
 
+/// What the CPU copies for a device that must not reach the memory itself is told, of the whole machine: all that this card
+/// sends, beside the buffers for what it receives. virtio's devices are not bounced.
+#[test]
+fn bounce_buffers() -> Outcome {
+    scenario("nic/bounce buffers", |s| {
+        if !fs::read_to_string("/proc/cmdline")?.contains("swiotlb=force") {
+            skip!("this kernel does not make devices use bounce buffers");
+        }
+        let plain = relayed(s, PLAIN, "sendfile")?;
+        let gathering = relayed(s, GATHERING, "sendfile")?;
+        let bounced = |relayed: &Relayed| relayed.document.number("totals.swiotlb_bounced_bytes");
+        let [none, all] = [bounced(&plain)?, bounced(&gathering)?];
+        s.note(format!("{none} and {all} bytes bounced, {} sent", gathering.sent));
+        let mut comparison = Comparison::default();
+        comparison.equal("bounced beside a card of virtio", none, 0);
+        comparison.holds("all that the card sent is bounced", all >= gathering.sent);
+        comparison.holds("no more than that and what it may receive", all < 8 * gathering.sent);
+        comparison.finish()
+    })
+}
+
 /// Checksums of pages that others may change are computed on a copy.
 #[test]
 fn sendfile_without_checksums() -> Outcome {

@@ -36,6 +36,11 @@ fn threads_while_they_run() -> Outcome {
 }
 
 #[test]
+fn threads_after_calls_were_booked() -> Outcome {
+    midway::trace_after_calls_were_booked("raw form/after calls were booked", RAW)
+}
+
+#[test]
 fn blocked_when_it_was_attached() -> Outcome {
     midway::trace_blocked_at_both_ends("raw form/blocked at both ends", RAW)
 }

@@ -64,8 +64,8 @@ pub struct CallShape {
     pub length: u8,
     /// The flags.
     pub flags: u8,
-    /// 1: the call came through the 32-bit ABI, whose message headers are laid out differently.
-    pub compat: u8,
+    /// Bits of [`accounted`]: in which of the task's accounts the kernel books what the call moved.
+    pub accounted: u8,
     /// Where its arguments are: 0, in registers.
     pub arguments_at: u8,
 }
@@ -79,7 +79,7 @@ impl CallShape {
         buffer: NONE,
         length: NONE,
         flags: NONE,
-        compat: 0,
+        accounted: 0,
         arguments_at: 0,
     };
 
@@ -88,6 +88,14 @@ impl CallShape {
     /// In memory, where the second one points, of the call that the first one stands for (32-bit `socketcall`): one of
     /// [`SOCKET_CALLS`].
     pub const AT_SECOND: u8 = 2;
+}
+
+/// The accounts in which a call's bytes are booked before it returns (fs/read_write.c, `add_rchar` and `add_wchar`).
+pub mod accounted {
+    /// `rchar` and `syscr`.
+    pub const READ: u8 = 1;
+    /// `wchar` and `syscw`.
+    pub const WRITTEN: u8 = 2;
 }
 
 /// A call that 32-bit `socketcall` stands for.
@@ -168,6 +176,20 @@ pub enum CallKind {
     Submit,
 }
 
+impl CallKind {
+    /// Bits of [`accounted`]: the read and write families, sendfile and copy_file_range go through fs/read_write.c;
+    /// fs/splice.c, net/socket.c, mm/process_vm_access.c and requests do not.
+    #[must_use]
+    pub const fn accounted(self) -> u8 {
+        match self {
+            Self::Read => accounted::READ,
+            Self::Write => accounted::WRITTEN,
+            Self::Sendfile | Self::CopyFileRange => accounted::READ | accounted::WRITTEN,
+            _ => 0,
+        }
+    }
+}
+
 /// One call that is more than counted.
 #[derive(Clone, Copy, Debug)]
 pub struct NamedShape {
@@ -184,7 +206,16 @@ const fn named(name: &'static str, kind: CallKind, class: CallClass, args: [u8; 
     NamedShape {
         name,
         kind,
-        shape: CallShape { class, source_fd, sink_fd, buffer, length, flags, compat: 0, arguments_at: 0 },
+        shape: CallShape {
+            class,
+            source_fd,
+            sink_fd,
+            buffer,
+            length,
+            flags,
+            accounted: kind.accounted(),
+            arguments_at: 0,
+        },
     }
 }
 

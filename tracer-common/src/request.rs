@@ -54,7 +54,7 @@ const fn moves(
             buffer,
             length: NONE,
             flags: NONE,
-            compat: 0,
+            accounted: 0,
             arguments_at: 0,
         },
         moves_unseen: false,

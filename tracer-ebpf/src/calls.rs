@@ -8,7 +8,7 @@ use core::ptr;
 
 use aya_ebpf::helpers::bpf_ktime_get_ns;
 use tracer_common::{
-    call::{CallClass, CallShape, NONE},
+    call::{CallClass, CallShape, NONE, accounted},
     counted::Counted,
     limits::{CALL_OTHER, COMPAT_BASE, IOVECS},
     offsets::{detail, latency},
@@ -218,6 +218,9 @@ fn leave(task: Task, slot: &mut ThreadSlot, registers: Registers, result: i64) {
         shape,
         descriptors: [-1; 2],
     };
+    if !known_start && !refused {
+        settle(slot, shape.accounted, outcome.bytes);
+    }
     if shape.class == CallClass::SUBMITS {
         aio::settled(slot, result);
     }
@@ -245,6 +248,32 @@ fn leave(task: Task, slot: &mut ThreadSlot, registers: Registers, result: i64) {
     slot.unclaimed_transitions = 0;
     let off_cpu_ns = slot.call_blocked_ns + slot.call_preempted_ns;
     runs::told(slot, shape, now, outcome.duration_ns.saturating_sub(off_cpu_ns));
+}
+
+/// The thread was attached inside this call, which is counted. If that was after the kernel had booked what it moved, the
+/// accounts as they stood then hold it already: they begin before it.
+#[inline(never)]
+fn settle(slot: &mut ThreadSlot, accounted: u8, bytes: u64) {
+    let (before, after) = (&mut slot.baseline, &slot.latest);
+    if bytes == 0 {
+        return;
+    }
+    if accounted & accounted::READ != 0 {
+        unbook(&mut before.read_chars, after.read_chars, bytes);
+        unbook(&mut before.read_calls, after.read_calls, 1);
+    }
+    if accounted & accounted::WRITTEN != 0 {
+        unbook(&mut before.written_chars, after.written_chars, bytes);
+        unbook(&mut before.write_calls, after.write_calls, 1);
+    }
+}
+
+/// An account that a call has not moved since, though it does.
+#[inline(always)]
+fn unbook(before: &mut u64, after: u64, by: u64) {
+    if *before == after {
+        *before = after.saturating_sub(by);
+    }
 }
 
 /// What the descriptors stand for that the call has made: said here, because one that is never read from or written to
@@ -313,7 +342,7 @@ fn bytes_moved(slot: &mut ThreadSlot, shape: CallShape, result: i64) -> u64 {
     if result <= 0 || !is_operation(shape.class) {
         0
     } else if shape.class == CallClass::MESSAGES {
-        payload::messages_bytes(argument(slot, shape.buffer), result as u64, shape.compat as u64)
+        payload::messages_bytes(argument(slot, shape.buffer), result as u64, is_compat(slot) as u64)
     } else {
         result as u64
     }
@@ -456,7 +485,7 @@ fn tell_vector(slot: &ThreadSlot, outcome: &Outcome) -> bool {
 fn fill_vector(record: &mut VectorRecord, slot: &ThreadSlot, outcome: &Outcome) {
     let shape = outcome.shape;
     let buffer = argument(slot, shape.buffer);
-    let compat = shape.compat != 0;
+    let compat = is_compat(slot);
     if shape.class == CallClass::MESSAGES && compat {
         return;
     }

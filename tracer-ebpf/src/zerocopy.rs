@@ -9,6 +9,7 @@ use tracer_common::{
 };
 
 use crate::{
+    calls::is_compat,
     identity,
     kernel::{Task, offset, probe},
     payload::{user, word},
@@ -65,7 +66,7 @@ pub fn tell(record: &mut OperationRecord, slot: &ThreadSlot, shape: CallShape) {
         record.zerocopy = ZerocopyIds { first: slot.zerocopy_first, end };
         record.call.header.flags |= flag::ZEROCOPY_SEND;
     } else if reports(slot, shape) && record.call.result >= 0 {
-        let (header, compat) = (slot.args[1], shape.compat != 0);
+        let (header, compat) = (slot.args[1], is_compat(slot));
         let [control, length, size, level] = if compat { COMPAT } else { NATIVE };
         if word(header.wrapping_add(length), compat) >= size + REPORT {
             let message = word(header.wrapping_add(control), compat);

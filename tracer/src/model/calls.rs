@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use hdrhistogram::Histogram;
-use tracer_common::request;
+use tracer_common::{call::accounted, request};
 
 use super::{
     errno::{Errors, errno},
@@ -156,16 +156,12 @@ impl Calls {
             }
             add(&mut sums.calls, totals.count);
             add(&mut sums.calls, totals.unfinished);
-            // fs/read_write.c: add_rchar and add_wchar are called by the read and write families, sendfile and
-            // copy_file_range; not by fs/splice.c, net/socket.c or mm/process_vm_access.c.
-            match totals.kind {
-                Some(CallKind::Read) => add(&mut sums.read_bytes, totals.bytes),
-                Some(CallKind::Write) => add(&mut sums.written_bytes, totals.bytes),
-                Some(CallKind::Sendfile | CallKind::CopyFileRange) => {
-                    add(&mut sums.read_bytes, totals.bytes);
-                    add(&mut sums.written_bytes, totals.bytes);
-                }
-                _ => {}
+            let booked = totals.kind.map_or(0, CallKind::accounted);
+            if booked & accounted::READ != 0 {
+                add(&mut sums.read_bytes, totals.bytes);
+            }
+            if booked & accounted::WRITTEN != 0 {
+                add(&mut sums.written_bytes, totals.bytes);
             }
         }
         sums

@@ -36,11 +36,10 @@ impl Entry {
             What::Request(request) => return request.shape,
             What::Call(named) => named,
         };
-        let compat = u8::from(self.name.compat);
         // i386 `mmap` passes a pointer to its arguments (mm/mmap.c, `old_mmap`).
         let old_map = self.name.compat && named.name == "mmap";
         let arguments_at = if old_map { CallShape::AT_FIRST } else { 0 };
-        CallShape { compat, arguments_at, ..named.shape }
+        CallShape { arguments_at, ..named.shape }
     }
 }
 

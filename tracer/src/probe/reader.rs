@@ -163,6 +163,12 @@ impl Reader {
 
     /// The exact counters as they stand, what was folded, and what devices moved, since the last time.
     pub fn counters(&mut self, events: &mut Vec<Event>) {
+        let (losses, _) = counters::losses(&self.losses);
+        let lost = losses.lost_events.wrapping_add(losses.unknown_endpoints);
+        let lost_more = std::mem::replace(&mut self.lost_before, lost) != lost;
+        if lost_more || lost > 0 && self.ended_tracing {
+            self.find_slots();
+        }
         let unflushed = self.unflushed();
         let folded = if self.spill_may_have_grown() {
             counters::folded(&self.spill, &mut self.spill_seen, &unflushed, &self.table, self.storage_known)
@@ -179,14 +185,8 @@ impl Reader {
             self.tell_endpoints(&event, events);
             events.push(event);
         }
-        let (losses, _) = counters::losses(&self.losses);
-        let lost = losses.lost_events.wrapping_add(losses.unknown_endpoints);
-        let lost_more = std::mem::replace(&mut self.lost_before, lost) != lost;
         if lost_more || !self.unnamed.is_empty() {
             self.sweep_endpoints(events);
-        }
-        if lost_more || lost > 0 && self.ended_tracing {
-            self.find_slots();
         }
         events.push(Event::Counters(Box::new(self.read_counters(&unflushed))));
     }

@@ -135,7 +135,9 @@ impl Machine {
     /// The kernel's. What it does not know itself becomes the first process's environment (kernel-parameters.rst).
     fn command_line(&self, accelerator: Accelerator) -> String {
         // `oops=panic`: a kernel that we have damaged must not go on as if nothing were.
-        let kernel = "console=ttyS0 loglevel=5 panic=-1 oops=panic";
+        // `swiotlb=force`: DMA goes through bounce buffers, as on machines whose devices do not reach all memory. virtio's
+        // devices take no part, because they are told where the memory of a guest is.
+        let kernel = "console=ttyS0 loglevel=5 panic=-1 oops=panic swiotlb=force";
         let Share { index, of } = self.share;
         let patience = accelerator.patience();
         format!("{kernel} SHARE_INDEX={index} SHARES={of} ZC_TRACE_TEST_PATIENCE={patience}")
