@@ -89,10 +89,7 @@ pub(crate) fn run(request: &Request) -> anyhow::Result<bool> {
         }
     }
     if problems.is_empty() && columns.iter().all(|column| column.run.tests.is_empty()) {
-        problems.push(match &request.filter {
-            Some(filter) => format!("no scenario has `{filter}` in its name, so nothing ran"),
-            None => "the guests list no scenario, so nothing ran".to_owned(),
-        });
+        problems.push("the guests list no scenario, so nothing ran".to_owned());
     }
     print!("\n{}", matrix::text(&columns));
     Ok(conclude(&columns, &problems, started))
@@ -134,7 +131,9 @@ impl Matrix {
             fs::create_dir_all(&path).with_context(|| format!("cannot make {}", path.display()))?;
         }
         let qemu = machine::qemu(&cache)?;
-        Ok(Self { folder, cache, qemu, accelerator: Accelerator::here(), built: guest::build()?, plan })
+        let built = guest::build()?;
+        built.suits(&plan)?;
+        Ok(Self { folder, cache, qemu, accelerator: Accelerator::here(), built, plan })
     }
 
     /// Boots the kernel in as many guests as there is room for, side by side, and joins what they said.
