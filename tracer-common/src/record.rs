@@ -171,7 +171,7 @@ pub struct OperationRecord {
     /// The first bytes of the payload in the target's memory, as many as there are up to eight; with
     /// [`flag::HEAD_KNOWN`]. They tell whether a buffer that is written from still holds what was read into it.
     pub head: [u8; 8],
-    /// Likewise the last eight bytes, with [`flag::TAIL_KNOWN`]: of payload in one buffer, if it has as many.
+    /// Likewise the last eight bytes, with [`flag::TAIL_KNOWN`]: of a payload in several buffers those of the last part, if that has as many.
     pub tail: [u8; 8],
     /// With [`flag::ZEROCOPY_SEND`] or [`flag::ZEROCOPY_DONE`]: which sends of the socket.
     pub zerocopy: ZerocopyIds,

@@ -426,13 +426,6 @@ fn fill_operation(record: &mut OperationRecord, kind: RecordKind, slot: &ThreadS
 }
 
 #[inline(always)]
-fn note_head(record: &mut OperationRecord, buffer: u64) {
-    if record.bytes > 0 && payload::head(buffer, record.bytes, &mut record.head) {
-        record.call.header.flags |= flag::HEAD_KNOWN;
-    }
-}
-
-#[inline(always)]
 fn descriptor(slot: &ThreadSlot, at: u8) -> i32 {
     if at == NONE { -1 } else { argument(slot, at) as i32 }
 }
@@ -454,10 +447,8 @@ fn tell_operation(slot: &ThreadSlot, outcome: &Outcome) -> bool {
     fill_operation(record, RecordKind::OPERATION, slot, outcome);
     if outcome.shape.buffer != NONE {
         record.buffer = argument(slot, outcome.shape.buffer);
-        note_head(record, record.buffer);
-        if record.bytes > 0 && payload::tail(record.buffer, record.bytes, &mut record.tail) {
-            record.call.header.flags |= flag::TAIL_KNOWN;
-        }
+        payload::note_head(record, record.buffer);
+        payload::note_tail(record, payload::end(record.buffer, record.bytes));
     }
     if outcome.shape.length != NONE {
         record.asked = argument(slot, outcome.shape.length);
@@ -505,8 +496,10 @@ fn fill_vector(record: &mut VectorRecord, slot: &ThreadSlot, outcome: &Outcome) 
     let [first, ..] = record.iovecs;
     // Of a longer payload only the part in the first buffer lies there; eight bytes are compared at most.
     if count > 0 && first.length >= 8 {
-        note_head(&mut record.operation, first.base);
+        payload::note_head(&mut record.operation, first.base);
     }
+    let end = payload::end_of_vector(&record.iovecs, count, outcome.bytes);
+    payload::note_tail(&mut record.operation, end);
 }
 
 #[inline(always)]

@@ -5,7 +5,7 @@ use core::{ffi::c_void, mem::MaybeUninit, ptr};
 use aya_ebpf::helpers::generated::bpf_probe_read_user;
 use tracer_common::{
     limits::{IOVECS, MESSAGES},
-    record::IoVec,
+    record::{IoVec, OperationRecord, flag},
 };
 
 use crate::{kernel::Task, threads};
@@ -56,20 +56,48 @@ pub fn word(address: u64, compat: bool) -> u64 {
     if compat { user::<u32>(address) as u64 } else { user(address) }
 }
 
-/// Copies the first bytes of the payload; false if they cannot be read.
+/// Notes the first bytes of a record's payload.
 #[inline(always)]
-pub fn head(buffer: u64, bytes: u64, into: &mut [u8; 8]) -> bool {
-    let length = if bytes > 8 { 8 } else { bytes as u32 };
-    // SAFETY: at most the size of `into`.
-    unsafe { bpf_probe_read_user(into.as_mut_ptr().cast(), length, buffer as *const c_void) == 0 }
+pub fn note_head(record: &mut OperationRecord, buffer: u64) {
+    let length = if record.bytes > 8 { 8 } else { record.bytes as u32 };
+    let into = record.head.as_mut_ptr().cast();
+    // SAFETY: at most the size of `head`.
+    if length > 0 && unsafe { bpf_probe_read_user(into, length, buffer as *const c_void) == 0 } {
+        record.call.header.flags |= flag::HEAD_KNOWN;
+    }
 }
 
-/// Copies the last eight bytes of a payload that has as many; false if they cannot be read.
+/// Notes the eight bytes before `end`, unless that is 0.
 #[inline(always)]
-pub fn tail(buffer: u64, bytes: u64, into: &mut [u8; 8]) -> bool {
-    let from = buffer.wrapping_add(bytes).wrapping_sub(8);
-    // SAFETY: the size of `into`.
-    bytes >= 8 && unsafe { bpf_probe_read_user(into.as_mut_ptr().cast(), 8, from as *const c_void) == 0 }
+pub fn note_tail(record: &mut OperationRecord, end: u64) {
+    let from = end.wrapping_sub(8);
+    // SAFETY: the size of `tail`.
+    if end != 0
+        && unsafe { bpf_probe_read_user(record.tail.as_mut_ptr().cast(), 8, from as *const c_void) == 0 }
+    {
+        record.call.header.flags |= flag::TAIL_KNOWN;
+    }
+}
+
+/// The end of a payload in one buffer, if it has eight bytes; 0 else.
+#[inline(always)]
+pub fn end(buffer: u64, bytes: u64) -> u64 {
+    if bytes >= 8 { buffer.wrapping_add(bytes) } else { 0 }
+}
+
+/// Where a payload in several buffers ends, if that is in one of the first and it has eight bytes there; 0 else.
+#[inline(never)]
+pub fn end_of_vector(iovecs: &[IoVec; IOVECS], count: u64, bytes: u64) -> u64 {
+    let (mut left, mut last) = (bytes, 0);
+    for (index, entry) in (0..).zip(iovecs) {
+        if index >= count || left == 0 {
+            break;
+        }
+        let part = if entry.length < left { entry.length } else { left };
+        last = end(entry.base, part);
+        left -= part;
+    }
+    if left == 0 { last } else { 0 }
 }
 
 /// Address and number of entries of the iovecs that a message header points to.

@@ -177,9 +177,11 @@ fn fill_memory(record: &mut OperationRecord, entry: &Request, outcome: &Outcome)
         note_samples(record);
     } else {
         let [first, ..] = entry.iovecs;
-        if record.vectors > 0 && first.length >= 8 && record.bytes > 0 {
-            note_head(record, first.base);
+        if record.vectors > 0 && first.length >= 8 {
+            payload::note_head(record, first.base);
         }
+        let end = payload::end_of_vector(&entry.iovecs, record.vectors as u64, record.bytes);
+        payload::note_tail(record, end);
     }
 }
 
@@ -187,18 +189,9 @@ fn fill_memory(record: &mut OperationRecord, entry: &Request, outcome: &Outcome)
 fn note_samples(record: &mut OperationRecord) {
     if record.buffer == 0 {
         record.call.header.flags |= flag::BUFFER_UNKNOWN;
-    } else if record.bytes > 0 {
-        note_head(record, record.buffer);
-        if payload::tail(record.buffer, record.bytes, &mut record.tail) {
-            record.call.header.flags |= flag::TAIL_KNOWN;
-        }
-    }
-}
-
-#[inline(always)]
-fn note_head(record: &mut OperationRecord, buffer: u64) {
-    if payload::head(buffer, record.bytes, &mut record.head) {
-        record.call.header.flags |= flag::HEAD_KNOWN;
+    } else {
+        payload::note_head(record, record.buffer);
+        payload::note_tail(record, payload::end(record.buffer, record.bytes));
     }
 }
 

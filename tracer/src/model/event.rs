@@ -85,6 +85,8 @@ pub enum Event {
         pid: Pid,
         /// The thread.
         tid: Tid,
+        /// When it began, ns since boot: with the thread's number it names it for ever.
+        start_ns: u64,
         /// Monotonic time, ns.
         time_ns: u64,
         /// What `wait(2)` reports.
@@ -94,6 +96,10 @@ pub enum Event {
     Executed {
         /// The process.
         pid: Pid,
+        /// The number that the thread had which does: it takes over that of the process (fs/exec.c, `de_thread`).
+        tid: Tid,
+        /// When that thread began, ns since boot.
+        start_ns: u64,
         /// `comm` of the new program.
         comm: String,
         /// Monotonic time, ns.
@@ -403,6 +409,8 @@ pub struct ThreadStarted {
     pub parent: Pid,
     /// Whether it ran before tracing began.
     pub attached: bool,
+    /// When it began, ns since boot.
+    pub start_ns: u64,
     /// Whether it shares the descriptor table of the thread that made it. Not known, and false, of one that ran before.
     pub shares_descriptors: bool,
     /// Monotonic time, ns.

@@ -570,6 +570,9 @@ fn shown(id: u64, key: FlowKey, tally: &Tally, endpoints: &Endpoints) -> snapsho
         request_ns,
     } = tally.stats;
     let is_seen = unseen == 0 || unseen < operations;
+    // Of what was folded the sums hold times, but no switches and no faults.
+    let untold = unseen.saturating_add(tally.folded);
+    let is_told = untold == 0 || untold < operations;
     let cpu = tally.by_cpu();
     let estimated = if tally.estimated > 0 { Evidence::Modelled } else { Evidence::Derived };
     let payload_evidence = key.method.payload_evidence().max(estimated);
@@ -590,8 +593,8 @@ fn shown(id: u64, key: FlowKey, tally: &Tally, endpoints: &Endpoints) -> snapsho
         transitions,
         transitions_per_mib: (tally.payload > 0).then(|| transitions as f64 / (tally.payload as f64 / MIB)),
         unseen_operations: unseen,
-        context_switches: is_seen.then_some(snapshot::ContextSwitches { voluntary, involuntary }),
-        page_faults: is_seen.then_some(snapshot::PageFaults { minor: minor_faults, major: major_faults }),
+        context_switches: is_told.then_some(snapshot::ContextSwitches { voluntary, involuntary }),
+        page_faults: is_told.then_some(snapshot::PageFaults { minor: minor_faults, major: major_faults }),
         time_ns: is_seen.then_some(time_ns),
         on_cpu_ns: is_seen.then_some(time_ns.saturating_sub(blocked_ns).saturating_sub(preempted_ns)),
         blocked_ns: is_seen.then_some(blocked_ns),

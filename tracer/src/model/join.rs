@@ -307,13 +307,15 @@ impl Join {
             return;
         }
         let pid = operation.call.pid;
-        for (number, buffer) in first_bytes(&operation.buffers, moved.payload).enumerate() {
+        let mut buffers = first_bytes(&operation.buffers, moved.payload).enumerate().peekable();
+        while let Some((number, buffer)) = buffers.next() {
+            let last = buffers.peek().is_none();
             let begin = self.memories.brought_at(pid, buffer.start);
-            self.forget_unproven_inside(pid, &buffer, begin.as_ref(), &written);
+            self.forget_unproven_inside(pid, &buffer, begin.as_ref(), last.then_some(&written));
             let Some(piece) = begin else { continue };
             let before = buffer.start.checked_sub(1).and_then(|at| self.memories.brought_at(pid, at));
             let continues = before.is_some_and(|before| before.deposit == piece.deposit && before.sent);
-            let claim = Claim { buffer: &buffer, first: number == 0, piece: &piece, continues };
+            let claim = Claim { buffer: &buffer, first: number == 0, last, piece: &piece, continues };
             let brought = self.deposits.get(piece.deposit).map(|deposit| deposit.sample).unwrap_or_default();
             if !claim.holds(&brought, &written) {
                 self.memories.overwrite(pid, std::iter::once(buffer));
@@ -329,7 +331,7 @@ impl Join {
         pid: Pid,
         buffer: &Range<u64>,
         begin: Option<&Piece>,
-        written: &Sample,
+        ends: Option<&Sample>,
     ) {
         let mut inside: Vec<(Range<u64>, Piece)> = Vec::new();
         self.memories.walk(pid, buffer, |range, from| {
@@ -343,12 +345,12 @@ impl Join {
         });
         let Some((_, last)) = inside.last() else { return };
         let brought = self.deposits.get(last.deposit).map(|deposit| deposit.sample).unwrap_or_default();
-        let ends = |(range, _): &(Range<u64>, Piece)| range.end;
+        let end = |(range, _): &(Range<u64>, Piece)| range.end;
         let in_a_row =
-            inside.windows(2).all(|two| two.first().map(ends) == two.get(1).map(|(range, _)| range.start));
+            inside.windows(2).all(|two| two.first().map(end) == two.get(1).map(|(range, _)| range.start));
         let whole = inside.iter().all(|(range, piece)| (range.start, range.end) == (piece.from, piece.until));
-        let proven =
-            in_a_row && whole && inside.last().map(ends) == Some(buffer.end) && brought.tails_agree(written);
+        let agree = last.last && ends.is_some_and(|written| brought.tails_agree(written));
+        let proven = in_a_row && whole && inside.last().map(end) == Some(buffer.end) && agree;
         if !proven {
             self.memories.overwrite(pid, inside.into_iter().map(|(range, _)| range));
         }
@@ -614,8 +616,11 @@ fn book(tally: &mut Tally, moved: &Moved, transfers: u64) {
 fn first_bytes(buffers: &[Range<u64>], bytes: u64) -> impl Iterator<Item = Range<u64>> {
     buffers.iter().scan(bytes, |left, buffer| {
         let used = buffer.end.saturating_sub(buffer.start).min(*left);
-        *left -= used;
-        Some(buffer.start..buffer.start.saturating_add(used))
+        let filled = buffer.start..buffer.start.saturating_add(used);
+        (*left > 0).then(|| {
+            *left -= used;
+            filled
+        })
     })
 }
 

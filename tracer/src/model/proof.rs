@@ -10,7 +10,7 @@ use std::ops::Range;
 
 use super::{event::Operation, provenance::Piece};
 
-/// The first and the last bytes of a payload in memory.
+/// The first and the last bytes of a payload in memory: of several buffers, those where the first begins and the last ends.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub(crate) struct Sample {
     head: Option<[u8; 8]>,
@@ -28,7 +28,7 @@ impl Sample {
 
     /// Whether anything was sampled at all. If not, nothing is asked of a relay.
     pub(crate) fn is_known(&self) -> bool {
-        self.head.is_some()
+        self.head.is_some() || self.tail.is_some()
     }
 
     fn heads_differ(&self, other: &Self) -> bool {
@@ -53,6 +53,8 @@ pub(crate) struct Claim<'a> {
     pub(crate) buffer: &'a Range<u64>,
     /// Whether it is the write's first buffer: the one whose head was sampled.
     pub(crate) first: bool,
+    /// Whether it is the write's last one: the one whose tail was sampled.
+    pub(crate) last: bool,
     /// What brought the bytes at its beginning.
     pub(crate) piece: &'a Piece,
     /// Whether the byte before it came by the same operation and has been sent on.
@@ -64,19 +66,22 @@ impl Claim<'_> {
     pub(crate) fn holds(&self, brought: &Sample, written: &Sample) -> bool {
         let Range { start, end } = *self.buffer;
         let piece = self.piece;
+        let both_end = self.last && piece.last && end == piece.until;
         if start == piece.from {
             let head_differs = self.first && piece.first && brought.heads_differ(written);
-            let tail_differs = end == piece.until && brought.tails_differ(written);
+            let tail_differs = both_end && brought.tails_differ(written);
             return !head_differs && !tail_differs;
         }
         (self.continues && !piece.sent)
             || (piece.sent && start == piece.sent_from)
-            || (end == piece.until && brought.tails_agree(written))
+            || (both_end && brought.tails_agree(written))
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use smallvec::smallvec;
+
     use crate::model::{
         event::Operation,
         testing::{FILE, OTHER_SOCKET, SOCKET, after, flow, payloads, read, write},
@@ -148,6 +153,35 @@ mod tests {
         let changed = sampled(write(SOCKET, 0..150), b"12345678", b"stuvwxy_");
         let part = [("read".to_owned(), 100), ("read+write".to_owned(), 50), ("write".to_owned(), 100)];
         assert_eq!(methods(&[row[0].clone(), row[1].clone(), changed]), part);
+    }
+
+    /// A header of the program's own (10 bytes at 1000), and what follows from memory of `body`; sampled where each ends.
+    fn behind_a_header(body: std::ops::Range<u64>, tail: &[u8; 8]) -> Operation {
+        let buffers = smallvec![1000..1010, body.clone()];
+        let whole = Operation { buffers, ..write(SOCKET, 0..10 + body.end - body.start) };
+        sampled(whole, b"a header", tail)
+    }
+
+    #[test]
+    fn of_several_buffers_the_last_one_ends_as_what_was_read() {
+        let behind = [("read+write".to_owned(), 100), ("write".to_owned(), 10)];
+        assert_eq!(methods(&[incoming(), behind_a_header(0..100, b"stuvwxyz")]), behind);
+        let apart = [("read".to_owned(), 100), ("write".to_owned(), 110)];
+        assert_eq!(methods(&[incoming(), behind_a_header(0..100, b"stuvwxy_")]), apart);
+        // Read into one buffer in several pieces.
+        let later = sampled(read(FILE, 100..200), b"abcdefgh", b"stuvwxyz");
+        let both = [incoming(), later, behind_a_header(0..200, b"stuvwxyz")];
+        assert_eq!(methods(&both), [("read+write".to_owned(), 200), ("write".to_owned(), 10)]);
+    }
+
+    #[test]
+    fn read_into_several_buffers_the_last_one_tells_the_end() {
+        let read = Operation { buffers: smallvec![500..510, 0..90], ..incoming() };
+        let body = |tail| sampled(write(SOCKET, 0..90), b"klmnopqr", tail);
+        let sent = [("read".to_owned(), 10), ("read+write".to_owned(), 90)];
+        assert_eq!(methods(&[read.clone(), body(b"stuvwxyz")]), sent);
+        let apart = [("read".to_owned(), 100), ("write".to_owned(), 90)];
+        assert_eq!(methods(&[read, body(b"stuvwxy_")]), apart);
     }
 
     #[test]

@@ -330,12 +330,14 @@ fn event() -> impl Strategy<Value = Event> {
         1 => (pid(), range(), range()).prop_map(|(pid, from, to)| Event::Remapped { pid, from, to }),
         1 => (pid(), 1u32..6, pid(), any::<bool>(), any::<bool>()).prop_map(|(pid, tid, parent, attached, shares_descriptors)| {
             let comm = String::new();
-            Event::ThreadStarted(ThreadStarted { pid, tid, parent, attached, shares_descriptors, time_ns: 0, comm })
+            Event::ThreadStarted(ThreadStarted { pid, tid, parent, attached, start_ns: 0, shares_descriptors, time_ns: 0, comm })
         }),
         1 => (pid(), 1u32..6, any::<u32>()).prop_map(|(pid, tid, exit_code)| {
-            Event::ThreadEnded { pid, tid, time_ns: 0, exit_code }
+            Event::ThreadEnded { pid, tid, start_ns: 0, time_ns: 0, exit_code }
         }),
-        1 => pid().prop_map(|pid| Event::Executed { pid, comm: "new".to_owned(), time_ns: 0 }),
+        1 => (pid(), 1u32..6).prop_map(|(pid, tid)| {
+            Event::Executed { pid, tid, start_ns: 0, comm: "new".to_owned(), time_ns: 0 }
+        }),
         5 => changed().prop_map(Event::Descriptors),
         1 => seen().prop_map(Event::DescriptorsSeen),
         1 => (pid(), 0u64..400, any::<bool>()).prop_map(|(pid, address, in_kernel)| {

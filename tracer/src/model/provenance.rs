@@ -31,6 +31,8 @@ pub(crate) struct Piece {
     pub(crate) until: u64,
     /// Whether it was the first buffer of its operation.
     pub(crate) first: bool,
+    /// Whether it was the last one.
+    pub(crate) last: bool,
 }
 
 impl Piece {
@@ -119,9 +121,11 @@ impl Memories {
         let most = self.most_pieces;
         let memory = self.memory(pid);
         let came = memory.used;
-        for (number, range) in ranges.enumerate() {
+        let mut ranges = ranges.enumerate().peekable();
+        while let Some((number, range)) = ranges.next() {
             let Range { start: from, end: until } = range;
-            let piece = Piece { deposit, came, sent, sent_from: from, from, until, first: number == 0 };
+            let (first, last) = (number == 0, ranges.peek().is_none());
+            let piece = Piece { deposit, came, sent, sent_from: from, from, until, first, last };
             memory.brought.insert(range, piece);
         }
         memory.limit(most);

@@ -383,7 +383,8 @@ pub struct Flow {
     /// happened inside them, and how long they took, is in none of the following.
     #[serde(default)]
     pub unseen_operations: u64,
-    /// Context switches inside its calls, but those that were folded; null if the beginning of none was seen.
+    /// Context switches inside its calls, but those that were folded; null if all were folded or
+    /// began unseen.
     pub context_switches: Option<ContextSwitches>,
     /// Page faults inside its calls, likewise.
     pub page_faults: Option<PageFaults>,

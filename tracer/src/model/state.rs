@@ -196,25 +196,25 @@ impl Model {
                 self.descriptors.started(&thread);
                 self.threads.started(thread);
             }
-            Event::ThreadEnded { pid, tid, exit_code, time_ns } => {
+            Event::ThreadEnded { pid, tid, start_ns, exit_code, time_ns } => {
                 self.join.thread_ended(tid);
                 self.fresh.remove(&tid);
                 self.faults.ended(tid);
-                let last = self.threads.ended(pid, tid, exit_code);
+                let last = self.threads.ended(pid, (tid, start_ns), exit_code);
                 if last {
                     self.faults.forget(pid);
                     self.join.memories.forget(pid);
                 }
                 self.descriptors.ended(pid, tid, last, time_ns);
             }
-            Event::Executed { pid, comm, time_ns } => {
+            Event::Executed { pid, tid, start_ns, comm, time_ns } => {
                 self.join.memories.forget(pid);
                 if self.unmapped.len() < MOST_UNMAPPED {
                     self.unmapped.insert(pid);
                 }
                 self.faults.forget(pid);
                 self.descriptors.executed(pid, time_ns);
-                self.threads.executed(pid, comm);
+                self.threads.executed(pid, (tid, start_ns), comm);
             }
             Event::Fault(fault) => self.faults.count(&mut self.join.memories, &fault),
             Event::Folded(folded) => {

@@ -16,12 +16,15 @@ const AT_ONCE: usize = 1024;
 /// The process that stands for those whose ends are not told apart.
 const EARLIER: Pid = 0;
 
+/// A thread's number, and when it began (ns since boot), because numbers are used anew.
+type ThreadName = (Tid, u64);
+
 /// What the stream told of a process.
 #[derive(Debug, Default)]
 struct Life {
     parent: Option<Pid>,
     comm: String,
-    alive: BTreeSet<Tid>,
+    alive: BTreeSet<ThreadName>,
     started: u64,
     exit_code: Option<u32>,
     /// Whether its last thread has ended; with what code may not have been seen.
@@ -34,9 +37,9 @@ pub(crate) struct Threads {
     lives: BTreeMap<Pid, Life>,
     /// Processes in the order of their ends. A number that was used anew may be among them.
     ended_processes: VecDeque<Pid>,
-    exact: Option<BTreeMap<(Tid, u64), ThreadTotals>>,
+    exact: Option<BTreeMap<ThreadName, ThreadTotals>>,
     /// Threads in the order of their ends. Some may have been added up with their process.
-    ended_threads: VecDeque<(Tid, u64)>,
+    ended_threads: VecDeque<ThreadName>,
     /// How many threads of each process were added up in one.
     added_up: BTreeMap<Pid, u64>,
 }
@@ -54,7 +57,7 @@ pub(crate) struct Sums {
 impl Threads {
     /// A thread is traced from now on.
     pub(crate) fn started(&mut self, thread: ThreadStarted) {
-        let ThreadStarted { pid, tid, parent, comm, .. } = thread;
+        let ThreadStarted { pid, tid, start_ns, parent, comm, .. } = thread;
         let life = self.lives.entry(pid).or_default();
         if life.ended {
             // The number is used anew.
@@ -66,15 +69,16 @@ impl Threads {
         if tid == pid || life.comm.is_empty() {
             life.comm = comm;
         }
-        if life.alive.insert(tid) {
+        if life.alive.insert((tid, start_ns)) {
             life.started = life.started.saturating_add(1);
         }
     }
 
     /// A thread has ended; returns whether it was the last one of its process.
-    pub(crate) fn ended(&mut self, pid: Pid, tid: Tid, exit_code: u32) -> bool {
+    pub(crate) fn ended(&mut self, pid: Pid, thread: ThreadName, exit_code: u32) -> bool {
         let Some(life) = self.lives.get_mut(&pid) else { return false };
-        let last = life.alive.remove(&tid) && life.alive.is_empty() || life.ended && life.exit_code.is_none();
+        let last =
+            life.alive.remove(&thread) && life.alive.is_empty() || life.ended && life.exit_code.is_none();
         if last {
             // When a process exits as a whole, each of its threads ends with the code of the process
             // (kernel/exit.c, do_group_exit).
@@ -134,13 +138,24 @@ impl Threads {
         self.lives.get(&pid).is_none_or(|life| life.alive.len() <= 1)
     }
 
-    /// A process executes another program.
-    pub(crate) fn executed(&mut self, pid: Pid, comm: String) {
-        self.lives.entry(pid).or_default().comm = comm;
+    /// A process executes another program. The thread that does takes over the number of the process. Of the others each
+    /// one's end is told, before or afterwards.
+    pub(crate) fn executed(&mut self, pid: Pid, thread: ThreadName, comm: String) {
+        let life = self.lives.entry(pid).or_default();
+        life.comm = comm;
+        let (_, start_ns) = thread;
+        if life.alive.remove(&thread) {
+            life.alive.insert((pid, start_ns));
+        }
+        if let Some(exact) = &mut self.exact
+            && let Some(totals) = exact.remove(&thread)
+        {
+            exact.insert((pid, start_ns), totals);
+        }
     }
 
     /// The kernel's counters of these threads replace what was there of them.
-    pub(crate) fn update(&mut self, latest: BTreeMap<(Tid, u64), ThreadTotals>) {
+    pub(crate) fn update(&mut self, latest: BTreeMap<ThreadName, ThreadTotals>) {
         let exact = self.exact.get_or_insert_default();
         let mut ended = Vec::new();
         for (key, totals) in latest {
@@ -148,13 +163,13 @@ impl Threads {
             let before = exact.insert(key, totals);
             if has_ended && !before.is_some_and(|before| before.ended) {
                 self.ended_threads.push_back(key);
-                ended.push((pid, key.0));
+                ended.push((pid, key));
             }
         }
-        for (pid, tid) in ended {
+        for (pid, thread) in ended {
             // Nearly always the stream has told so before; but it may lose records.
             if let Some(life) = self.lives.get_mut(&pid)
-                && life.alive.remove(&tid)
+                && life.alive.remove(&thread)
                 && life.alive.is_empty()
             {
                 self.process_ended(pid);
@@ -217,7 +232,8 @@ impl Threads {
         let mut threads: Vec<Thread> = self.exact().map(|(tid, totals)| shown(tid, totals)).collect();
         if self.exact.is_none() {
             threads.extend(self.lives.iter().flat_map(|(&pid, life)| {
-                let thread = move |&tid| Thread { pid, tid, comm: life.comm.clone(), ..Thread::default() };
+                let thread =
+                    move |&(tid, _)| Thread { pid, tid, comm: life.comm.clone(), ..Thread::default() };
                 life.alive.iter().map(thread)
             }));
         }
@@ -279,7 +295,7 @@ impl Threads {
 
 /// Adds ended threads to those that are added up of this process.
 fn put(
-    exact: &mut BTreeMap<(Tid, u64), ThreadTotals>,
+    exact: &mut BTreeMap<ThreadName, ThreadTotals>,
     added_up: &mut BTreeMap<Pid, u64>,
     pid: Pid,
     totals: &ThreadTotals,
@@ -387,6 +403,7 @@ mod tests {
         ThreadStarted {
             pid,
             tid,
+            start_ns: 0,
             parent,
             attached: false,
             shares_descriptors: false,
@@ -400,15 +417,31 @@ mod tests {
         let mut threads = Threads::default();
         threads.started(start(5, 5, 1));
         threads.started(start(5, 6, 5));
-        assert!(!threads.ended(5, 5, 3 << 8));
+        assert!(!threads.ended(5, (5, 0), 3 << 8));
         assert_eq!(threads.processes()[0].exit_code, None);
-        assert!(threads.ended(5, 6, 3 << 8));
-        assert!(!threads.ended(5, 6, 3 << 8));
+        assert!(threads.ended(5, (6, 0), 3 << 8));
+        assert!(!threads.ended(5, (6, 0), 3 << 8));
         let process = &threads.processes()[0];
         assert_eq!((process.exit_code, process.threads, process.parent), (Some(3), 2, Some(1)));
         threads.started(start(5, 5, 2));
         let process = &threads.processes()[0];
         assert_eq!((process.exit_code, process.threads, process.parent), (None, 1, Some(2)));
+    }
+
+    #[test]
+    fn a_thread_that_executes_becomes_its_process() {
+        let mut threads = Threads::default();
+        threads.started(start(5, 5, 1));
+        threads.started(ThreadStarted { start_ns: 9, ..start(5, 6, 5) });
+        let totals = ThreadTotals { pid: 5, calls: 3, ..ThreadTotals::default() };
+        threads.update(BTreeMap::from([((6, 9), totals.clone())]));
+        threads.executed(5, (6, 9), "new".to_owned());
+        // The leader's end may be told late; it is not that of the process.
+        assert!(!threads.ended(5, (5, 0), 0));
+        threads.update(BTreeMap::from([((5, 9), totals)]));
+        assert_eq!(threads.threads().len(), 1, "not counted under both numbers");
+        assert!(threads.ended(5, (5, 9), 5 << 8));
+        assert_eq!(threads.exit_code(5), Some(5));
     }
 
     #[test]
@@ -485,7 +518,7 @@ mod tests {
         threads.started(start(10, 10, 1));
         for at in 1..=count {
             threads.started(start(leader(at), 10 + at, 10));
-            threads.ended(leader(at), 10 + at, 0);
+            threads.ended(leader(at), (10 + at, 0), 0);
             let totals = ThreadTotals {
                 pid: leader(at),
                 comm: "x".to_owned(),
@@ -530,8 +563,8 @@ mod tests {
         let totals = ThreadTotals { pid: 5, ended: true, ..ThreadTotals::default() };
         threads.update(BTreeMap::from([((5, 1), totals)]));
         assert_eq!((threads.living(), threads.processes()[0].exit_code), (0, None));
-        assert!(threads.ended(5, 5, 3 << 8), "told after all");
+        assert!(threads.ended(5, (5, 0), 3 << 8), "told after all");
         assert_eq!(threads.processes()[0].exit_code, Some(3));
-        assert!(!threads.ended(5, 5, 3 << 8));
+        assert!(!threads.ended(5, (5, 0), 3 << 8));
     }
 }

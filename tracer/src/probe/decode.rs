@@ -306,6 +306,7 @@ pub(super) fn started(record: &ThreadRecord, attached: bool) -> Event {
         tid: record.header.tid,
         parent: record.parent,
         attached,
+        start_ns: record.start_ns,
         shares_descriptors: record.shares_descriptors != 0,
         time_ns: record.header.time_ns,
         comm: comm(&record.comm),

@@ -272,9 +272,13 @@ impl Reader {
     fn thread(&mut self, kind: RecordKind, record: &ThreadRecord, events: &mut Vec<Event>) {
         match kind {
             RecordKind::THREAD_START => {
-                self.live.insert(record.slot);
-                let attached =
-                    self.slots.get(&record.slot, 0).is_ok_and(|slot| slot.state & state::ATTACHED != 0);
+                // One that was found dead after a loss has been retired before its record is read.
+                let slot = self.slots.get(&record.slot, 0).ok();
+                let slot = slot.filter(|slot| slot.start_ns == record.start_ns);
+                if slot.is_some() {
+                    self.live.insert(record.slot);
+                }
+                let attached = slot.is_some_and(|slot| slot.state & state::ATTACHED != 0);
                 events.push(decode::started(record, attached));
             }
             RecordKind::THREAD_END => {
@@ -286,6 +290,7 @@ impl Reader {
                 events.push(Event::ThreadEnded {
                     pid: record.header.tgid,
                     tid: record.header.tid,
+                    start_ns: record.start_ns,
                     time_ns: record.header.time_ns,
                     exit_code: record.exit_code,
                 });
@@ -293,6 +298,8 @@ impl Reader {
             _ => {
                 events.push(Event::Executed {
                     pid: record.header.tgid,
+                    tid: record.parent,
+                    start_ns: record.start_ns,
                     comm: decode::comm(&record.comm),
                     time_ns: record.header.time_ns,
                 });

@@ -59,6 +59,7 @@ fn started(pid: Pid, tid: Tid, parent: Pid, shares_descriptors: bool) -> Event {
         tid,
         parent,
         attached: false,
+        start_ns: 0,
         shares_descriptors,
         time_ns: 50,
         comm,
@@ -144,7 +145,7 @@ fn ranges_and_exec() {
     model.apply((3..7).map(|fd| open(10, fd, FILE)));
     model.apply([change(20, range(3, 4, false)), change(30, mark)]);
     model.apply([change(31, DescriptorChange::Opened { made, close_on_exec: None }), open(32, 7, SOCKET)]);
-    model.apply([Event::Executed { pid: PID, comm: String::new(), time_ns: 40 }]);
+    model.apply([Event::Executed { pid: PID, tid: PID, start_ns: 0, comm: String::new(), time_ns: 40 }]);
     let snapshot = model.snapshot();
     let open = |snapshot: &Snapshot| -> Vec<(i32, Option<bool>)> {
         let there = snapshot.descriptors.iter().filter(|known| known.open != Some(false));
@@ -238,7 +239,7 @@ fn a_fork_copies_and_clone_files_shares() {
 #[test]
 fn sharing_ends_with_exec_and_unshare() {
     let shared = [started(PID, PID, 1, false), open(10, 3, FILE), started(200, 200, PID, true)];
-    let executed = Event::Executed { pid: 200, comm: String::new(), time_ns: 60 };
+    let executed = Event::Executed { pid: 200, tid: 200, start_ns: 0, comm: String::new(), time_ns: 60 };
     let unshared = change_by(200, 200, 60, DescriptorChange::Unshared);
     let all = DescriptorChange::Closed { first: 0, last: u32::MAX, unshared: true };
     for parting in [vec![executed, close(70, 3)], vec![unshared, close(70, 3)], vec![change(70, all)]] {
@@ -261,7 +262,7 @@ fn a_thread_with_a_table_of_its_own() {
 
 #[test]
 fn with_a_process_its_descriptors_end() {
-    let ended = |tid, time_ns| Event::ThreadEnded { pid: PID, tid, time_ns, exit_code: 0 };
+    let ended = |tid, time_ns| Event::ThreadEnded { pid: PID, tid, start_ns: 0, time_ns, exit_code: 0 };
     let mut model = testing::model();
     model.apply([
         started(PID, PID, 1, false),
@@ -327,7 +328,7 @@ fn what_the_kernel_folded_went_through_descriptors_too() {
 fn what_was_folded_before_the_end() {
     let source = Some(Side { fd: 3, serial: Serial(FILE), flags: 2 });
     let folded = Event::Folded(vec![Folded { source, ..testing::folded(CallKind::Read, FILE, 0, 10, 1000) }]);
-    let ended = Event::ThreadEnded { pid: PID, tid: PID, time_ns: 40, exit_code: 0 };
+    let ended = Event::ThreadEnded { pid: PID, tid: PID, start_ns: 0, time_ns: 40, exit_code: 0 };
     let snapshot = after([started(PID, PID, 1, false), open(10, 3, FILE), read(20, 3, FILE), ended, folded]);
     assert_eq!(table(&snapshot, PID), [(3, "1", Some(false), 1010)]);
     assert_eq!((snapshot.descriptor_summary.open, snapshot.descriptor_summary.corrected), (0, 0));

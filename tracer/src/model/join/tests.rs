@@ -178,7 +178,7 @@ fn a_mapped_file() {
 fn memory_that_is_unmapped_or_executed_over_is_forgotten() {
     for end in [
         Event::Unmapped { pid: PID, range: 0..100 },
-        Event::Executed { pid: PID, comm: String::new(), time_ns: 0 },
+        Event::Executed { pid: PID, tid: PID, start_ns: 0, comm: String::new(), time_ns: 0 },
     ] {
         let mut model = model();
         model.apply([Event::Operation(read(FILE, 0..100)), end, Event::Operation(write(SOCKET, 0..100))]);
@@ -195,6 +195,7 @@ fn what_a_parent_read_is_its_childs_own() {
         tid: child,
         parent: PID,
         attached: false,
+        start_ns: 0,
         shares_descriptors: false,
         time_ns: 0,
         comm: String::new(),
@@ -392,6 +393,7 @@ fn a_call_in_flight_at_the_attach_returned_once() {
         tid: late.call.tid,
         parent: late.call.pid,
         attached: true,
+        start_ns: 0,
         shares_descriptors: false,
         time_ns: 0,
         comm: String::new(),

@@ -132,7 +132,7 @@ fn without_mappings_nobody_knows_whose_bytes_were_written() {
         model.apply([Event::Operation(write(FILE, 0..100))]);
         model.snapshot().flows[0].payload_evidence
     };
-    let executed = || Event::Executed { pid: PID, comm: "a".to_owned(), time_ns: 1 };
+    let executed = || Event::Executed { pid: PID, tid: PID, start_ns: 0, comm: "a".to_owned(), time_ns: 1 };
     assert_eq!(evidence(vec![]), Evidence::Derived);
     assert_eq!(evidence(vec![executed()]), Evidence::Modelled);
     assert_eq!(evidence(vec![executed(), Event::MappingsKnown { pid: PID }]), Evidence::Derived);
