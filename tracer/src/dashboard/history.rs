@@ -53,7 +53,8 @@ struct Sums {
 
 impl Sums {
     fn of(frame: &Frame) -> Self {
-        let Totals { calls, transitions, payload_bytes, .. } = frame.look.snapshot.totals;
+        let Totals { calls, transitions, payload_bytes_at_most: payload_bytes, .. } =
+            frame.look.snapshot.totals;
         let totals = &frame.look.snapshot.totals;
         let on_cpu = |call: &CallStatistics| {
             let off_cpu = call.blocked_ns.unwrap_or(0).saturating_add(call.preempted_ns.unwrap_or(0));

@@ -95,7 +95,7 @@ fn state(document: &Document) -> State {
             flow.id = id;
         }
         snapshot.totals.calls = snapshot.totals.calls * second * second / 400;
-        snapshot.totals.payload_bytes = snapshot.totals.payload_bytes * second / 20;
+        snapshot.totals.payload_bytes_at_most = snapshot.totals.payload_bytes_at_most * second / 20;
         let mut transfer = samples::transfer();
         if let Some(flow) = snapshot.flows.first() {
             transfer.source = flow.source.clone();

@@ -6,7 +6,7 @@ use crate::model::snapshot::{ContextSwitches, Losses, PageFaults, Summed, Totals
 pub(super) fn totals(now: &Totals, before: &Totals) -> Totals {
     let less = |now: u64, before: u64| now.saturating_sub(before);
     let both = |now: Option<u64>, before: Option<u64>| Some(less(now?, before?));
-    let payload_bytes = less(now.payload_bytes, before.payload_bytes);
+    let payload = less(now.payload_bytes_at_most, before.payload_bytes_at_most);
     let cpu_copied_bytes = both(now.cpu_copied_bytes, before.cpu_copied_bytes);
     // Whether it is known, the whole tells: losses, for one, make it unknown.
     let known = now.copy_amplification.and(cpu_copied_bytes);
@@ -15,14 +15,13 @@ pub(super) fn totals(now: &Totals, before: &Totals) -> Totals {
         calls: less(now.calls, before.calls),
         read_bytes: less(now.read_bytes, before.read_bytes),
         written_bytes: less(now.written_bytes, before.written_bytes),
-        payload_bytes,
+        payload_bytes: now.payload_bytes.map(|_| payload),
+        payload_bytes_at_most: payload,
         cpu_copied_bytes,
         cpu_copied_bytes_at_least: less(now.cpu_copied_bytes_at_least, before.cpu_copied_bytes_at_least),
         dma_bytes: both(now.dma_bytes, before.dma_bytes),
         dma_bytes_at_least: less(now.dma_bytes_at_least, before.dma_bytes_at_least),
-        copy_amplification: known
-            .filter(|_| payload_bytes > 0)
-            .map(|copied| copied as f64 / payload_bytes as f64),
+        copy_amplification: known.filter(|_| payload > 0).map(|copied| copied as f64 / payload as f64),
         transitions: transitions(now.transitions, before.transitions),
         context_switches: switches(now.context_switches, before.context_switches),
         page_faults: faults(now.page_faults, before.page_faults),
@@ -91,9 +90,9 @@ mod tests {
     fn what_came_since() {
         let now = samples::busy().snapshot.totals;
         let nothing = totals(&now, &now);
-        assert_eq!((nothing.calls, nothing.payload_bytes, nothing.copy_amplification), (0, 0, None));
+        assert_eq!((nothing.calls, nothing.payload_bytes_at_most, nothing.copy_amplification), (0, 0, None));
         let before = Totals {
-            payload_bytes: now.payload_bytes / 2,
+            payload_bytes_at_most: now.payload_bytes_at_most / 2,
             cpu_copied_bytes: now.cpu_copied_bytes,
             ..Totals::default()
         };

@@ -135,7 +135,8 @@ fn busy_totals() -> Totals {
         read_calls: Some(4_112),
         write_calls: Some(4_109),
         payload_evidence: Evidence::Modelled,
-        payload_bytes: 257 * MIB + MIB / 2,
+        payload_bytes: Some(257 * MIB + MIB / 2),
+        payload_bytes_at_most: 257 * MIB + MIB / 2,
         cpu_copied_bytes: Some(513 * MIB + MIB / 2),
         cpu_copied_evidence: Evidence::Derived,
         cpu_copied_bytes_at_least: 513 * MIB + MIB / 2,
@@ -521,7 +522,7 @@ pub(crate) fn demo() -> DemoDocument {
 fn demo_run(method: &str, copies: u64, syscall: u64, minor: u64, cpu_seconds: f64) -> DemoRun {
     let mut document = busy();
     let totals = &mut document.snapshot.totals;
-    totals.payload_bytes = 256 * MIB;
+    (totals.payload_bytes, totals.payload_bytes_at_most) = (Some(256 * MIB), 256 * MIB);
     totals.cpu_copied_bytes = Some(copies * 256 * MIB);
     totals.copy_amplification = Some(copies as f64);
     totals.dma_bytes = Some(0);

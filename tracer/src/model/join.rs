@@ -268,6 +268,7 @@ impl Join {
         if !operation.buffers_complete && moved.received > room(&operation.buffers) {
             // It is not known which memory the rest overwrote.
             self.memories.forget_brought(pid);
+            self.untold.note_memory(pid);
         }
         if moved.received == 0 || room(&operation.buffers) == 0 {
             return;
@@ -372,6 +373,9 @@ impl Join {
                 self.send_on(pid, sink.id, delivery, range, from);
             }
             self.segments = segments;
+        }
+        if left > 0 && !operation.buffers_complete {
+            self.untold.note_memory(pid);
         }
         if left > 0 || moved.payload == 0 {
             let method = Method::Relay(Origin::Memory, delivery);

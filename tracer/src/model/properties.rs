@@ -461,7 +461,7 @@ fn check_descriptors(snapshot: &Snapshot, events: &[Event]) {
 fn check_document(snapshot: &Snapshot) {
     let saturating = |sum: u64, more: u64| sum.saturating_add(more);
     let payload = snapshot.flows.iter().map(|flow| flow.payload_bytes).fold(0, saturating);
-    assert_eq!(payload, snapshot.totals.payload_bytes);
+    assert_eq!(payload, snapshot.totals.payload_bytes_at_most);
     for flow in &snapshot.flows {
         let unknown = |cpu: bool| {
             flow.copies.iter().any(|copy| {

@@ -52,8 +52,10 @@ pub struct Totals {
     pub read_calls: Option<u64>,
     /// What `syscw` means.
     pub write_calls: Option<u64>,
-    /// Bytes that reached their sink, each counted once per transfer.
-    pub payload_bytes: u64,
+    /// Bytes that reached their sink, each counted once per transfer; null if not known.
+    pub payload_bytes: Option<u64>,
+    /// As many if they are known; else more, because some were counted as read and as written.
+    pub payload_bytes_at_most: u64,
     /// How `payload_bytes` is known: `modelled` if reads were joined to writes, because that a buffer still held what was
     /// read into it is concluded from samples, and of operations that were folded from those that were told; `unknown` if
     /// none of these were told, because what is not joined counts twice where it was read and then written.

@@ -133,10 +133,11 @@ pub fn marked_ratio(value: Option<f64>, evidence: Evidence) -> String {
     }
 }
 
-/// Payload, marked only where it is not certain.
+/// Payload, which is at most so much; marked only where it is not certain.
 pub fn payload(value: u64, evidence: Evidence) -> String {
     match evidence {
         Evidence::Measured | Evidence::Derived => bytes(value),
+        Evidence::Unknown => format!("at most {}", bytes(value)),
         evidence => marked_bytes(Some(value), evidence),
     }
 }

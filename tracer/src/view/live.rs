@@ -54,7 +54,7 @@ fn rates(elapsed_ns: u64, interval_ns: u64, before: &Totals, now: &Totals) -> St
         elapsed_ns as f64 / 1e9,
         number(before.calls, now.calls),
         number(sum(before.transitions), sum(now.transitions)),
-        maybe_bytes(rate(before.payload_bytes, now.payload_bytes)),
+        maybe_bytes(rate(before.payload_bytes_at_most, now.payload_bytes_at_most)),
         at_least(now.cpu_copied_bytes, before.cpu_copied_bytes_at_least, now.cpu_copied_bytes_at_least),
         at_least(now.dma_bytes, before.dma_bytes_at_least, now.dma_bytes_at_least),
         amplification(before, now),
@@ -74,7 +74,7 @@ fn per_second(amount: u64, interval_ns: u64) -> Option<u64> {
 
 /// Of the interval: `-` without payload, `?` if the copies are not known.
 fn amplification(before: &Totals, now: &Totals) -> String {
-    let payload = now.payload_bytes.saturating_sub(before.payload_bytes);
+    let payload = now.payload_bytes_at_most.saturating_sub(before.payload_bytes_at_most);
     if payload == 0 {
         return "-".to_owned();
     }
@@ -100,7 +100,7 @@ mod tests {
         let before = now.clone();
         now.cpu_copied_bytes = None;
         now.cpu_copied_bytes_at_least += 1 << 20;
-        now.payload_bytes += 1 << 21;
+        now.payload_bytes_at_most += 1 << 21;
         now.calls += 7;
         text += &live.line(2_000_000_000, 500_000_000, &before, &now);
         text += &live.line(2_000_000_000, 0, &before, &now);

@@ -15,7 +15,7 @@ pub fn line(document: &Document) -> String {
         target.pid,
         format::minutes_and_seconds(document.duration_ns),
         count(totals.operations),
-        format::payload(totals.payload_bytes, totals.payload_evidence),
+        format::payload(totals.payload_bytes_at_most, totals.payload_evidence),
         marked_ratio(totals.copy_amplification, totals.copy_amplification_evidence),
     )
 }

@@ -96,10 +96,11 @@ fn headline(state: &State, canvas: &Canvas<'_>) -> Line<'static> {
     }
     let transitions = totals.transitions;
     let all = transitions.syscall + transitions.exception + transitions.interrupt;
-    let per_mib = (totals.payload_bytes > 0).then(|| all as f64 * 1_048_576.0 / totals.payload_bytes as f64);
+    let per_mib = (totals.payload_bytes_at_most > 0)
+        .then(|| all as f64 * 1_048_576.0 / totals.payload_bytes_at_most as f64);
     let strong = |role| theme.style(Role::Heading).patch(theme.style(role));
     let amplification = marked_ratio(totals.copy_amplification, totals.copy_amplification_evidence);
-    let payload = format::payload(totals.payload_bytes, totals.payload_evidence);
+    let payload = format::payload(totals.payload_bytes_at_most, totals.payload_evidence);
     Line::from(vec![
         Span::raw(" copy amplification "),
         Span::styled(amplification, strong(Role::Cpu)),

@@ -25,14 +25,23 @@ impl Untold {
     /// Most processes that are told apart.
     const MOST: usize = 1 << 16;
 
-    fn note(&mut self, pid: Pid, way: Way) {
+    fn kinds(&mut self, pid: Pid) -> &mut Kinds {
         let has_room = self.of.len() < Self::MOST || self.of.contains_key(&pid);
-        let kinds = if has_room { self.of.entry(pid).or_default() } else { &mut self.rest };
+        if has_room { self.of.entry(pid).or_default() } else { &mut self.rest }
+    }
+
+    fn note(&mut self, pid: Pid, way: Way) {
         match way {
-            Way::IntoMemory(_) => kinds.reads = true,
-            Way::FromMemory(_) => kinds.writes = true,
+            Way::IntoMemory(_) => self.kinds(pid).reads = true,
+            Way::FromMemory(_) => self.kinds(pid).writes = true,
             Way::InKernel(_) => {}
         }
+    }
+
+    /// Some bytes of an operation were in memory that its record does not tell: whether calls brought them, or sent them on,
+    /// is not certain.
+    pub(super) fn note_memory(&mut self, pid: Pid) {
+        *self.kinds(pid) = Kinds { reads: true, writes: true };
     }
 
     fn of(&self, pid: Pid) -> Kinds {

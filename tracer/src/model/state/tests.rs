@@ -63,7 +63,7 @@ fn the_counters_are_the_totals() {
     assert_eq!((totals.context_switches.voluntary, totals.page_faults.major), (7, 1));
     assert_eq!(totals.losses.lost_events, 9);
     assert_eq!(totals.kernel_accounts.and_then(|accounts| accounts.agree), Some(true));
-    assert_eq!((totals.payload_bytes, totals.copy_amplification), (100, Some(2.0)));
+    assert_eq!((totals.payload_bytes_at_most, totals.copy_amplification), (100, Some(2.0)));
     let document = model.snapshot();
     assert_eq!(document.totals, totals);
     assert_eq!(document.in_flight.at_end.len(), 1);

@@ -74,13 +74,13 @@ fn write_copies(page: &mut Page, totals: &Totals) {
         Some(_) => {
             format!("{} {}", ratio(totals.copy_amplification), mark(totals.copy_amplification_evidence))
         }
-        None if totals.payload_bytes == 0 => "none".to_owned(),
+        None if totals.payload_bytes_at_most == 0 => "none".to_owned(),
         None => "unknown".to_owned(),
     };
     figure(
         page,
         "payload",
-        &payload(totals.payload_bytes, totals.payload_evidence),
+        &payload(totals.payload_bytes_at_most, totals.payload_evidence),
         "bytes that reached their sink",
     );
     let copied = (totals.cpu_copied_bytes, totals.cpu_copied_evidence, totals.cpu_copied_bytes_at_least);
