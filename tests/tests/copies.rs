@@ -122,6 +122,48 @@ fn cp_on_ext4() -> Outcome {
     })
 }
 
+/// Four reads into one buffer, which is sent on behind a header: as it was read, or every byte of it changed.
+const SEVERAL_BUFFERS: &str = r#"
+import os, sys
+source, sink = os.open(sys.argv[1], os.O_RDONLY), os.open(sys.argv[2], os.O_WRONLY | os.O_CREAT)
+buffer, header, other = bytearray(65536), b"h" * 100, bytes(255 - byte for byte in range(256))
+parts = [memoryview(buffer)[at:at + 16384] for at in range(0, 65536, 16384)]
+while all([os.readv(source, [part]) for part in parts]):
+    if sys.argv[3] == "changed":
+        buffer[:] = buffer.translate(other)
+    os.writev(sink, [header, buffer])
+"#;
+
+fn sent_behind_a_header(s: &Scenario, how: &str) -> Result<Vec<Flow>> {
+    let from = s.file("from", usize::try_from(SIZE)?)?;
+    let to = s.path("to");
+    let arguments = ["-c".as_ref(), SEVERAL_BUFFERS.as_ref(), from.as_os_str(), to.as_os_str(), how.as_ref()];
+    let document = Tracer::new(s)?.traced(require_program("python3")?, &arguments).run()?.document()?;
+    let mut flows = document.flows_from(&from)?;
+    flows.extend(document.flows_to(&to)?.into_iter().filter(|flow| flow.source.kind == "user"));
+    flows.retain(|flow| flow.payload_bytes > 0);
+    Ok(flows)
+}
+
+#[test]
+fn several_buffers() -> Outcome {
+    scenario("copies/several buffers", |s| {
+        let headers = SIZE / CHUNK * 100;
+        let mut comparison = Comparison::default();
+        for (how, truth) in [
+            ("same", vec![("read+write", SIZE), ("write", headers)]),
+            ("changed", vec![("read", SIZE), ("write", SIZE + headers)]),
+        ] {
+            let flows = sent_behind_a_header(s, how)?;
+            let mut said: Vec<_> =
+                flows.iter().map(|flow| (flow.method.as_str(), flow.payload_bytes)).collect();
+            said.sort_unstable();
+            comparison.equal(how, said, truth);
+        }
+        comparison.finish()
+    })
+}
+
 fn dd(scenario: &Scenario, flag: &str) -> Result<(Document, Flow)> {
     let file = scenario.file("from", usize::try_from(SIZE)?)?;
     let from = format!("if={}", file.display());

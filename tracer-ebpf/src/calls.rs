@@ -457,7 +457,8 @@ fn tell_operation(slot: &ThreadSlot, outcome: &Outcome) -> bool {
     true
 }
 
-#[inline(always)]
+/// Not inlined: what the caller needs of the stack counts for all that it calls.
+#[inline(never)]
 fn tell_vector(slot: &ThreadSlot, outcome: &Outcome) -> bool {
     if config!(detail) == detail::SUMMED {
         return fold(slot, outcome);

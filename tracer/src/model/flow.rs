@@ -37,6 +37,11 @@ pub(crate) struct Stats {
 }
 
 impl Stats {
+    /// Whether the inside of any operation is known, or there was none: else its times are not.
+    pub(crate) fn are_seen(&self) -> bool {
+        self.unseen == 0 || self.unseen < self.operations
+    }
+
     /// What one call cost. Of a call that was in flight at the attach only the return was seen.
     pub(crate) fn of(call: &Call) -> Self {
         let inside = call.inside.unwrap_or_default();
@@ -569,7 +574,7 @@ fn shown(id: u64, key: FlowKey, tally: &Tally, endpoints: &Endpoints) -> snapsho
         major_faults,
         request_ns,
     } = tally.stats;
-    let is_seen = unseen == 0 || unseen < operations;
+    let is_seen = tally.stats.are_seen();
     // Of what was folded the sums hold times, but no switches and no faults.
     let untold = unseen.saturating_add(tally.folded);
     let is_told = untold == 0 || untold < operations;

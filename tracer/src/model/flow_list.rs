@@ -84,6 +84,7 @@ impl FlowOrder {
             Self::DmaShare => ordered(per_byte(tally.by_dma().bytes?)?),
             Self::Transitions => stats.transitions,
             Self::TransitionsPerByte => ordered(per_byte(stats.transitions)?),
+            Self::OnCpu | Self::Blocked if !stats.are_seen() => 0,
             Self::OnCpu => stats.time_ns.saturating_sub(stats.blocked_ns).saturating_sub(stats.preempted_ns),
             Self::Blocked => stats.blocked_ns,
             Self::Transfers => tally.transfers,

@@ -312,11 +312,11 @@ impl Join {
         while let Some((number, buffer)) = buffers.next() {
             let last = buffers.peek().is_none();
             let begin = self.memories.brought_at(pid, buffer.start);
-            self.forget_unproven_inside(pid, &buffer, begin.as_ref(), last.then_some(&written));
+            let rest = self.forget_unproven_inside(pid, &buffer, begin.as_ref(), last.then_some(&written));
             let Some(piece) = begin else { continue };
             let before = buffer.start.checked_sub(1).and_then(|at| self.memories.brought_at(pid, at));
             let continues = before.is_some_and(|before| before.deposit == piece.deposit && before.sent);
-            let claim = Claim { buffer: &buffer, first: number == 0, last, piece: &piece, continues };
+            let claim = Claim { buffer: &buffer, first: number == 0, last, piece: &piece, continues, rest };
             let brought = self.deposits.get(piece.deposit).map(|deposit| deposit.sample).unwrap_or_default();
             if !claim.holds(&brought, &written) {
                 self.memories.overwrite(pid, std::iter::once(buffer));
@@ -326,14 +326,14 @@ impl Join {
 
     /// What was brought to addresses further in: nothing was sampled where it begins. Only where one piece after the other, each
     /// from its beginning, ends where the write does and as it does, are they what was read: a payload behind a header, or
-    /// several that were read into one buffer.
+    /// several that were read into one buffer. Whether they are; none if nothing was brought there.
     fn forget_unproven_inside(
         &mut self,
         pid: Pid,
         buffer: &Range<u64>,
         begin: Option<&Piece>,
         ends: Option<&Sample>,
-    ) {
+    ) -> Option<bool> {
         let mut inside: Vec<(Range<u64>, Piece)> = Vec::new();
         self.memories.walk(pid, buffer, |range, from| {
             // What is left of the piece at the beginning stands or falls with it.
@@ -344,7 +344,7 @@ impl Join {
                 inside.push((range, piece));
             }
         });
-        let Some((_, last)) = inside.last() else { return };
+        let (_, last) = inside.last()?;
         let brought = self.deposits.get(last.deposit).map(|deposit| deposit.sample).unwrap_or_default();
         let end = |(range, _): &(Range<u64>, Piece)| range.end;
         let in_a_row =
@@ -355,6 +355,7 @@ impl Join {
         if !proven {
             self.memories.overwrite(pid, inside.into_iter().map(|(range, _)| range));
         }
+        Some(proven)
     }
 
     /// A write: its bytes belong to the flows of those who brought them.

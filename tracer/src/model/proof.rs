@@ -59,6 +59,8 @@ pub(crate) struct Claim<'a> {
     pub(crate) piece: &'a Piece,
     /// Whether the byte before it came by the same operation and has been sent on.
     pub(crate) continues: bool,
+    /// Whether what follows in the buffer is proven by its end, if operations brought any of that.
+    pub(crate) rest: Option<bool>,
 }
 
 impl Claim<'_> {
@@ -70,7 +72,10 @@ impl Claim<'_> {
         if start == piece.from {
             let head_differs = self.first && piece.first && brought.heads_differ(written);
             let tail_differs = both_end && brought.tails_differ(written);
-            return !head_differs && !tail_differs;
+            // Its head was not sampled, but its end was.
+            let by_its_end = self.last && !self.first && written.tail.is_some();
+            let proven = !by_its_end || self.rest.unwrap_or(end == piece.until);
+            return !head_differs && !tail_differs && proven;
         }
         (self.continues && !piece.sent)
             || (piece.sent && start == piece.sent_from)
@@ -172,6 +177,11 @@ mod tests {
         let later = sampled(read(FILE, 100..200), b"abcdefgh", b"stuvwxyz");
         let both = [incoming(), later, behind_a_header(0..200, b"stuvwxyz")];
         assert_eq!(methods(&both), [("read+write".to_owned(), 200), ("write".to_owned(), 10)]);
+        let changed = [both[0].clone(), both[1].clone(), behind_a_header(0..200, b"stuvwxy_")];
+        assert_eq!(methods(&changed), [("read".to_owned(), 200), ("write".to_owned(), 210)]);
+        // It ends in the midst of what was read: nothing that was sampled is among it.
+        let part = behind_a_header(0..50, b"stuvwxyz");
+        assert_eq!(methods(&[incoming(), part]), [("read".to_owned(), 100), ("write".to_owned(), 60)]);
     }
 
     #[test]
