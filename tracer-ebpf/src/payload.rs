@@ -70,11 +70,12 @@ pub fn note_head(record: &mut OperationRecord, buffer: u64) {
 /// Notes the eight bytes before `end`, unless that is 0.
 #[inline(always)]
 pub fn note_tail(record: &mut OperationRecord, end: u64) {
-    let from = end.wrapping_sub(8);
+    if end == 0 {
+        return;
+    }
+    let (into, from) = (record.tail.as_mut_ptr().cast(), end.wrapping_sub(8));
     // SAFETY: the size of `tail`.
-    if end != 0
-        && unsafe { bpf_probe_read_user(record.tail.as_mut_ptr().cast(), 8, from as *const c_void) == 0 }
-    {
+    if unsafe { bpf_probe_read_user(into, 8, from as *const c_void) == 0 } {
         record.call.header.flags |= flag::TAIL_KNOWN;
     }
 }
