@@ -316,7 +316,9 @@ impl Join {
             let Some(piece) = begin else { continue };
             let before = buffer.start.checked_sub(1).and_then(|at| self.memories.brought_at(pid, at));
             let continues = before.is_some_and(|before| before.deposit == piece.deposit && before.sent);
-            let claim = Claim { buffer: &buffer, first: number == 0, last, piece: &piece, continues, rest };
+            let short = operation.buffers.get(number).is_some_and(|asked| asked.end > buffer.end);
+            let claim =
+                Claim { buffer: &buffer, first: number == 0, last, piece: &piece, continues, short, rest };
             let brought = self.deposits.get(piece.deposit).map(|deposit| deposit.sample).unwrap_or_default();
             if !claim.holds(&brought, &written) {
                 self.memories.overwrite(pid, std::iter::once(buffer));

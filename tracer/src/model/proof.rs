@@ -59,6 +59,8 @@ pub(crate) struct Claim<'a> {
     pub(crate) piece: &'a Piece,
     /// Whether the byte before it came by the same operation and has been sent on.
     pub(crate) continues: bool,
+    /// Whether less of it was written than was asked for: the sampled end is where the kernel stopped then.
+    pub(crate) short: bool,
     /// Whether what follows in the buffer is proven by its end, if operations brought any of that.
     pub(crate) rest: Option<bool>,
 }
@@ -73,7 +75,7 @@ impl Claim<'_> {
             let head_differs = self.first && piece.first && brought.heads_differ(written);
             let tail_differs = both_end && brought.tails_differ(written);
             // Its head was not sampled, but its end was.
-            let by_its_end = self.last && !self.first && written.tail.is_some();
+            let by_its_end = self.last && !self.first && !self.short && written.tail.is_some();
             let proven = !by_its_end || self.rest.unwrap_or(end == piece.until);
             return !head_differs && !tail_differs && proven;
         }
@@ -182,6 +184,10 @@ mod tests {
         // It ends in the midst of what was read: nothing that was sampled is among it.
         let part = behind_a_header(0..50, b"stuvwxyz");
         assert_eq!(methods(&[incoming(), part]), [("read".to_owned(), 100), ("write".to_owned(), 60)]);
+        // The socket took no more; the rest follows.
+        let short = Operation { bytes: 60, ..behind_a_header(0..100, b"ijklmnop") };
+        let rest = sampled(write(SOCKET, 50..100), b"qrstuvwx", b"stuvwxyz");
+        assert_eq!(methods(&[incoming(), short, rest]), behind);
     }
 
     #[test]
