@@ -42,9 +42,9 @@ const ADVICE: [Advice; 9] = [
         reason: Reason::DirectDoneBuffered,
         title: "O_DIRECT that no device did: through the page cache, or from holes of the file",
         advice: "Holes of a sparse file are read from nowhere, and need no advice; where programs on function exits count, they \
-                 are told apart. Else the file system does not do direct I/O of this file (data journalling, encryption, compression, data kept in \
-                 the inode) or not at these offsets and lengths: statx(2) tells the alignment (STATX_DIOALIGN). Without O_DIRECT \
-                 it costs the same and reads ahead.",
+                 are told apart. Else the file system does not do direct I/O of this file (data journalling, encryption, \
+                 compression, data kept in the inode) or not at these offsets and lengths: statx(2) tells the alignment \
+                 (STATX_DIOALIGN). Without O_DIRECT it costs the same and reads ahead.",
         applies: |_| true,
     },
     Advice {

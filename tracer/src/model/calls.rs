@@ -51,6 +51,8 @@ pub(crate) struct Sums {
     pub(crate) read_bytes: u64,
     /// As `wchar` counts.
     pub(crate) written_bytes: u64,
+    /// Bytes that operations moved, each as often as one did: at least the payload.
+    pub(crate) moved_bytes: u64,
     /// Requests that are not traced, or calls that hand such to the kernel.
     pub(crate) untraced_submissions: u64,
 }
@@ -142,6 +144,7 @@ impl Calls {
             let add = |sum: &mut u64, more: u64| *sum = sum.saturating_add(more);
             if totals.kind.is_some_and(is_operation) {
                 add(&mut sums.operations, totals.count);
+                add(&mut sums.moved_bytes, totals.bytes);
             }
             let submits = match name.name {
                 "io_uring_enter" => !requests_traced,
@@ -267,7 +270,7 @@ mod tests {
         );
         assert_eq!(
             calls.sums(true),
-            Sums { operations: 100, calls: 101, read_bytes: 1500, ..Sums::default() }
+            Sums { operations: 100, calls: 101, read_bytes: 1500, moved_bytes: 1500, ..Sums::default() }
         );
     }
 
@@ -292,7 +295,14 @@ mod tests {
             calls.observe(&testing::call(1, name), Some(kind), bytes);
             assert_eq!(
                 calls.sums(true),
-                Sums { operations: 1, calls: 1, read_bytes, written_bytes, ..Sums::default() },
+                Sums {
+                    operations: 1,
+                    calls: 1,
+                    read_bytes,
+                    written_bytes,
+                    moved_bytes: bytes,
+                    ..Sums::default()
+                },
                 "{kind:?}"
             );
             assert_eq!(calls.snapshot()[0].name, "call:32");
@@ -311,7 +321,7 @@ mod tests {
         observe(&mut calls, "io_uring:fsync", None, 0);
         observe(&mut calls, "io_uring_enter", Some(CallKind::Submit), 0);
         // They go past fs/read_write.c, and so past rchar and wchar.
-        assert_eq!(calls.sums(true), Sums { operations: 2, calls: 1, ..Sums::default() });
+        assert_eq!(calls.sums(true), Sums { operations: 2, calls: 1, moved_bytes: 150, ..Sums::default() });
         assert_eq!(calls.sums(false).untraced_submissions, 1);
         assert_eq!(calls.snapshot().len(), 1);
         let requests = calls.requests();

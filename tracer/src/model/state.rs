@@ -491,7 +491,12 @@ impl Model {
             read_calls: accounts.map(|accounts| accounts.syscr),
             write_calls: accounts.map(|accounts| accounts.syscw),
             payload_bytes: Some(overall.payload_bytes()).filter(|_| payload_evidence != Evidence::Unknown),
-            payload_bytes_at_most: overall.payload_bytes(),
+            // Operations without room in any sum are in the exact counters all the same.
+            payload_bytes_at_most: if self.losses.unattributed_operations > 0 {
+                overall.payload_bytes().max(calls.moved_bytes)
+            } else {
+                overall.payload_bytes()
+            },
             payload_evidence,
             cpu_copied_bytes: cpu.bytes,
             cpu_copied_evidence: cpu.evidence,

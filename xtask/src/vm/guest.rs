@@ -266,6 +266,7 @@ mod tests {
         assert_eq!(Plan::Only("relay".to_owned()).lines(), "ext4 /disk/ext4 relay\nxfs /disk/xfs relay\n");
         assert_eq!(Plan::Full.lines().lines().count(), 2);
         assert_eq!(Plan::Quick.runs(), ["ext4"]);
+        assert!(!QUICK.contains("  ") && !ON_XFS.contains("  "));
     }
 
     #[test]

@@ -63,7 +63,8 @@ fn the_counters_are_the_totals() {
     assert_eq!((totals.context_switches.voluntary, totals.page_faults.major), (7, 1));
     assert_eq!(totals.losses.lost_events, 9);
     assert_eq!(totals.kernel_accounts.and_then(|accounts| accounts.agree), Some(true));
-    assert_eq!((totals.payload_bytes_at_most, totals.copy_amplification), (100, Some(2.0)));
+    assert_eq!((totals.payload_bytes, totals.payload_bytes_at_most), (Some(100), 100));
+    assert_eq!(totals.copy_amplification, Some(2.0));
     let document = model.snapshot();
     assert_eq!(document.totals, totals);
     assert_eq!(document.in_flight.at_end.len(), 1);
@@ -104,6 +105,7 @@ fn payload_is_unknown_once_operations_are_in_no_flow() {
     let totals = model.snapshot().totals;
     assert_eq!(totals.summed, snapshot::Summed { operations: 3, calls: 4 });
     assert_eq!((totals.payload_evidence, totals.copy_amplification), (Evidence::Unknown, None));
+    assert_eq!(totals.payload_bytes, None);
 }
 
 /// What was in flight when tracing began is in its flow, but what happened inside it is not known: 0 would be a claim.
