@@ -5,7 +5,7 @@ use std::{
     fs::{self, File},
     io::{Read as _, Write as _},
     net::TcpStream,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Command, Stdio},
     time::{Duration, Instant},
 };
@@ -15,6 +15,7 @@ use rustix::process::Signal;
 use zc_trace_tests::{
     accounts::{Accounts, Io, is_blocked_in, state, threads},
     comparison::Comparison,
+    document::Document,
     process::{Process, STEP, patience, wait_until},
     scenario::{Outcome, Scenario, require_program, require_root, scenario},
     skip,
@@ -88,9 +89,10 @@ struct SlowReturns(PathBuf);
 impl SlowReturns {
     fn of(pid: u32) -> Result<Self> {
         let folder = PathBuf::from(format!("/sys/kernel/tracing/instances/zc-trace-test-{pid}"));
-        if fs::create_dir(&folder).is_err() {
+        if !folder.parent().is_some_and(Path::exists) {
             skip!("the kernel's own tracer is not there");
         }
+        fs::create_dir(&folder)?;
         let instance = Self(folder);
         for tid in threads(pid)? {
             let mut pids = File::options().append(true).open(instance.0.join("set_event_pid"))?;
@@ -115,6 +117,11 @@ fn after_calls_were_booked() -> Outcome {
     trace_after_calls_were_booked("midway/after calls were booked", &[])
 }
 
+#[test]
+fn after_calls_were_booked_and_summed() -> Outcome {
+    trace_after_calls_were_booked("midway/after calls were booked, summed", &["--summary"])
+}
+
 /// The calls under way at the attach are in the totals if they are in the kernel's accounts: both begin with the same call.
 pub(crate) fn trace_after_calls_were_booked(name: &str, options: &[&str]) -> Outcome {
     scenario(name, |s| {
@@ -129,15 +136,30 @@ pub(crate) fn trace_after_calls_were_booked(name: &str, options: &[&str]) -> Out
             comparison.equal("totals.read_bytes", bytes, document.number("totals.kernel_accounts.rchar")?);
             let calls = document.number("totals.read_calls")?;
             comparison.equal("totals.read_bytes, a hundred for each call", bytes, calls * BYTES);
+            transitions_add_up(&document, &mut comparison)?;
             comparison.finish()?;
         }
         Ok(())
     })
 }
 
+/// Of calls under way at the attach the trace holds the return alone, of those at the end the entry. Only reads come and go.
+fn transitions_add_up(document: &Document, comparison: &mut Comparison) -> Result<()> {
+    let at_end = document.in_flight("at_end")?.iter().filter(|(_, name)| name == "read").count();
+    let of_flows: u64 = document.flows()?.iter().map(|flow| flow.transitions).sum();
+    let transitions = document.number("totals.transitions.syscall")?;
+    comparison.equal("transitions of flows, and of reads at the end", of_flows + at_end as u64, transitions);
+    Ok(())
+}
+
 #[test]
 fn while_it_runs() -> Outcome {
     trace_while_it_runs("midway/while it runs", &[])
+}
+
+#[test]
+fn while_it_runs_and_is_summed() -> Outcome {
+    trace_while_it_runs("midway/while it runs, summed", &["--summary"])
 }
 
 pub(crate) fn trace_while_it_runs(name: &str, options: &[&str]) -> Outcome {
@@ -164,6 +186,7 @@ pub(crate) fn trace_while_it_runs(name: &str, options: &[&str]) -> Outcome {
         let in_flight = READERS as u64 * BYTES;
         let least = (within.rchar - attached.rchar).saturating_sub(in_flight);
         comparison.between("totals.read_bytes", least, bytes, after.rchar - before_attach.rchar + in_flight);
+        transitions_add_up(&document, &mut comparison)?;
         // No call is counted half: each is 100 bytes.
         let reads = document.number("totals.read_calls")?;
         comparison.equal("totals.read_bytes, a hundred for each call", bytes, reads * BYTES);

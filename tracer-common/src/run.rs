@@ -172,6 +172,7 @@ impl Run {
         counters.storage_written_bytes += self.storage_written_bytes;
         counters.storage_unknown += self.storage_unknown;
         counters.counted.add(&self.counted);
+        counters.transitions += 2 * self.calls;
     }
 }
 

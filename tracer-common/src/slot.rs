@@ -290,7 +290,7 @@ pub struct SpillCounters {
     pub storage_unknown: u64,
     /// What was counted inside them.
     pub counted: Counted,
-    /// Of requests: the mode switches that fall to them.
+    /// Mode switches: of requests, those that fall to them.
     pub transitions: u64,
 }
 

@@ -565,6 +565,8 @@ fn fold(slot: &ThreadSlot, outcome: &Outcome) -> bool {
     counters.storage_written_bytes += after.storage_written_bytes.wrapping_sub(before.storage_written_bytes);
     counters.storage_unknown += (outcome.flags & flag::STORAGE_KNOWN == 0) as u64;
     counters.counted.add(&slot.counted);
+    // Of a call that was under way at the attach the trace holds the return alone.
+    counters.transitions += 2 - (outcome.flags & flag::NO_START != 0) as u64;
     if config!(detail) == detail::SUMMED {
         lost(|losses| losses.summed_operations += 1);
     } else {

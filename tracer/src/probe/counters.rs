@@ -179,11 +179,7 @@ pub(super) fn folded(
             flags: key.call_flags | table.implied_flags(key.call),
             operations,
             errors: sum.errors.saturating_sub(before.errors),
-            transitions: if request {
-                sum.transitions.saturating_sub(before.transitions)
-            } else {
-                operations.saturating_mul(2)
-            },
+            transitions: sum.transitions.saturating_sub(before.transitions),
             bytes: sum.bytes.saturating_sub(before.bytes),
             duration_ns: sum.duration_ns.saturating_sub(before.duration_ns),
             blocked_ns: sum.blocked_ns.saturating_sub(before.blocked_ns),

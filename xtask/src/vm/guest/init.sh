@@ -1,6 +1,7 @@
-#!/busybox/busybox sh
+#!/usr/bin/sh
 # The first process of a guest: sets it up, runs what /settings and /plan name, and says how it went on the second serial
 # port, in lines that begin with @@@. The first one is the kernel's console.
+# The shell is Debian's dash: that of a static busybox runs its own `ip`, `mount` … whatever the path says.
 # Debian's kernels take programs on function exits.
 export PATH=/usr/bin:/usr/sbin:/busybox HOME=/ TERM=dumb ZC_TRACE_TEST_FUNCTION_EXITS=1
 /busybox/busybox mkdir -p /proc /sys /dev /run /tmp /mnt /disk/ext4 /disk/xfs
