@@ -5,6 +5,7 @@ use std::{
     os::unix::fs::PermissionsExt as _,
     path::Path,
     process::{Command, Stdio},
+    thread,
     time::Duration,
 };
 
@@ -417,12 +418,39 @@ fn target_ends_or_execs_during_attach() -> Outcome {
 /// some hundred milliseconds.
 fn stopped_before_it_attaches(scenario: &Scenario, pid: u32) -> Result<Trace> {
     let trace = Tracer::new(scenario)?.arg("-p").arg(pid.to_string()).start_unready()?;
-    wait_until(STEP, "its first map", || Ok(!bpf::held_by(trace.pid())?.is_empty()))?;
+    // The first thing that it makes in the kernel asks what programs may use, once: what comes next is its own.
+    wait_until(STEP, "its maps", || Ok(bpf::held_by(trace.pid())?.len() > 2))?;
     trace.signal(Signal::STOP)?;
     let status = format!("/proc/{}/status", trace.pid());
     wait_until(STEP, "zc-trace to stop", || Ok(fs::read_to_string(&status)?.contains("State:\tT")))?;
     ensure!(trace.said()?.is_empty(), "it was faster: {}", trace.said()?);
     Ok(trace)
+}
+
+/// Each stop interrupts the kernel's verifier: that is no refusal, and costs no program.
+#[test]
+fn stops_before_it_attaches() -> Outcome {
+    scenario("bad input/stops before the attach", |s| {
+        require_root()?;
+        let target = s.spawn(Command::new("/bin/sleep").arg("100"))?;
+        let undisturbed = Tracer::new(s)?.pid(target.pid()).start()?.stop()?.document()?;
+        let trace = stopped_before_it_attaches(s, target.pid())?;
+        for _ in 0..30 {
+            trace.signal(Signal::CONT)?;
+            // As long as it must run to be in the verifier again.
+            thread::sleep(Duration::from_millis(5));
+            trace.signal(Signal::STOP)?;
+        }
+        trace.signal(Signal::CONT)?;
+        trace.wait_for_line("zc-trace: attached")?;
+        let (stopped, undisturbed) = (trace.stop()?.document()?, undisturbed.get("evidence")?.clone());
+        ensure!(
+            *stopped.get("evidence")? == undisturbed,
+            "{:#}, not {undisturbed:#}",
+            stopped.get("evidence")?
+        );
+        Ok(())
+    })
 }
 
 #[test]

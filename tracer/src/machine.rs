@@ -133,6 +133,7 @@ pub fn explain(error: &LoadError) -> Fatal {
         LoadError::Refused { .. } => {
             (Failure::Kernel, "please report it with the log and the output of zc-trace doctor")
         }
+        LoadError::Interrupted(_) => (Failure::Internal, "nothing was traced: start it again"),
         LoadError::NotAttached { .. } | LoadError::Other(_) => {
             (Failure::Kernel, "zc-trace doctor shows what this kernel offers")
         }

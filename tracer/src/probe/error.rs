@@ -58,6 +58,9 @@ pub enum LoadError {
         /// Why.
         why: String,
     },
+    /// Stops or signals came while the kernel looked at a program, each time that it was asked to.
+    #[error("stops or signals interrupted the kernel, again and again, while it looked at {0}")]
+    Interrupted(&'static str),
     /// Anything else that aya reports.
     #[error("{0}")]
     Other(String),
@@ -102,6 +105,11 @@ fn again(error: &io::Error, else_number: i32) -> io::Error {
     io::Error::from_raw_os_error(error.raw_os_error().unwrap_or(else_number))
 }
 
+/// Whether a stop or a signal interrupted the verifier (kernel/bpf/verifier.c, `do_check`).
+pub(super) fn is_interrupted(error: &ProgramError) -> bool {
+    io_error(error).and_then(io::Error::raw_os_error) == Some(libc::EAGAIN)
+}
+
 /// The system call's error at the bottom of a chain.
 fn io_error<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a io::Error> {
     let mut source = Some(error);
@@ -140,6 +148,9 @@ fn chain(error: &dyn std::error::Error) -> String {
 pub(super) fn refused(program: &'static str, error: ProgramError) -> LoadError {
     if let Some(too_few) = too_few_descriptors(&error) {
         return too_few;
+    }
+    if is_interrupted(&error) {
+        return LoadError::Interrupted(program);
     }
     match error {
         ProgramError::LoadError { io_error, verifier_log } => {
@@ -202,6 +213,12 @@ mod tests {
     #[test]
     fn without_a_word_of_the_verifier_it_is_a_matter_of_rights() {
         assert!(matches!(not_loaded("sys_exit", errno(libc::EPERM), ""), LoadError::NotPermitted(_)));
+    }
+
+    #[test]
+    fn an_interruption_is_no_refusal() {
+        let interrupted = ProgramError::IOError(errno(libc::EAGAIN));
+        assert!(matches!(refused("sys_exit", interrupted), LoadError::Interrupted("sys_exit")));
     }
 
     #[test]

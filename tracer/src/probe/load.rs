@@ -112,7 +112,8 @@ impl Probe {
                 Err(
                     error @ (LoadError::NotPermitted(_)
                     | LoadError::NoMember(..)
-                    | LoadError::TooFewDescriptors(_)),
+                    | LoadError::TooFewDescriptors(_)
+                    | LoadError::Interrupted(_)),
                 ) => return Err(error),
                 Err(error) => _ = first_error.get_or_insert(error),
             }
@@ -174,7 +175,13 @@ impl Probe {
             .override_global("CONFIG", &config, true)
             .map_max_entries("RING", options.ring_bytes)
             .load(form.object())
-            .map_err(from_aya)?;
+            .map_err(|error| match from_aya(error) {
+                // Every supported kernel has them: the loader asked once for all, and was interrupted.
+                LoadError::Other(_) if !aya::features().bpf_global_data() => {
+                    LoadError::Interrupted("what programs may use")
+                }
+                error => error,
+            })?;
         phases.end("making maps");
         let mut probe = Self {
             ebpf,
@@ -285,7 +292,8 @@ impl Probe {
         match (outcome, hook.need) {
             (Ok(done), _) => Ok(Some(done)),
             // What it lacks then, the kernel does not lack.
-            (Err(error @ LoadError::TooFewDescriptors(_)), _) | (Err(error), Need::Required) => Err(error),
+            (Err(error @ (LoadError::TooFewDescriptors(_) | LoadError::Interrupted(_))), _)
+            | (Err(error), Need::Required) => Err(error),
             (Err(error), Need::Optional) => {
                 self.missing.push((hook, error.to_string()));
                 Ok(None)

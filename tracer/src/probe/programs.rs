@@ -15,7 +15,7 @@ use aya::{
 };
 
 use super::{
-    error::{LoadError, not_attached, other, too_few_descriptors},
+    error::{LoadError, is_interrupted, not_attached, other, too_few_descriptors},
     form::Form,
 };
 
@@ -39,8 +39,22 @@ pub(super) enum Target {
     Iterator(&'static str),
 }
 
+/// How often a program is loaded anew when a stop (Ctrl-Z) or a signal that is caught (Ctrl-C) interrupts the verifier.
+const MOST_INTERRUPTIONS: usize = 100;
+
 impl Target {
     fn load(self, program: &mut Program, name: &str, btf: Option<&Btf>) -> Result<(), ProgramError> {
+        let mut outcome = self.load_once(program, name, btf);
+        for _ in 0..MOST_INTERRUPTIONS {
+            if !outcome.as_ref().is_err_and(is_interrupted) {
+                break;
+            }
+            outcome = self.load_once(program, name, btf);
+        }
+        outcome
+    }
+
+    fn load_once(self, program: &mut Program, name: &str, btf: Option<&Btf>) -> Result<(), ProgramError> {
         let btf = btf.ok_or(ProgramError::UnexpectedProgramType);
         match self {
             Self::Typed => <&mut BtfTracePoint>::try_from(program)?.load(name, btf?),

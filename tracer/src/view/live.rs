@@ -49,12 +49,15 @@ fn rates(elapsed_ns: u64, interval_ns: u64, before: &Totals, now: &Totals) -> St
     let at_least = |known: Option<u64>, before, now| {
         format!("{}{}", if known.is_some() { "" } else { ">" }, maybe_bytes(rate(before, now)))
     };
+    let payload = rate(before.payload_bytes_at_most, now.payload_bytes_at_most);
+    // Where it is not known which bytes reached their sink, payload is no more than this.
+    let at_most = if now.payload_bytes.is_some() || payload == Some(0) { "" } else { "<" };
     format!(
         "{:>7.1} s {:>10} {:>13} {:>11} {:>12} {:>11} {:>6}",
         elapsed_ns as f64 / 1e9,
         number(before.calls, now.calls),
         number(sum(before.transitions), sum(now.transitions)),
-        maybe_bytes(rate(before.payload_bytes_at_most, now.payload_bytes_at_most)),
+        format!("{at_most}{}", maybe_bytes(payload)),
         at_least(now.cpu_copied_bytes, before.cpu_copied_bytes_at_least, now.cpu_copied_bytes_at_least),
         at_least(now.dma_bytes, before.dma_bytes_at_least, now.dma_bytes_at_least),
         amplification(before, now),
@@ -72,14 +75,17 @@ fn per_second(amount: u64, interval_ns: u64) -> Option<u64> {
     Some(u64::try_from(rate).unwrap_or(u64::MAX))
 }
 
-/// Of the interval: `-` without payload, `?` if the copies are not known.
+/// Of the interval: `-` without payload, `?` if the copies or the payload are not known.
 fn amplification(before: &Totals, now: &Totals) -> String {
     let payload = now.payload_bytes_at_most.saturating_sub(before.payload_bytes_at_most);
     if payload == 0 {
         return "-".to_owned();
     }
-    let copied =
-        now.cpu_copied_bytes.zip(before.cpu_copied_bytes).map(|(now, before)| now.saturating_sub(before));
+    let copied = now
+        .cpu_copied_bytes
+        .zip(before.cpu_copied_bytes)
+        .filter(|_| now.payload_bytes.is_some())
+        .map(|(now, before)| now.saturating_sub(before));
     ratio(copied.map(|copied| copied as f64 / payload as f64))
 }
 
@@ -91,7 +97,12 @@ mod tests {
     #[test]
     fn the_lines_of_a_trace() {
         let (nothing, mut now) = (
-            Totals { cpu_copied_bytes: Some(0), dma_bytes: Some(0), ..Totals::default() },
+            Totals {
+                payload_bytes: Some(0),
+                cpu_copied_bytes: Some(0),
+                dma_bytes: Some(0),
+                ..Totals::default()
+            },
             samples::busy().snapshot.totals,
         );
         let mut live = Live::new(Style::plain());
@@ -104,6 +115,10 @@ mod tests {
         now.calls += 7;
         text += &live.line(2_000_000_000, 500_000_000, &before, &now);
         text += &live.line(2_000_000_000, 0, &before, &now);
+        let before = now.clone();
+        (now.cpu_copied_bytes, now.payload_bytes) = (before.payload_bytes, None);
+        now.payload_bytes_at_most += 1 << 21;
+        text += &live.line(2_500_000_000, 500_000_000, &before, &now);
         insta::assert_snapshot!(text);
     }
 

@@ -98,6 +98,8 @@ fn headline(state: &State, canvas: &Canvas<'_>) -> Line<'static> {
     let all = transitions.syscall + transitions.exception + transitions.interrupt;
     let per_mib = (totals.payload_bytes_at_most > 0)
         .then(|| all as f64 * 1_048_576.0 / totals.payload_bytes_at_most as f64);
+    // Payload that is known only as a bound from above bounds it from below.
+    let at_least = if per_mib.is_some() && totals.payload_bytes.is_none() { ">" } else { "" };
     let strong = |role| theme.style(Role::Heading).patch(theme.style(role));
     let amplification = marked_ratio(totals.copy_amplification, totals.copy_amplification_evidence);
     let payload = format::payload(totals.payload_bytes_at_most, totals.payload_evidence);
@@ -105,7 +107,7 @@ fn headline(state: &State, canvas: &Canvas<'_>) -> Line<'static> {
         Span::raw(" copy amplification "),
         Span::styled(amplification, strong(Role::Cpu)),
         Span::raw("   transitions per MiB "),
-        Span::styled(format::decimal(per_mib), strong(Role::Transitions)),
+        Span::styled(format!("{at_least}{}", format::decimal(per_mib)), strong(Role::Transitions)),
         Span::raw("   payload "),
         Span::styled(payload, strong(Role::Payload)),
     ])
@@ -130,22 +132,23 @@ fn percent(ns_per_second: u64) -> String {
 
 fn graphs(state: &State, canvas: &Canvas<'_>) -> Vec<Line<'static>> {
     let columns = canvas.width.saturating_sub(NAME + RATE + 4);
-    let Totals { cpu_copied_bytes, dma_bytes, .. } = state.frame.look.snapshot.totals;
+    let Totals { payload_bytes, cpu_copied_bytes, dma_bytes, .. } = state.frame.look.snapshot.totals;
     let line = |(name, role, of, shown): &Quantity| {
         let rates = state.history.rates(columns, of);
-        // What is not known as a whole is shown as the part that is known.
-        let part = match *name {
-            "CPU-copied" => cpu_copied_bytes.is_none(),
-            "DMA" => dma_bytes.is_none(),
-            _ => false,
-        };
         let rate = state.history.latest().map(|sample| sample.per_second(of(&sample)));
+        // What is not known as a whole is shown as the part that is known, payload as what it is at most.
+        let bound = match *name {
+            "payload" if payload_bytes.is_none() && rate != Some(0) => "<",
+            "CPU-copied" if cpu_copied_bytes.is_none() => ">",
+            "DMA" if dma_bytes.is_none() => ">",
+            _ => "",
+        };
         // Times are lost with the detail; sums of what is left would say too much or too little.
         let timed = *name != "CPU in calls" || pieces::losses(&state.frame.look.snapshot) == 0;
         let now = rate
             .filter(|_| timed)
-            .map_or_else(|| if timed { "-" } else { format::UNKNOWN }.to_owned(), shown);
-        let now = if part { format!(">{now}") } else { now };
+            .map(|rate| format!("{bound}{}", shown(rate)))
+            .unwrap_or_else(|| if timed { "-" } else { format::UNKNOWN }.to_owned());
         let graph = canvas.spark(&rates);
         let gap = " ".repeat(columns.saturating_sub(rates.len()));
         Line::from(vec![
